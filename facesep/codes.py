@@ -1,0 +1,266 @@
+"""The seven attributes of a face and the codes that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from enum import Enum
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from facesep.camera import euler_angles, rotation_matrix, slerp_rotation
+from facesep.errors import CodesError
+
+FORMAT = "facesep-codes-1"
+
+
+class Attribute(str, Enum):
+    """The seven attributes, in the order in which their codes are concatenated."""
+
+    SHAPE = "shape"
+    EXPRESSION = "expression"
+    TEXTURE = "texture"
+    ILLUMINATION = "illumination"
+    HAIR = "hair"
+    ROTATION = "rotation"
+    TRANSLATION = "translation"
+
+    def __str__(self) -> str:
+        return self.value
+
+
+CODE_SIZES: dict[str, int] = {
+    "shape": 512,
+    "expression": 64,
+    "texture": 80,
+    "illumination": 27,
+    "hair": 16,
+    "rotation": 3,
+    "translation": 3,
+}
+"""Length of each attribute's code; 705 numbers in all."""
+
+ATTRIBUTES: tuple[str, ...] = tuple(CODE_SIZES)
+CODE_LENGTH = sum(CODE_SIZES.values())
+
+
+def parse_attributes(names: str | Attribute | Iterable[str | Attribute]) -> list[str]:
+    """Checks names of attributes and returns them in the standard order.
+
+    Args:
+        names: one name, a comma-separated string, or any iterable of names.
+
+    Raises:
+        CodesError: for an unknown name or an empty selection.
+    """
+    if isinstance(names, str) and not isinstance(names, Attribute):
+        names = [part.strip() for part in names.split(",")]
+    elif isinstance(names, Attribute):
+        names = [names]
+    chosen = {str(name).lower() for name in names}
+    unknown = sorted(chosen - set(ATTRIBUTES))
+    if unknown or not chosen:
+        problem = f"unknown attribute {', '.join(map(repr, unknown))}" if unknown else "no attribute given"
+        raise CodesError(f"{problem}: choose from {', '.join(ATTRIBUTES)}")
+    return [name for name in ATTRIBUTES if name in chosen]
+
+
+@dataclass(frozen=True, eq=False)
+class Codes:
+    """Seven codes of one face (each ``Tensor[n]``) or of a batch (each ``Tensor[B, n]``).
+
+    ``shape`` has length ``sqrt(512)``; ``rotation`` is (pitch, yaw, roll) in radians and
+    ``translation`` is in decimetres, see :mod:`facesep.camera`. The shape code identifies a person:
+    treat it as biometric data.
+    """
+
+    shape: Tensor
+    expression: Tensor
+    texture: Tensor
+    illumination: Tensor
+    hair: Tensor
+    rotation: Tensor
+    translation: Tensor
+
+    def __post_init__(self) -> None:
+        lead = None
+        for name, size in CODE_SIZES.items():
+            code = getattr(self, name)
+            if not isinstance(code, Tensor) or code.ndim not in (1, 2) or code.shape[-1] != size:
+                got = tuple(code.shape) if isinstance(code, Tensor) else type(code).__name__
+                raise CodesError(f"{name} must be a tensor of shape [{size}] or [B, {size}], got {got}")
+            if lead is None:
+                lead = code.shape[:-1]
+            elif code.shape[:-1] != lead:
+                raise CodesError(f"{name} has batch shape {tuple(code.shape[:-1])}, shape has {tuple(lead)}")
+
+    # -- containers ---------------------------------------------------------------------------------
+
+    @property
+    def batched(self) -> bool:
+        """Whether the codes have a batch dimension."""
+        return self.shape.ndim == 2
+
+    def __len__(self) -> int:
+        if not self.batched:
+            raise CodesError("these are the codes of one face; call .batch() for a batch of one")
+        return self.shape.shape[0]
+
+    def __getitem__(self, index: int | slice | Tensor | Sequence[int]) -> Codes:
+        len(self)
+        return self._map(lambda code: code[index])
+
+    def __iter__(self) -> Iterator[Codes]:
+        return (self[i] for i in range(len(self)))
+
+    def items(self) -> Iterator[tuple[str, Tensor]]:
+        """Yields ``(name, code)`` in the standard order."""
+        return ((name, getattr(self, name)) for name in ATTRIBUTES)
+
+    def batch(self) -> Codes:
+        """These codes with a batch dimension (no copy)."""
+        return self if self.batched else self._map(lambda code: code[None])
+
+    @staticmethod
+    def stack(codes: Sequence[Codes]) -> Codes:
+        """Joins codes of single faces or of batches into one batch."""
+        if not codes:
+            raise CodesError("nothing to stack: give at least one Codes")
+        parts = [one.batch() for one in codes]
+        return Codes(**{name: torch.cat([getattr(p, name) for p in parts]) for name in ATTRIBUTES})
+
+    def vector(self) -> Tensor:
+        """All codes concatenated: ``Tensor[705]`` or ``Tensor[B, 705]``."""
+        return torch.cat([code for _, code in self.items()], dim=-1)
+
+    @staticmethod
+    def from_vector(vector: Tensor) -> Codes:
+        """The inverse of :meth:`vector`."""
+        if vector.shape[-1] != CODE_LENGTH:
+            raise CodesError(f"a code vector has {CODE_LENGTH} numbers, got {vector.shape[-1]}")
+        return Codes(**dict(zip(ATTRIBUTES, vector.split(list(CODE_SIZES.values()), dim=-1), strict=True)))
+
+    def to(self, *args, **kwargs) -> Codes:
+        """Moves every code like :meth:`torch.Tensor.to`."""
+        return self._map(lambda code: code.to(*args, **kwargs))
+
+    def detach(self) -> Codes:
+        """The codes without their autograd history."""
+        return self._map(lambda code: code.detach())
+
+    def replace(self, **codes: Tensor) -> Codes:
+        """A copy with some codes replaced."""
+        parse_attributes(codes)
+        return Codes(**{name: codes.get(name, code) for name, code in self.items()})
+
+    def _map(self, function) -> Codes:
+        return Codes(**{field.name: function(getattr(self, field.name)) for field in fields(self)})
+
+    # -- editing ------------------------------------------------------------------------------------
+
+    def swap(
+        self, donor: Codes, attributes: str | Iterable[str | Attribute], strength: float = 1.0
+    ) -> Codes:
+        """Takes some attributes from a donor.
+
+        Args:
+            donor: where the attributes come from; one face, or a batch as long as this one.
+            attributes: names of attributes.
+            strength: 0 keeps this face, 1 takes the donor's code, above 1 exaggerates (0 to 1.5).
+
+        Raises:
+            CodesError: for unknown attributes, a strength out of range or batches that do not fit.
+        """
+        if not 0.0 <= strength <= 1.5:
+            raise CodesError(f"strength must be between 0 and 1.5, got {strength}")
+        base, donor = _broadcast(self, donor)
+        return base.replace(
+            **{
+                name: _blend(name, getattr(base, name), getattr(donor, name), strength)
+                for name in parse_attributes(attributes)
+            }
+        )
+
+    def mix(self, **donors: Codes) -> Codes:
+        """Takes each named attribute from its own donor: ``base.mix(hair=ben, illumination=cara)``."""
+        result = self
+        for name, donor in donors.items():
+            result = result.swap(donor, [name])
+        return result
+
+    def interpolate(self, other: Codes, amount: float) -> Codes:
+        """All seven codes between this face (``amount`` 0) and another (1)."""
+        if not 0.0 <= amount <= 1.0:
+            raise CodesError(f"amount must be between 0 and 1, got {amount}")
+        return self.swap(other, ATTRIBUTES, strength=amount)
+
+    # -- files --------------------------------------------------------------------------------------
+
+    def save(self, path: str | Path, *, include_identity: bool = False) -> None:
+        """Writes the codes to a ``.safetensors`` file.
+
+        Args:
+            path: the file to write.
+            include_identity: must be set, because the shape code identifies the person.
+
+        Raises:
+            CodesError: if ``include_identity`` is not set.
+        """
+        if not include_identity:
+            raise CodesError(
+                "the shape code identifies a person (biometric data): "
+                "pass include_identity=True if you may keep it"
+            )
+        tensors = {name: code.detach().float().cpu().contiguous().clone() for name, code in self.items()}
+        save_file(tensors, str(path), metadata={"format": FORMAT})
+
+    @staticmethod
+    def load(path: str | Path) -> Codes:
+        """Reads codes written by :meth:`save`.
+
+        Raises:
+            CodesError: if the file is missing, damaged or holds something else.
+        """
+        try:
+            with safe_open(str(path), framework="pt") as file:
+                if (file.metadata() or {}).get("format") != FORMAT:
+                    raise CodesError(f"{path} was not written by Codes.save")
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        except (OSError, SafetensorError) as error:
+            raise CodesError(f"cannot read codes from {path}: {error}") from error
+        if set(tensors) != set(ATTRIBUTES):
+            raise CodesError(f"{path} holds {sorted(tensors)}, expected {list(ATTRIBUTES)}")
+        codes = Codes(**tensors)
+        for name, code in codes.items():
+            if not torch.isfinite(code).all():
+                raise CodesError(f"{name} in {path} holds values that are not finite")
+        return codes
+
+
+def _broadcast(a: Codes, b: Codes) -> tuple[Codes, Codes]:
+    """Expands a single face to the other's batch; batches must have one length."""
+    if a.batched and b.batched and len(a) != len(b) and 1 not in (len(a), len(b)):
+        raise CodesError(f"batches of {len(a)} and {len(b)} faces do not fit together")
+    if a.batched == b.batched and (not a.batched or len(a) == len(b)):
+        return a, b
+    size = max(len(c) for c in (a, b) if c.batched)
+    return tuple(c.batch()._map(lambda code: code.expand(size, -1)) for c in (a, b))
+
+
+def _blend(name: str, a: Tensor, b: Tensor, amount: float) -> Tensor:
+    """Blends two codes of an attribute along the path that suits its geometry."""
+    if amount == 0.0:
+        return a
+    if amount == 1.0:
+        return b
+    if name == "rotation":  # the shortest turn between two head poses
+        return euler_angles(slerp_rotation(rotation_matrix(a), rotation_matrix(b), amount))
+    blended = a + (b - a) * amount
+    if name == "shape":  # lives on a sphere: keep the length
+        length = a.norm(dim=-1, keepdim=True) * (1 - amount) + b.norm(dim=-1, keepdim=True) * amount
+        blended = blended / blended.norm(dim=-1, keepdim=True).clamp_min(1e-8) * length
+    return blended
