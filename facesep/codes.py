@@ -162,9 +162,7 @@ class Codes:
 
     # -- editing ------------------------------------------------------------------------------------
 
-    def swap(
-        self, donor: Codes, attributes: str | Iterable[str | Attribute], strength: float = 1.0
-    ) -> Codes:
+    def swap(self, donor: Codes, attributes: str | Iterable[str | Attribute], strength: float = 1.0) -> Codes:
         """Takes some attributes from a donor.
 
         Args:
