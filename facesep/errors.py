@@ -60,6 +60,10 @@ class ConfigError(FaceSepError):
     """A configuration, option or path that does not make sense."""
 
 
+class DataError(FaceSepError):
+    """A data set, shard or label file that is missing, damaged or does not fit."""
+
+
 class CheckpointError(FaceSepError):
     """A checkpoint that is missing, damaged, unsafe or of another version."""
 
