@@ -1,0 +1,132 @@
+"""The decoder D: seven codes -> an image of the head on white, from the viewpoint in the codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facesep.camera import rays
+from facesep.codes import CODE_SIZES, Codes
+from facesep.config import DecoderConfig
+from facesep.nets.field import Field
+from facesep.nets.upsampler import Upsampler
+from facesep.nets.volume import composite_weights, jitter_edges, sample_edges
+
+CHUNK = 4096
+"""Samples evaluated at a time without autograd: their activations then stay in the processor's cache."""
+
+
+@dataclass(frozen=True)
+class Rendering:
+    """What the decoder sees.
+
+    Attributes:
+        image: RGB ``Tensor[B, 3, S, S]`` in 0..1, white background.
+        opacity: ``Tensor[B, 1, n, n]`` in 0..1 on the ray grid: how much of each cell the head covers.
+        distance: ``Tensor[B, 1, n, n]``, expected distance of the surface from the camera in decimetres,
+            divided by the opacity (meaningless where that is near zero).
+    """
+
+    image: Tensor
+    opacity: Tensor
+    distance: Tensor
+
+
+class Decoder(nn.Module):
+    """HeadNeRF-style decoder with shape, expression and hair in its geometry branch.
+
+    The geometry code is [shape, expression, hair], the appearance code [texture, illumination]; rotation
+    and translation place the camera (see :mod:`facesep.camera`).
+    """
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.geometry = ("shape", "expression", "hair") if config.hair else ("shape", "expression")
+        self.appearance = ("texture", "illumination")
+        self.field = Field(
+            config,
+            sum(CODE_SIZES[name] for name in self.geometry),
+            sum(CODE_SIZES[name] for name in self.appearance),
+        )
+        self.background = nn.Parameter(torch.ones(1, config.features, config.ray_size, config.ray_size))
+        self.upsampler = Upsampler(config)
+
+    def forward(
+        self,
+        codes: Codes,
+        *,
+        ray_size: int | None = None,
+        levels: int | None = None,
+        jitter: bool = False,
+    ) -> Rendering:
+        """Renders a batch of codes.
+
+        Args:
+            codes: batched codes.
+            ray_size: rays along each side; by default that of the config.
+            levels: upsampler levels, all by default; the image has ``ray_size * 2^levels`` pixels.
+            jitter: stratified jitter of the samples, for training.
+        """
+        count = ray_size or self.config.ray_size
+        origins, directions = rays(codes.rotation.float(), codes.translation.float(), count)
+        geometry = torch.cat([getattr(codes, name) for name in self.geometry], -1)
+        appearance = torch.cat([getattr(codes, name) for name in self.appearance], -1)
+        return self.render_rays(geometry, appearance, origins, directions, levels=levels, jitter=jitter)
+
+    def render_rays(
+        self,
+        geometry: Tensor,
+        appearance: Tensor,
+        origins: Tensor,
+        directions: Tensor,
+        *,
+        levels: int | None = None,
+        jitter: bool = False,
+    ) -> Rendering:
+        """Renders given rays, one square grid per image.
+
+        Args:
+            geometry: ``Tensor[B, G]``, the concatenated geometry codes.
+            appearance: ``Tensor[B, A]``, the concatenated appearance codes.
+            origins: ``Tensor[B, 1, 3]`` in the head frame, decimetres.
+            directions: unit ``Tensor[B, n * n, 3]``, row by row.
+            levels: upsampler levels, all by default.
+            jitter: stratified jitter of the samples.
+        """
+        biases = self.field.biases(geometry, appearance)
+        if torch.is_grad_enabled():
+            parts = [self._march(biases, origins, directions, jitter)]
+        else:
+            step = max(CHUNK // (self.config.samples * len(geometry)), 1)
+            chunks = directions.split(max(step, 16), dim=1)
+            parts = [self._march(biases, origins, chunk, jitter) for chunk in chunks]
+        integral, opacity, distance = (torch.cat(part, 1) for part in zip(*parts, strict=True))
+        features = self.field.features(integral.to(geometry.dtype), opacity.to(geometry.dtype))
+        side = round(directions.shape[1] ** 0.5)
+        grid = lambda x: x.transpose(1, 2).unflatten(-1, (side, side))  # noqa: E731
+        opacity, distance = grid(opacity[..., None]), grid(distance[..., None])
+        background = self.background
+        if side != background.shape[-1]:
+            background = F.interpolate(background, size=(side, side), mode="area")
+        merged = grid(features) + (1 - opacity).to(features.dtype) * background.to(features.dtype)
+        image = self.upsampler(merged, levels)
+        return Rendering(image, opacity, distance / opacity.clamp_min(1e-6))
+
+    def _march(
+        self, biases: tuple[Tensor, Tensor | None, Tensor], origins: Tensor, directions: Tensor, jitter: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Integrates rays: ``([B, R, colour_width], [B, R], [B, R])``: features, opacity, distance."""
+        edges = sample_edges(self.config, origins, directions)
+        if jitter:
+            edges = jitter_edges(edges)
+        points = origins[:, :, None] + directions[:, :, None] * edges[..., :-1, None]
+        batch, count, samples = points.shape[:3]
+        density, hidden = self.field(points.reshape(batch, count * samples, 3), biases)
+        weights = composite_weights(density.view(batch, count, samples), edges.diff(dim=-1))
+        hidden = hidden.view(batch, count, samples, -1)
+        integral = torch.einsum("brn,brnc->brc", weights.to(hidden.dtype), hidden)
+        return integral, weights.sum(-1), (weights * edges[..., :-1]).sum(-1)

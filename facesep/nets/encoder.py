@@ -1,0 +1,107 @@
+"""The encoder E: one canonical image -> seven codes, by seven separate heads."""
+
+from __future__ import annotations
+
+import math
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facesep.camera import CENTRE_X, CENTRE_Y
+from facesep.codes import ATTRIBUTES, CODE_SIZES, Codes
+from facesep.config import EncoderConfig
+
+FACE_WINDOW = 0.7882
+"""Side of the R-Net crop as a multiple of the canonical image; centred on the principal point."""
+WHOLE_IMAGE = ("shape", "texture", "hair")
+"""Light heads that look at the whole canonical image; the others look at the face window."""
+OUTPUT_SCALE = {"rotation": 0.2, "translation": 0.2}
+"""Typical size of codes with a unit (radians, decimetres); the others are about 1."""
+
+
+def face_window(image: Tensor) -> Tensor:
+    """The face window of a canonical image, rounded to whole pixels: ``Tensor[B, 3, s, s]``."""
+    size = image.shape[-1]
+    side = round(FACE_WINDOW * size)
+    left = round(CENTRE_X * size - side / 2)
+    top = min(round(CENTRE_Y * size - side / 2), size - side)
+    return image[..., top : top + side, left : left + side]
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with group norm around an identity path."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv_1 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm_1 = nn.GroupNorm(min(8, channels), channels)
+        self.conv_2 = nn.Conv2d(channels, channels, 3, padding=1, bias=False)
+        self.norm_2 = nn.GroupNorm(min(8, channels), channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keeps the shape."""
+        hidden = F.relu(self.norm_1(self.conv_1(x)))
+        return F.relu(x + self.norm_2(self.conv_2(hidden)))
+
+
+class LightHead(nn.Module):
+    """A small convolutional network that predicts one code from the image alone."""
+
+    def __init__(self, config: EncoderConfig, attribute: str) -> None:
+        super().__init__()
+        self.attribute = attribute
+        self.input_size = config.input_size
+        stages: list[nn.Module] = []
+        channels = 3
+        for width, blocks in zip(config.widths, config.blocks, strict=True):
+            stages += [
+                nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False),
+                nn.GroupNorm(min(8, width), width),
+                nn.ReLU(),
+                *(ResidualBlock(width) for _ in range(blocks)),
+            ]
+            channels = width
+        self.stages = nn.Sequential(*stages)
+        cells = (config.input_size // 2 ** len(config.widths)) ** 2
+        self.out = nn.Linear(channels * cells, CODE_SIZES[attribute])
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Predicts the code.
+
+        Args:
+            image: canonical RGB ``Tensor[B, 3, S, S]`` in 0..1.
+
+        Returns:
+            ``Tensor[B, n]`` in float32; the shape code has length sqrt(512).
+        """
+        window = image if self.attribute in WHOLE_IMAGE else face_window(image)
+        if window.shape[-1] != self.input_size:
+            window = F.interpolate(
+                window, size=(self.input_size,) * 2, mode="bilinear", align_corners=False, antialias=True
+            )
+        hidden = self.stages((window - 0.5) * 2.0)
+        code = self.out(hidden.flatten(1)).float()
+        if self.attribute == "shape":
+            return F.normalize(code, dim=-1) * math.sqrt(CODE_SIZES["shape"])
+        return code * OUTPUT_SCALE.get(self.attribute, 1.0)
+
+
+class LightEncoder(nn.Module):
+    """Seven :class:`LightHead` networks; no part is shared, so each attribute trains on its own."""
+
+    def __init__(self, config: EncoderConfig) -> None:
+        super().__init__()
+        self.heads = nn.ModuleDict({name: LightHead(config, name) for name in ATTRIBUTES})
+
+    def forward(self, image: Tensor) -> Codes:
+        """Canonical images ``Tensor[B, 3, S, S]`` in 0..1 -> batched codes."""
+        return Codes(**{name: head(image) for name, head in self.heads.items()})
+
+
+def build_encoder(config: EncoderConfig) -> nn.Module:
+    """The encoder of a configuration; it has ``heads`` by attribute and maps images to :class:`Codes`."""
+    if config.kind == "light":
+        return LightEncoder(config)
+    from facesep.nets.paper_encoder import PaperEncoder
+
+    return PaperEncoder(config)

@@ -1,0 +1,122 @@
+"""The conditioned radiance field of the decoder: point and codes -> density and colour features."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facesep.config import DecoderConfig
+
+
+def positional_encoding(points: Tensor, frequencies: int) -> Tensor:
+    """Raw coordinates followed by ``sin(2^k x), cos(2^k x)`` for k = 0, 1, ... (HeadNeRF's order).
+
+    Args:
+        points: ``Tensor[..., 3]``.
+        frequencies: number of octaves K.
+
+    Returns:
+        ``Tensor[..., 3 + 6 K]``: x, y, z, then per octave three sines and three cosines.
+    """
+    scale = 2.0 ** torch.arange(frequencies, dtype=points.dtype, device=points.device)
+    angles = points[..., None, :] * scale[:, None]  # [..., K, 3]
+    waves = torch.stack((angles.sin(), angles.cos()), -2).flatten(-3)
+    return torch.cat((points, waves), -1)
+
+
+class Field(nn.Module):
+    """HeadNeRF's MLP with the constant codes folded into per-image biases.
+
+    Geometry codes enter the first and the skip layer, appearance codes the colour branch, each beside
+    the encoded point or hidden features. Codes do not change along an image's samples, so the columns
+    that multiply them act as a bias: the result is the same, the work is a quarter less. Two more exact
+    rearrangements: there is no activation between the first two colour layers, so their matrices are
+    multiplied once per call; and the last layer is linear, so it is applied after the volume integral
+    (:meth:`features`).
+
+    Args:
+        config: sizes.
+        geometry: length of the geometry code (shape, expression and hair).
+        appearance: length of the appearance code (texture and illumination).
+    """
+
+    def __init__(self, config: DecoderConfig, geometry: int, appearance: int) -> None:
+        super().__init__()
+        self.encoded = 3 + 6 * config.frequencies
+        self.frequencies = config.frequencies
+        self.skip = config.skip
+        self.density_activation = F.relu if config.density == "relu" else F.softplus
+        entry = self.encoded + geometry
+        inputs = [entry] + [
+            config.width + (entry if index == config.skip and index else 0)
+            for index in range(1, config.layers)
+        ]
+        self.trunk = nn.ModuleList(nn.Linear(size, config.width) for size in inputs)
+        self.density = nn.Linear(config.width, 1)
+        self.colour_0 = nn.Linear(config.width, config.width)
+        self.colour_1 = nn.Linear(config.width + appearance, config.colour_width)
+        self.colour_2 = nn.Linear(config.colour_width, config.features)
+        for layer in [*self.trunk[1:], self.density, self.colour_0]:
+            nn.init.xavier_uniform_(layer.weight)
+        nn.init.constant_(self.density.bias, config.density_bias)
+
+    def biases(self, geometry: Tensor, appearance: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """Folds the codes into biases of the first, the skip and the colour layer.
+
+        Args:
+            geometry: ``Tensor[B, G]``.
+            appearance: ``Tensor[B, A]``.
+
+        Returns:
+            Three ``Tensor[B, 1, width]``; the second is None without a skip layer.
+        """
+        at = slice(self.encoded, self.encoded + geometry.shape[-1])
+        first = F.linear(geometry, self.trunk[0].weight[:, at], self.trunk[0].bias)[:, None]
+        again = None
+        if self.skip:
+            layer = self.trunk[self.skip]
+            again = F.linear(geometry, layer.weight[:, at], layer.bias)[:, None]
+        width = self.colour_0.out_features
+        colour = F.linear(appearance, self.colour_1.weight[:, width:], self.colour_1.bias)
+        colour = colour + self.colour_1.weight[:, :width] @ self.colour_0.bias
+        return first, again, colour[:, None]
+
+    def forward(self, points: Tensor, biases: tuple[Tensor, Tensor | None, Tensor]) -> tuple[Tensor, Tensor]:
+        """Evaluates the field.
+
+        Args:
+            points: ``Tensor[B, P, 3]`` in the head frame, decimetres.
+            biases: what :meth:`biases` returned for this batch.
+
+        Returns:
+            ``(density, hidden)``: ``Tensor[B, P]`` per decimetre, not negative, in float32; and
+            ``Tensor[B, P, colour_width]``, hidden colour features.
+        """
+        first, again, colour = biases
+        encoded = positional_encoding(points, self.frequencies)
+        hidden = F.relu(F.linear(encoded, self.trunk[0].weight[:, : self.encoded]) + first)
+        for index, layer in enumerate(self.trunk[1:], start=1):
+            if index == self.skip:
+                weight = torch.cat(
+                    (layer.weight[:, : self.encoded], layer.weight[:, -self.trunk[0].out_features :]), 1
+                )
+                hidden = F.relu(F.linear(torch.cat((encoded, hidden), -1), weight) + again)
+            else:
+                hidden = F.relu(layer(hidden))
+        width = self.colour_0.out_features
+        merged = self.colour_1.weight[:, :width] @ self.colour_0.weight
+        density = self.density_activation(self.density(hidden)[..., 0].float())
+        return density, F.relu(F.linear(hidden, merged) + colour)
+
+    def features(self, integral: Tensor, opacity: Tensor) -> Tensor:
+        """The last, linear colour layer, applied after the volume integral.
+
+        Args:
+            integral: ``Tensor[B, R, colour_width]``, the weighted sum of hidden features of a ray.
+            opacity: ``Tensor[B, R]``, the sum of the weights.
+
+        Returns:
+            ``Tensor[B, R, features]``.
+        """
+        return F.linear(integral, self.colour_2.weight) + opacity[..., None] * self.colour_2.bias

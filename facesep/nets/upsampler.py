@@ -1,0 +1,69 @@
+"""The 2D renderer: a feature map becomes an image, level by level (HeadNeRF's neural renderer)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facesep.config import DecoderConfig
+
+
+def blur(x: Tensor) -> Tensor:
+    """Binomial 3x3 filter ``[1, 2, 1] x [1, 2, 1] / 16`` with reflected borders, per channel."""
+    x = F.pad(x, (1, 1, 1, 1), mode="reflect")
+    x = (x[..., :-2, :] + x[..., 2:, :]) * 0.25 + x[..., 1:-1, :] * 0.5
+    return (x[..., :-2] + x[..., 2:]) * 0.25 + x[..., 1:-1] * 0.5
+
+
+def enlarge(x: Tensor) -> Tensor:
+    """Bilinear x2 followed by :func:`blur`; for the running RGB image."""
+    return blur(F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False))
+
+
+class Level(nn.Module):
+    """Doubles the size: 1x1 convolutions, a channel-tiled skip, pixel shuffle, blur, 1x1 convolution."""
+
+    def __init__(self, channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.layer_1 = nn.Conv2d(channels, 2 * channels, 1)
+        self.layer_2 = nn.Conv2d(2 * channels, 4 * channels, 1)
+        self.out = nn.Conv2d(channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """``Tensor[B, C, n, n]`` -> ``Tensor[B, C', 2 n, 2 n]``."""
+        hidden = F.leaky_relu(self.layer_1(x), 0.2)
+        hidden = F.leaky_relu(self.layer_2(hidden), 0.2) + x.repeat(1, 4, 1, 1)
+        # The blur is normalised and acts per channel, so it commutes with the 1x1 convolution: blur the
+        # fewer channels.
+        return F.leaky_relu(blur(self.out(F.pixel_shuffle(hidden, 2))), 0.2)
+
+
+class Upsampler(nn.Module):
+    """Feature map ``[B, features, n, n]`` to RGB ``[B, 3, n * 2^levels, ...]`` in 0..1.
+
+    Every level adds its own RGB image to the enlarged one of the level before; the sum goes through a
+    sigmoid. Stopping at an earlier level therefore gives a smaller image.
+    """
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        widths = [config.features] + [
+            max(config.features // 2**index, config.min_channels) for index in range(1, config.levels + 1)
+        ]
+        self.levels = nn.ModuleList(Level(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.to_rgb = nn.ModuleList(nn.Conv2d(width, 3, 1) for width in widths)
+
+    def forward(self, features: Tensor, levels: int | None = None) -> Tensor:
+        """Renders the image.
+
+        Args:
+            features: ``Tensor[B, features, n, n]``.
+            levels: levels to run, all by default.
+        """
+        levels = len(self.levels) if levels is None else levels
+        rgb = self.to_rgb[0](features)
+        for level, to_rgb in zip(self.levels[:levels], self.to_rgb[1:], strict=False):
+            features = level(features)
+            rgb = enlarge(rgb) + to_rgb(features)
+        return torch.sigmoid(rgb.float())
