@@ -1,0 +1,38 @@
+"""Keeps every test off the network and out of the user's caches."""
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+
+# huggingface_hub reads these when it is imported, so they are set before anything else. The port is
+# reserved but nobody listens on it: without the `hub` fixture every request is refused at once.
+_reserved = socket.socket()
+_reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+_reserved.bind(("127.0.0.1", 0))
+HUB_PORT = _reserved.getsockname()[1]
+
+_home = tempfile.TemporaryDirectory(prefix="facesep-tests-")
+os.environ["HF_ENDPOINT"] = f"http://127.0.0.1:{HUB_PORT}"
+os.environ["HF_HOME"] = _home.name
+os.environ["HF_HUB_DISABLE_XET"] = "1"
+os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
+    os.environ.pop(name, None)
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+import pytest  # noqa: E402
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path: Path):
+    """A running loopback Hub with its own empty cache; see tests/hub/fakehub.py."""
+    import huggingface_hub.constants
+    from tests.hub.fakehub import FakeHub
+
+    endpoint = f"http://127.0.0.1:{HUB_PORT}"
+    assert endpoint == huggingface_hub.constants.ENDPOINT, "huggingface_hub was imported before conftest"
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    with FakeHub(port=HUB_PORT) as server:
+        yield server
