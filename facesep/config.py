@@ -90,15 +90,20 @@ class EncoderConfig:
         input_size: side in pixels at which a light head sees its window of the canonical image.
         widths: channels of a light head's stages; each stage halves the size.
         blocks: residual blocks of each stage.
+        recognition: trunk of the paper's shape head.
+        width: channels of the first stage of the paper's trunks; less than 64 only for tests.
     """
 
     kind: Literal["light", "paper"] = "paper"
     input_size: int = 96
     widths: tuple[int, ...] = (16, 32, 64, 128, 160)
     blocks: tuple[int, ...] = (0, 1, 2, 2, 1)
+    recognition: Literal["ir18", "ir50", "ir101"] = "ir50"
+    width: int = 64
 
     def __post_init__(self) -> None:
         _positive(self, "input_size")
+        _positive(self, "width")
         if len(self.widths) != len(self.blocks) or not self.widths:
             raise ConfigError("widths and blocks must have one entry per stage")
         if self.input_size % 2 ** len(self.widths):
