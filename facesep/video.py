@@ -1,0 +1,255 @@
+"""Frames to MP4 and back, one frame in memory at a time.
+
+Videos are H.264 in yuv420p with the BT.709 matrix, which every browser and phone plays, with the index
+in front so that playback starts while the file loads. A file appears under its name only when it is
+complete.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from facesep.errors import ImageError, VideoError
+from facesep.images import to_image
+
+if TYPE_CHECKING:
+    import av.container
+
+Frame = np.ndarray | Image.Image | Tensor
+"""uint8 ``[H, W, 3]``, an RGB image, or ``Tensor[3, H, W]`` in [0, 1]."""
+
+MAX_SIDE = 4096
+"""Longest side of a frame that is read or written, in pixels."""
+MAX_FRAMES = 18_000
+"""Most frames read from one file (ten minutes at 30 per second)."""
+
+_CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"  # no playlists: they open other files and hosts
+_CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9", "mpeg4", "mjpeg")
+_BT709 = 1  # the code point of matrix, primaries and transfer in ISO/IEC 23091-2
+_LIMITED = 1  # AVCOL_RANGE_MPEG
+
+
+class VideoInfo(NamedTuple):
+    """What the header of a video says; ``comment`` is its comment tag."""
+
+    width: int
+    height: int
+    fps: float
+    frames: int
+    comment: str
+
+
+def write_video(
+    frames: Iterable[Frame],
+    path: str | Path,
+    fps: float = 30,
+    *,
+    on_frame: Callable[[int], object] | None = None,
+    crf: int = 18,
+    title: str = "",
+    comment: str = "",
+) -> Path:
+    """Encodes frames as they come; results of the model pass through ``provenance.write_video``.
+
+    Args:
+        frames: any iterable of frames of one size; odd sizes are padded by repeating the last column
+            or row, because yuv420p needs even ones.
+        path: where to write; must end in ``.mp4``. An existing file is replaced when all is done.
+        fps: frames per second, 1 to 120.
+        on_frame: called with the number of frames written after each one.
+        crf: H.264 quality, 0 (best) to 51.
+        title: title tag of the file.
+        comment: comment tag of the file.
+
+    Returns:
+        The path.
+
+    Raises:
+        VideoError: if there are no frames, sizes differ, or the file cannot be written. Errors raised
+            by ``frames`` or ``on_frame`` pass through; no file is left behind.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".mp4":
+        raise VideoError(
+            f"videos are written as .mp4, not {path.suffix or 'without a suffix'!r}: {path.name}"
+        )
+    if not 1 <= fps <= 120:
+        raise VideoError(f"fps must be between 1 and 120, got {fps}")
+    if not 0 <= crf <= 51:
+        raise VideoError(f"crf must be between 0 and 51, got {crf}")
+    if not path.parent.is_dir():
+        raise VideoError(f"the folder {path.parent} does not exist: create it first")
+    pixels = map(_pixels, frames)
+    first = next(pixels, None)
+    if first is None:
+        raise VideoError("there are no frames to write")
+
+    temporary = path.with_name(f".{path.stem[:50]}.{uuid.uuid4().hex}.tmp")
+    try:
+        with _explain(f"cannot write {path}"):
+            encoder = _Encoder(temporary, first, fps, crf, {"title": title, "comment": comment})
+        with encoder:
+            for count, frame in enumerate(itertools.chain([first], pixels), 1):
+                encoder.add(frame, count)
+                if on_frame is not None:
+                    on_frame(count)
+        with _explain(f"cannot write {path}"):
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def read_frames(path: str | Path, *, max_frames: int = MAX_FRAMES) -> Iterator[np.ndarray]:
+    """Decodes a video of untrusted origin frame by frame.
+
+    Args:
+        path: an MP4, MOV, WebM, Matroska or AVI file.
+        max_frames: most frames that are read.
+
+    Yields:
+        uint8 ``[H, W, 3]`` RGB arrays, upright.
+
+    Raises:
+        VideoError: if the file is not such a video, is damaged, too large or too long.
+    """
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        with _explain(f"{Path(path).name} is damaged"):
+            decoded = container.decode(stream)
+            for count in itertools.count(1):
+                frame = next(decoded, None)
+                if frame is None:
+                    return
+                if count > max_frames:
+                    raise VideoError(f"the video has more than {max_frames} frames: cut it shorter")
+                _check_size(frame.width, frame.height)
+                array = frame.to_ndarray(format="rgb24")
+                yield np.ascontiguousarray(np.rot90(array, frame.rotation // 90 % 4))
+
+
+def video_info(path: str | Path) -> VideoInfo:
+    """Reads the header of a video; see :func:`read_frames` for what is accepted."""
+    with _open(path) as container:
+        stream = container.streams.video[0]
+        return VideoInfo(
+            stream.codec_context.width,
+            stream.codec_context.height,
+            float(stream.average_rate or 0),
+            stream.frames,
+            container.metadata.get("comment", ""),
+        )
+
+
+class _Encoder:
+    """An open MP4 file; leaving the context completes it."""
+
+    def __init__(self, path: Path, first: np.ndarray, fps: float, crf: int, tags: dict[str, str]) -> None:
+        import av
+
+        self.shape = first.shape
+        height, width = (side + side % 2 for side in first.shape[:2])
+        self.file = av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"})
+        self.file.metadata.update(tags)
+        self.stream = self.file.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+        self.stream.width, self.stream.height, self.stream.pix_fmt = width, height, "yuv420p"
+        self.stream.options = {"crf": str(crf)}
+        context = self.stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = _LIMITED
+
+    def add(self, pixels: np.ndarray, count: int) -> None:
+        """Encodes one frame."""
+        import av
+
+        if pixels.shape != self.shape:
+            raise VideoError(
+                f"frame {count} has {pixels.shape[1]} x {pixels.shape[0]} pixels, "
+                f"the first one {self.shape[1]} x {self.shape[0]}: give frames of one size"
+            )
+        height, width = pixels.shape[:2]
+        pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        with _explain("cannot encode the video"):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709")
+            self.file.mux(self.stream.encode(frame))
+
+    def __enter__(self) -> _Encoder:
+        return self
+
+    def __exit__(self, kind: type | None, *_: object) -> None:
+        try:
+            with _explain("cannot complete the video"):
+                if kind is None:
+                    self.file.mux(self.stream.encode(None))
+                self.file.close()
+        except VideoError:
+            if kind is None:
+                raise
+
+
+def _pixels(frame: Frame) -> np.ndarray:
+    """A frame as uint8 ``[H, W, 3]``."""
+    if isinstance(frame, Tensor):
+        try:
+            frame = to_image(frame)
+        except ImageError as error:
+            raise VideoError(f"a frame cannot be used: {error}") from error
+    if isinstance(frame, Image.Image):
+        frame = np.asarray(frame.convert("RGB"))
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        got = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
+        raise VideoError(f"frames must be uint8 arrays [H, W, 3], images or tensors [3, H, W], got {got}")
+    _check_size(frame.shape[1], frame.shape[0])
+    return frame
+
+
+def _check_size(width: int, height: int) -> None:
+    if min(width, height) < 1 or max(width, height) > MAX_SIDE:
+        raise VideoError(f"a video frame has {width} x {height} pixels: use 1 to {MAX_SIDE} a side")
+
+
+@contextmanager
+def _open(path: str | Path) -> Iterator[av.container.InputContainer]:
+    """Opens a video for reading with the allowed containers and codecs only."""
+    import av
+
+    path = Path(path)
+    problem = f"cannot read {path.name[:200]!r} as a video (MP4, MOV, WebM, Matroska or AVI)"
+    with _explain(problem):
+        if not path.is_file():
+            raise VideoError(f"there is no file {str(path)[:200]!r}: check the path of the video")
+        file = open(path, "rb")  # noqa: SIM115 closed below; ffmpeg never sees the name
+    with file:
+        with _explain(problem):
+            container = av.open(file, options={"format_whitelist": _CONTAINERS})
+        with container:
+            if not container.streams.video:
+                raise VideoError(f"{path.name} has no picture track: choose another video")
+            context = container.streams.video[0].codec_context
+            if context is None or context.name not in _CODECS:
+                name = getattr(context, "name", "unknown")
+                raise VideoError(f"{path.name} is coded as {name}: save it as H.264, H.265, VP9 or AV1")
+            _check_size(context.width, context.height)
+            yield container
+
+
+@contextmanager
+def _explain(problem: str) -> Iterator[None]:
+    """Turns the errors of the codec library and the file system into VideoError."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, NotImplementedError, MemoryError) as error:
+        raise VideoError(f"{problem}: {error}") from error
