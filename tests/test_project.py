@@ -1,0 +1,256 @@
+"""The project's own files agree with each other: packages, versions, licences, documents and CI."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import yaml
+
+import facesep
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+
+
+def requirements(*groups: str) -> dict[str, Requirement]:
+    """Packages of the base (``""``) and of extras, with extras of extras followed, by canonical name."""
+    found: dict[str, Requirement] = {}
+    for group in groups:
+        for line in EXTRAS[group] if group else PROJECT["dependencies"]:
+            one = Requirement(line)
+            if one.name == PROJECT["name"]:
+                found |= requirements(*one.extras)
+            else:
+                found[canonicalize_name(one.name)] = one
+    return found
+
+
+def project_files() -> list[Path]:
+    """Files of the project, without what git ignores."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        names = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True).stdout.decode().split("\0")
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs a git checkout")
+    files = [ROOT / name for name in names if name]
+    return [path for path in files if path.is_file()]
+
+
+def text_files() -> dict[str, str]:
+    """Text files of the project as ``{relative path: content}``."""
+    texts = {}
+    for path in project_files():
+        data = path.read_bytes()
+        if b"\0" not in data[:4096]:
+            texts[path.relative_to(ROOT).as_posix()] = data.decode("utf-8")
+    assert "README.md" in texts and "facesep/codes.py" in texts
+    return texts
+
+
+def front_matter() -> dict:
+    """The header that a Space reads from the README."""
+    _, header, _ = (ROOT / "README.md").read_text().split("---\n", 2)
+    return yaml.safe_load(header)
+
+
+def pins() -> dict[str, Requirement]:
+    """requirements.txt by canonical name."""
+    lines = (ROOT / "requirements.txt").read_text().splitlines()
+    found = [Requirement(line) for line in lines if line and not line.startswith("#")]
+    return {canonicalize_name(one.name): one for one in found}
+
+
+# -- packages ---------------------------------------------------------------------------------------
+
+
+def test_requirements_are_the_pins_of_what_the_demo_needs():
+    pinned, needed = pins(), requirements("", "demo")
+    assert set(pinned) == set(needed)
+    for name, pin in pinned.items():
+        (exact,) = pin.specifier
+        assert exact.operator == "==" and "*" not in exact.version, pin
+        assert needed[name].specifier.contains(exact.version), f"{pin} is outside {needed[name]}"
+
+
+def test_front_matter_fits_the_project():
+    header = front_matter()
+    (gradio,) = pins()["gradio"].specifier
+    assert (header["sdk"], header["sdk_version"]) == ("gradio", gradio.version)
+    assert (ROOT / header["app_file"]).is_file()
+    assert header["license"] == PROJECT["license"].lower()
+    assert len(header["short_description"]) <= 60  # the Hub refuses a longer one
+    assert f"Programming Language :: Python :: {header['python_version']}" in PROJECT["classifiers"]
+
+
+def test_every_imported_package_is_declared():
+    import_names = {
+        "PIL": "pillow",
+        "skimage": "scikit-image",
+        "yaml": "pyyaml",
+        "dlib": "dlib-bin",
+        "c2pa": "c2pa-python",
+        "gradio_client": "gradio",
+        "face_recognition_models": "face-recognition-models",
+    }
+    declared = set(requirements("", *EXTRAS))
+    pattern = re.compile(r"^\s*(?:from|import) ([A-Za-z_]\w*)", re.MULTILINE)
+    own = {"facesep", "__future__", "tests", "conftest"} | {p.stem for p in (ROOT / "tests").rglob("*.py")}
+    used = {}
+    for path, text in text_files().items():
+        if path.endswith(".py") and not path.startswith("tests/"):
+            code = re.sub(r'"""[\s\S]*?"""', "", text)
+            used |= dict.fromkeys(pattern.findall(code), path)
+    foreign = {name: path for name, path in used.items() if name not in own | sys.stdlib_module_names}
+    assert {"torch", "PIL", "numpy"} <= set(foreign)
+    missing = {n: p for n, p in foreign.items() if canonicalize_name(import_names.get(n, n)) not in declared}
+    assert not missing, f"imported but not in pyproject.toml: {missing}"
+
+
+def test_third_party_lists_exactly_the_declared_packages():
+    text = (ROOT / "THIRD_PARTY.md").read_text()
+    table = text[text.index("## Packages") : text.index("## Methods")]
+    rows = re.findall(r"^\| ([\w.-]+) \| (.+?) \| .+ \|$", table, re.MULTILINE)
+    listed = {canonicalize_name(name): where for name, where in rows if name != "package"}
+    assert len(listed) == len(rows) - 1
+    assert set(listed) == set(requirements("", *EXTRAS))
+    for extra in EXTRAS:
+        own = {canonicalize_name(Requirement(line).name) for line in EXTRAS[extra]} - {PROJECT["name"]}
+        for name in own - set(requirements("")):
+            assert f"`{extra}`" in listed[name], f"{name} is needed for `{extra}`"
+
+
+def test_extra_all_holds_all_that_users_need():
+    assert requirements("all").keys() == requirements(*(set(EXTRAS) - {"test", "all"})).keys()
+
+
+# -- version ----------------------------------------------------------------------------------------
+
+
+def test_version_has_one_source():
+    assert PROJECT["dynamic"] == ["version"] and "version" not in PROJECT
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+)?", facesep.__version__)
+    literal = re.compile(r"version\w*\s*[:=]\s*[\"']\d+\.\d+")
+    holders = [
+        p
+        for p, text in text_files().items()
+        if p.startswith("facesep/") and p.endswith(".py") and literal.search(text)
+    ]
+    assert holders == ["facesep/__init__.py"]
+    assert f"## {facesep.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_version_works_without_an_installation(tmp_path):
+    """As on a Space, where the package lies beside app.py."""
+    shutil.copytree(
+        ROOT / "facesep", tmp_path / "facesep", ignore=shutil.ignore_patterns("__pycache__", "assets")
+    )
+    code = "import facesep, importlib.metadata as m; print(facesep.__version__, facesep.__file__)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    version, file = run.stdout.split(maxsplit=1)
+    assert version == facesep.__version__ and file.startswith(str(tmp_path))
+
+
+def test_installed_version_agrees():
+    assert importlib.metadata.version("facesep") == facesep.__version__
+
+
+# -- documents --------------------------------------------------------------------------------------
+
+
+def test_links_between_documents_lead_somewhere():
+    links = 0
+    for path, text in text_files().items():
+        if path.endswith(".md"):
+            prose = re.sub(r"```[\s\S]*?```", "", text)
+            for target in re.findall(r"\]\(([^)\s#]+)[^)]*\)", prose):
+                if not re.match(r"[a-z]+:", target):
+                    links += 1
+                    assert ((ROOT / path).parent / target).exists(), f"{path} links to {target}"
+    assert links > 5
+
+
+def test_install_commands_name_extras_that_exist():
+    named = set()
+    for path, text in text_files().items():
+        if path.endswith((".md", ".py")) or path == ".ci/run":
+            named |= {e for group in re.findall(r"\bfacesep\[([\w,]+)\]|\.\[([\w,]+)\]", text) for e in group}
+    named = {one for group in named for one in group.split(",") if one}
+    assert {"demo", "test"} <= named <= set(EXTRAS)
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    text, readme = script.read_text(), (ROOT / "README.md").read_text()
+    section = readme[readme.index("## Run the tests") :]
+    command = re.search(r"```bash\n(.*?)\n```", section, re.DOTALL)[1]
+    _, install, test = (part.strip() for part in command.split("&&"))
+    install = install.split("bin/pip ")[1]
+    test = test.split("bin/python ")[1]
+    assert install.replace("install", "install -q") in text
+    assert text.rstrip().endswith(f'exec "$venv/bin/python" {test}')
+
+
+def test_files_speak_of_the_project_alone():
+    """No paths of one machine, and no addresses of package registries."""
+    hosts = ("pypi" + ".org", "pythonhosted" + ".org", "registry.npmjs" + ".org", "deb.debian" + ".org")
+    personal = re.compile(r"(?<![\w.:/])/(?:home|root|Users|work|opt|mnt)/\w")
+    for path, text in text_files().items():
+        assert not [host for host in hosts if host in text], path
+        found = personal.search(text)
+        assert not found, f"{path} names a path of one machine: {text[found.start() : found.start() + 40]!r}"
+        assert "../" + "shared" not in text, path
+
+
+# -- the built package ------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_wheel_holds_the_code_and_the_bundled_files(tmp_path):
+    source = tmp_path / "source"
+    for path in project_files():
+        copy = source / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "-q",
+        "--no-deps",
+        "--no-build-isolation",
+        "-w",
+        str(tmp_path),
+    ]
+    subprocess.run([*command, str(source)], check=True, capture_output=True)
+    (wheel,) = tmp_path.glob("facesep-*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        inside = {name for name in archive.namelist() if ".dist-info/" not in name}
+        notes = {name.rpartition("/")[2] for name in archive.namelist() if "/licenses/" in name}
+    assert inside == {p for p in text_and_binary() if p.startswith("facesep/")}
+    assert notes == {"LICENSE", "THIRD_PARTY.md"}
+
+
+def text_and_binary() -> set[str]:
+    """Relative paths of all files of the project."""
+    return {path.relative_to(ROOT).as_posix() for path in project_files()}
