@@ -220,7 +220,7 @@ def test_damaged_videos_are_refused(tmp_path):
         b"",
         b"plain text",
         b"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{secret}\n#EXT-X-ENDLIST\n",
-        b"ffconcat version 1.0\nfile '{secret}'\n",
+        b"ffconcat version 1.0\nfile secret.mp4\n",
         b"GIF89a" + bytes(20),
     ],
 )
