@@ -1,0 +1,178 @@
+"""The configuration of a training run: frozen dataclasses, read from YAML, strict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from facesep.codes import ATTRIBUTES
+from facesep.config import ModelConfig, from_dict, preset
+from facesep.errors import ConfigError
+from facesep.training.dataset import Augmentation
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights of the loss terms (lambda) in both phases.
+
+    Attributes:
+        pixel: L_pix, the scale of everything else.
+        white: mean absolute difference outside the head mask; L_pix leaves the background free.
+        perceptual: L_perc.
+        identity: L_id.
+        regulariser: L_reg, keeps the code book near the encoder.
+        opacity: silhouette against the head mask.
+        depth: surface against the fitted mesh; one view per person does not fix depth.
+        code: L_cod.
+        cycle: L_cyc.
+        swap: L_dis.
+        image: the image losses of ``D(E(I))`` in phases "encoder" and "joint"; 0 as in the paper.
+    """
+
+    pixel: float = 1.0
+    white: float = 0.0
+    perceptual: float = 1.0
+    identity: float = 1.0
+    regulariser: float = 1.0
+    opacity: float = 0.0
+    depth: float = 0.0
+    code: float = 1.0
+    cycle: float = 1.0
+    swap: float = 1.0
+    image: float = 0.0
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One stage of training.
+
+    Attributes:
+        kind: ``decoder`` (phase D: decoder and code book move), ``encoder`` (phase E: the heads move) or
+            ``joint`` (both move on the images of ``D(E(I))``).
+        epochs: passes over the training images and their mirror images.
+        learning_rate: at the start, for Adam.
+        final_learning_rate: at the end, reached along a cosine.
+        ray_size: rays along each side; 0 for the model's own. Fewer is cheaper and coarser.
+        levels: upsampler levels; 0 for all. The image has ``ray_size * 2^levels`` pixels.
+        only: train only decoder parameters whose names start so, on the encoder's codes; with ``joint``.
+        sharp: use only photos that are sharp at 256 px.
+    """
+
+    kind: Literal["decoder", "encoder", "joint"]
+    epochs: float = 5.0
+    learning_rate: float = 5e-4
+    final_learning_rate: float = 5e-4
+    ray_size: int = 0
+    levels: int = 0
+    only: str = ""
+    sharp: bool = False
+
+    def __post_init__(self) -> None:
+        if self.epochs <= 0 or self.learning_rate <= 0:
+            raise ConfigError("a phase needs positive epochs and learning_rate")
+        if self.only and self.kind != "joint":
+            raise ConfigError("a phase with 'only' must be of kind 'joint'")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A whole run.
+
+    Attributes:
+        preset: the model's preset.
+        model: the model; overrides the preset.
+        schedule: phases in order.
+        weights: weights of the loss terms.
+        attributes: weight w of each attribute in the code losses.
+        distance: distance of codes: ``cosine`` (paper) or ``scaled`` (also fixes their length).
+        shape_optimiser: ``sgd`` (paper, learning rate 0.1 for 5e-4 of the others) or ``adam``.
+        batch_size: images of a step.
+        micro_batch: images of a forward pass; smaller ones stay in a processor's cache.
+        cycle_every: steps between L_cyc terms.
+        swap_every: steps between L_dis terms.
+        cycle_ray_size: rays of the renders in L_cyc and L_dis; 0 for the phase's own.
+        partner_share: share of joint steps' items whose shape code comes from another photo (or the mirror
+            image) of the same person, so that the shape code cannot carry the expression.
+        identity_share: share of a batch that L_id looks at.
+        codes_learning_rate: Adam step of the code book.
+        clip: largest gradient norm of each optimiser.
+        ema: decay of the averaged weights that are saved; 0 for none.
+        bf16: bfloat16 matrix products.
+        seed: of everything random.
+        image_store: side in pixels at which photos are kept in memory.
+        augmentation: variation of the images.
+        log_every: steps between lines of the log.
+        save_every: seconds between checkpoints.
+        perceptual: which network ``--perceptual`` names: ``st_vgg`` (ST-LPIPS trunk) or ``vgg19``.
+        perceptual_slices: how many of its slices are compared.
+        perceptual_crop: side of the random crop it looks at; 0 for the whole image.
+    """
+
+    preset: str = "paper"
+    model: ModelConfig | None = None
+    schedule: tuple[Phase, ...] = field(default_factory=tuple)
+    weights: Weights = field(default_factory=Weights)
+    attributes: dict[str, float] = field(default_factory=lambda: dict.fromkeys(ATTRIBUTES, 1.0))
+    distance: Literal["cosine", "scaled"] = "cosine"
+    shape_optimiser: Literal["sgd", "adam"] = "sgd"
+    batch_size: int = 16
+    micro_batch: int = 4
+    cycle_every: int = 1
+    swap_every: int = 1
+    cycle_ray_size: int = 0
+    partner_share: float = 0.0
+    identity_share: float = 1.0
+    codes_learning_rate: float = 5e-4
+    clip: float = 1.0
+    ema: float = 0.0
+    bf16: bool = True
+    seed: int = 0
+    image_store: int = 256
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    log_every: int = 50
+    save_every: float = 600.0
+    perceptual: Literal["st_vgg", "vgg19"] = "vgg19"
+    perceptual_slices: int = 5
+    perceptual_crop: int = 0
+
+    def __post_init__(self) -> None:
+        if set(self.attributes) != set(ATTRIBUTES):
+            raise ConfigError(f"attributes needs one weight for each of {', '.join(ATTRIBUTES)}")
+        if not 1 <= self.micro_batch <= self.batch_size:
+            raise ConfigError("micro_batch must be between 1 and batch_size")
+
+    def model_config(self) -> ModelConfig:
+        """The model that this run trains."""
+        return self.model or preset(self.preset)
+
+
+def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Reads a YAML file and applies ``key.sub=value`` overrides.
+
+    Raises:
+        ConfigError: for a missing file, bad YAML, unknown keys or wrong types.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(Path(path).read_text()) or {}
+        for item in overrides:
+            key, separator, value = item.partition("=")
+            if not separator:
+                raise ConfigError(f"--set takes key=value, got {item!r}")
+            _set(values, key.split("."), yaml.safe_load(value))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    return from_dict(TrainConfig, values, str(path))
+
+
+def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set cannot reach into {key!r}")
+    values[keys[-1]] = value

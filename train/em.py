@@ -1,0 +1,75 @@
+"""Trains a model by alternating phases: ``accelerate launch train/em.py --config train/configs/mini.yaml``.
+
+Example:
+    python train/em.py --config train/configs/mini.yaml --shards data/portraits
+        --labels data/labels.safetensors --encoder runs/heads/encoder.safetensors --out runs/mini
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from facesep.errors import FaceSepError
+from facesep.training.config import load_config
+from facesep.training.dataset import TrainingSet
+from facesep.training.em import Trainer
+from facesep.training.export import export
+
+
+def main() -> None:
+    """Parses arguments and runs the schedule."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--config", required=True, help="YAML file of the run")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one value")
+    parser.add_argument("--shards", required=True, help="folder written by train/prepare_data.py")
+    parser.add_argument("--labels", required=True, help="file written by train/analyse.py")
+    parser.add_argument("--out", required=True, help="folder for checkpoints and logs")
+    parser.add_argument("--encoder", help="pretrained heads, written by train/pretrain_heads.py")
+    parser.add_argument(
+        "--perceptual", help="weights for L_perc (.safetensors); without it L_perc is left out"
+    )
+    parser.add_argument("--recogniser", help="MobileFaceNet weights for L_id; without it L_id is left out")
+    parser.add_argument("--resume_from_checkpoint", metavar="latest|FOLDER", help="continue a run")
+    arguments = parser.parse_args()
+    try:
+        run(arguments)
+    except FaceSepError as error:
+        parser.exit(1, f"error: {error}\n")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Builds the trainer and runs it to the end of the schedule."""
+    config = load_config(arguments.config, arguments.set)
+    perceptual = recogniser = None
+    if arguments.perceptual and config.perceptual == "st_vgg":
+        from facesep.nets.st_lpips import StLpips
+
+        perceptual = StLpips.from_file(arguments.perceptual, config.perceptual_slices)
+    elif arguments.perceptual:
+        from facesep.nets.perceptual import VGG19
+
+        perceptual = VGG19.from_file(arguments.perceptual)
+    if arguments.recogniser:
+        from facesep.nets.mobilefacenet import MobileFaceNet
+
+        recogniser = MobileFaceNet.load(arguments.recogniser)
+    data = TrainingSet(arguments.shards, arguments.labels, "train", config.image_store)
+    trainer = Trainer(config, data, arguments.out, perceptual, recogniser)
+    if arguments.resume_from_checkpoint:
+        latest = arguments.resume_from_checkpoint == "latest"
+        trainer.resume(None if latest else arguments.resume_from_checkpoint)
+    else:
+        if arguments.encoder:
+            trainer.encoder.load_state_dict(load_file(arguments.encoder))
+        trainer.begin()
+    trainer.run()
+    export(trainer, Path(arguments.out) / "checkpoint")
+
+
+if __name__ == "__main__":
+    main()
