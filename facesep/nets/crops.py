@@ -6,6 +6,7 @@ Pixel coordinates are continuous: pixel i covers [i, i + 1).
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -133,16 +134,48 @@ def projected_points(rotation: Tensor, translation: Tensor, size: float) -> Tens
     return project(template, rotation, translation, size)[..., :2]
 
 
-def arcface_crop(image: Tensor, points: Tensor, size: int = ARCFACE_SIZE) -> Tensor:
-    """Aligns faces to the ArcFace template.
+def inverted(matrix: Tensor) -> Tensor:
+    """The inverse of affine maps ``Tensor[B, 2, 3]``."""
+    linear = torch.linalg.inv(matrix[..., :2])
+    return torch.cat([linear, -linear @ matrix[..., 2:]], -1)
 
-    The similarity is fitted from the template to the points, as AdaFace does; sampling needs it in this
-    direction anyway. What lies outside the image is black.
+
+def warp(image: Tensor, to_image: Tensor, size: int) -> Tensor:
+    """Samples a square bilinearly; black beyond the border.
+
+    Args:
+        image: ``Tensor[B, C, H, W]``.
+        to_image: ``Tensor[B, 2, 3]``, pixels of the result to pixels of ``image``.
+        size: side of the result in pixels.
+
+    Returns:
+        ``Tensor[B, C, size, size]``.
+    """
+    # grid_sample wants both sides in [-1, 1]: pixel p of n is 2 p / n - 1.
+    extent = to_image.new_tensor([image.shape[-1], image.shape[-2]])
+    linear = to_image[..., :2] * size / extent[:, None]
+    centre = to_image[..., :2].sum(-1) * (size / 2) + to_image[..., 2]
+    theta = torch.cat([linear, (centre * 2 / extent - 1)[..., None]], -1)
+    grid = F.affine_grid(theta, [len(image), 1, size, size], align_corners=False)
+    return F.grid_sample(image, grid.to(image.dtype), padding_mode="zeros", align_corners=False)
+
+
+def arcface_crop(
+    image: Tensor,
+    points: Tensor,
+    size: int = ARCFACE_SIZE,
+    fit: Literal["adaface", "insightface"] = "adaface",
+) -> Tensor:
+    """Aligns faces to the ArcFace template.
 
     Args:
         image: ``Tensor[B, C, S, S]`` in [0, 1].
         points: ``Tensor[B, 5, 2]``, eyes, nose tip and mouth corners in pixels of ``image``.
         size: side of the result in pixels.
+        fit: ``adaface`` fits the template to the points and ``insightface`` the points to the template;
+            the two differ slightly in scale. (AdaFace's choice of a mirrored map, see
+            :func:`facesep.faces.paper_crops.adaface_similarity`, never arises for a face seen from
+            outside.)
 
     Returns:
         ``Tensor[B, C, size, size]``; differentiable in the image and in the points.
@@ -151,11 +184,7 @@ def arcface_crop(image: Tensor, points: Tensor, size: int = ARCFACE_SIZE) -> Ten
         points = points * (SHARPEST / image.shape[-1])
         image = F.interpolate(image, size=(SHARPEST, SHARPEST), mode="bilinear", antialias=True)
     template = torch.tensor(ARCFACE_TEMPLATE, dtype=points.dtype, device=points.device)
-    template = (template + 0.5) * (size / ARCFACE_SIZE)
-    to_image = similarity(template.expand_as(points), points)
-    # grid_sample wants both sides in [-1, 1]: pixel p of n is 2 p / n - 1.
-    linear = to_image[..., :2] * (size / image.shape[-1])
-    centre = to_image[..., :2].sum(-1) * (size / 2) + to_image[..., 2]
-    theta = torch.cat([linear, (centre * (2 / image.shape[-1]) - 1)[..., None]], -1)
-    grid = F.affine_grid(theta, [len(image), 1, size, size], align_corners=False)
-    return F.grid_sample(image, grid.to(image.dtype), padding_mode="zeros", align_corners=False)
+    template = ((template + 0.5) * (size / ARCFACE_SIZE)).expand_as(points)
+    if fit == "adaface":
+        return warp(image, similarity(template, points), size)
+    return warp(image, inverted(similarity(points, template)), size)
