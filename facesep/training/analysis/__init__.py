@@ -1,0 +1,1 @@
+"""Closed-form analysis of photos with an open morphable model: labels that pretrain the heads."""
