@@ -2,7 +2,9 @@
 
 import os
 import socket
+import sys
 import tempfile
+import time
 from pathlib import Path
 
 # huggingface_hub reads these when it is imported, so they are set before anything else. The port is
@@ -24,15 +26,20 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 import pytest  # noqa: E402
 
+sys.path.insert(0, str(Path(__file__).parent / "hub"))  # for fakehub
+
 
 @pytest.fixture
 def hub(monkeypatch, tmp_path: Path):
     """A running loopback Hub with its own empty cache; see tests/hub/fakehub.py."""
-    import huggingface_hub.constants
-    from tests.hub.fakehub import FakeHub
+    import huggingface_hub
+    from fakehub import FakeHub
 
     endpoint = f"http://127.0.0.1:{HUB_PORT}"
     assert endpoint == huggingface_hub.constants.ENDPOINT, "huggingface_hub was imported before conftest"
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    sleep = time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: sleep(min(seconds, 0.01)))  # the client's retries
     with FakeHub(port=HUB_PORT) as server:
         yield server
+    huggingface_hub.close_session()

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -175,7 +176,7 @@ def test_bombs_cost_no_memory():
     script = """
 import io, resource, sys, zlib
 from PIL import Image
-from tests.test_images import png_header
+from test_images import png_header
 from facesep.images import load_image
 from facesep.errors import ImageError
 png = png_header(30_000, 30_000, zlib.compress(bytes(150_000_000), 1))
@@ -194,7 +195,9 @@ for data in (png, webp, gif, tiff.getvalue()):
         sys.exit(f"accepted {data[:4]}")
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - start) // 1024)
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    here = Path(__file__).parent
+    run = [sys.executable, "-c", script]
+    done = subprocess.run(run, cwd=here, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 100  # MB; decoding the smallest of them takes more
 
