@@ -120,13 +120,14 @@ class Decoder(nn.Module):
         self, biases: tuple[Tensor, Tensor | None, Tensor], origins: Tensor, directions: Tensor, jitter: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Integrates rays: ``([B, R, colour_width], [B, R], [B, R])``: features, opacity, distance."""
-        edges = sample_edges(self.config, origins, directions)
+        edges, stretch = sample_edges(self.config, origins, directions)
         if jitter:
             edges = jitter_edges(edges)
-        points = origins[:, :, None] + directions[:, :, None] * edges[..., :-1, None]
+        # In this order the points are those of HeadNeRF to the last bit, which the high octaves amplify.
+        points = origins[:, :, None] + (directions * stretch)[:, :, None] * edges[..., :-1, None]
         batch, count, samples = points.shape[:3]
         density, hidden = self.field(points.reshape(batch, count * samples, 3), biases)
-        weights = composite_weights(density.view(batch, count, samples), edges.diff(dim=-1))
+        weights = composite_weights(density.view(batch, count, samples), edges.diff(dim=-1) * stretch)
         hidden = hidden.view(batch, count, samples, -1)
         integral = torch.einsum("brn,brnc->brc", weights.to(hidden.dtype), hidden)
-        return integral, weights.sum(-1), (weights * edges[..., :-1]).sum(-1)
+        return integral, weights.sum(-1), (weights * edges[..., :-1] * stretch).sum(-1)

@@ -37,7 +37,7 @@ def ellipsoid_interval(
     return (-b - half) / a, (-b + half) / a
 
 
-def sample_edges(config: DecoderConfig, origins: Tensor, directions: Tensor) -> Tensor:
+def sample_edges(config: DecoderConfig, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor | float]:
     """Edges of the sample intervals along each ray.
 
     Args:
@@ -46,18 +46,20 @@ def sample_edges(config: DecoderConfig, origins: Tensor, directions: Tensor) -> 
         directions: unit ``Tensor[B, R, 3]``.
 
     Returns:
-        ``Tensor[B, R, N + 1]``: distances from the camera, in decimetres.
+        ``(edges, stretch)``: ``Tensor[B, R, N + 1]``, whose product with ``stretch`` is the distance from
+        the camera along the ray in decimetres. HeadNeRF's planes are measured along the z axis, so there
+        the stretch is ``Tensor[B, R, 1]``; elsewhere it is 1.
     """
     amount = torch.linspace(0, 1, config.samples + 1, dtype=directions.dtype, device=directions.device)
     if config.sampling == "volume":
         near, far = ellipsoid_interval(origins, directions, config.volume_centre, config.volume_radii)
-        return near[..., None] * (1 - amount) + far[..., None] * amount
+        return near[..., None] * (1 - amount) + far[..., None] * amount, 1.0
     if config.sampling == "planes":  # fixed world planes, as in HeadNeRF
         height = origins[..., 2:]
         planar = (height - config.near) * (1 - amount) + (height - config.far) * amount
-        return planar * (-1.0 / directions[..., 2:])
+        return planar.expand(*directions.shape[:-1], -1), -1.0 / directions[..., 2:]
     edges = config.near * (1 - amount) + config.far * amount
-    return edges.expand(*directions.shape[:-1], -1)
+    return edges.expand(*directions.shape[:-1], -1), 1.0
 
 
 def jitter_edges(edges: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -1,0 +1,1 @@
+"""Official weight files of other projects, checked and turned into facesep's own."""
