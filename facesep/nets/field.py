@@ -25,6 +25,12 @@ def positional_encoding(points: Tensor, frequencies: int) -> Tensor:
     return torch.cat((points, waves), -1)
 
 
+def _linear_relu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """``relu(x W^T + b)`` with a bias per image, fused into one batched product."""
+    product = torch.baddbmm(bias, x, weight.t().expand(len(x), -1, -1))
+    return F.relu(product, inplace=True)
+
+
 class Field(nn.Module):
     """HeadNeRF's MLP with the constant codes folded into per-image biases.
 
@@ -95,19 +101,19 @@ class Field(nn.Module):
         """
         first, again, colour = biases
         encoded = positional_encoding(points, self.frequencies)
-        hidden = F.relu(F.linear(encoded, self.trunk[0].weight[:, : self.encoded]) + first)
+        hidden = _linear_relu(encoded, self.trunk[0].weight[:, : self.encoded], first)
         for index, layer in enumerate(self.trunk[1:], start=1):
             if index == self.skip:
                 weight = torch.cat(
                     (layer.weight[:, : self.encoded], layer.weight[:, -self.trunk[0].out_features :]), 1
                 )
-                hidden = F.relu(F.linear(torch.cat((encoded, hidden), -1), weight) + again)
+                hidden = _linear_relu(torch.cat((encoded, hidden), -1), weight, again)
             else:
-                hidden = F.relu(layer(hidden))
+                hidden = F.relu(layer(hidden), inplace=True)
         width = self.colour_0.out_features
         merged = self.colour_1.weight[:, :width] @ self.colour_0.weight
         density = self.density_activation(self.density(hidden)[..., 0].float())
-        return density, F.relu(F.linear(hidden, merged) + colour)
+        return density, _linear_relu(hidden, merged, colour)
 
     def features(self, integral: Tensor, opacity: Tensor) -> Tensor:
         """The last, linear colour layer, applied after the volume integral.
