@@ -1,0 +1,176 @@
+"""From a photo to one aligned face, or to an error that says what is wrong with the photo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from facesep.camera import WINDOW
+from facesep.errors import ConfigError, ManyFacesError, NoFaceError, SmallFaceError, TurnedFaceError
+from facesep.faces.crop import Crop
+from facesep.faces.types import TEMPLATE_INTEROCULAR, Aligned, Face
+
+DETECTORS = ("bundled", "retinaface_mobile0.25", "retinaface_resnet50")
+DOMINANT = 4.0
+"""A face whose box is this many times larger than the next one is meant, unless another is chosen."""
+LEAST_INTEROCULAR = 12.0
+"""Pixels between the eyes below which a face is refused."""
+LARGEST_YAW = 60.0
+"""Degrees beyond which a head is refused."""
+NOTED_YAW = 20.0
+NOTED_ROLL = 30.0
+NOTED_SCORE = 0.65
+NOTED_ENLARGEMENT = 1.6
+NOTED_OUTSIDE = 0.3
+"""Thresholds of the warnings: degrees, degrees, score, factor, share of the window."""
+
+
+def find_faces(
+    image: Image.Image, detector: str = "bundled", weights_dir: str | Path | None = None
+) -> list[Face]:
+    """All faces of a photo, largest first; an empty list when there is none.
+
+    Args:
+        image: upright photo.
+        detector: ``"bundled"`` needs nothing; ``"retinaface_mobile0.25"`` and ``"retinaface_resnet50"``
+            are facexlib's, with the official weights in ``weights_dir`` (never downloaded).
+        weights_dir: folder of those weights.
+
+    Raises:
+        ConfigError: for an unknown detector or missing weights.
+        CheckpointError: if the bundled weights are damaged.
+    """
+    if detector not in DETECTORS:
+        raise ConfigError(f"there is no detector {detector!r}: use one of {', '.join(DETECTORS)}")
+    image = image.convert("RGB")
+    if detector == "bundled":
+        from facesep.faces.detector import detect
+
+        return detect(image)
+    from facesep.faces.retinaface import detect as retinaface
+
+    return retinaface(image, detector, weights_dir)
+
+
+def choose(faces: list[Face], face: int | None) -> tuple[Face, list[str]]:
+    """The face that is meant, and warnings.
+
+    Args:
+        faces: largest first, at least one.
+        face: index into ``faces``, or None to take the only or by far the largest one.
+
+    Raises:
+        ConfigError: for an index out of range.
+        ManyFacesError: if none is chosen and several are of similar size.
+    """
+    count = len(faces)
+    if face is not None:
+        if not 0 <= face < count:
+            raise ConfigError(
+                f"there is no face {face}: the photo shows {count}, counted from 0, largest first"
+            )
+        return faces[face], []
+    if count == 1:
+        return faces[0], []
+    if faces[0].area > DOMINANT * faces[1].area:
+        return faces[0], [f"The photo shows {count} faces; the largest is used."]
+    raise ManyFacesError(
+        f"the photo shows {count} faces: choose one with face=0 to face={count - 1} (largest first) "
+        "or crop the photo",
+        [each.box for each in faces],
+    )
+
+
+def check(face: Face) -> None:
+    """Refuses faces that cannot be encoded.
+
+    Raises:
+        SmallFaceError: if the eyes are less than ``LEAST_INTEROCULAR`` pixels apart.
+        TurnedFaceError: if the head is turned by more than ``LARGEST_YAW`` degrees.
+    """
+    if face.interocular < LEAST_INTEROCULAR:
+        raise SmallFaceError(
+            f"the face is too small: {face.interocular:.0f} pixels between the eyes, at least "
+            f"{LEAST_INTEROCULAR:.0f} are needed; use a photo of higher resolution or a closer one"
+        )
+    if abs(face.yaw) > LARGEST_YAW:
+        side = "right" if face.yaw > 0 else "left"
+        raise TurnedFaceError(
+            f"the head is turned about {abs(face.yaw):.0f} degrees to the {side} of the picture, at most "
+            f"{LARGEST_YAW:.0f} are possible; use a photo in which both eyes are seen",
+            face.yaw,
+        )
+
+
+def _warnings(face: Face, crop: Crop, photo: tuple[int, int], size: int) -> list[str]:
+    found = []
+    if abs(face.yaw) > NOTED_YAW:
+        found.append(f"The head is turned about {abs(face.yaw):.0f} degrees; the hidden side is a guess.")
+    if abs(face.roll) > NOTED_ROLL:
+        found.append(f"The head is tilted by {abs(face.roll):.0f} degrees; an upright photo works better.")
+    wanted = size * TEMPLATE_INTEROCULAR / WINDOW
+    if wanted > NOTED_ENLARGEMENT * face.interocular:
+        found.append(
+            f"The face is small ({face.interocular:.0f} pixels between the eyes) and is enlarged "
+            f"{wanted / face.interocular:.1f} times; fine detail is missing."
+        )
+    width = max(0.0, min(crop.left + crop.side, photo[0]) - max(crop.left, 0.0))
+    height = max(0.0, min(crop.top + crop.side, photo[1]) - max(crop.top, 0.0))
+    if 1 - width * height / crop.side**2 > NOTED_OUTSIDE:
+        found.append("The photo ends close to the face; what lies beyond its border is white.")
+    if face.score < NOTED_SCORE:
+        found.append("The face is hard to see (hidden, dark or blurred); the result may not resemble it.")
+    return found
+
+
+def _no_face(image: Image.Image, detector: str, weights_dir: str | Path | None) -> NoFaceError:
+    for degrees in (90, 270, 180):
+        if find_faces(image.rotate(degrees, expand=True), detector, weights_dir):
+            side = {90: "90 degrees anticlockwise", 270: "90 degrees clockwise", 180: "180 degrees"}[degrees]
+            return NoFaceError(f"no upright face was found, but one that lies: turn the photo by {side}")
+    return NoFaceError(
+        "no face was found: use a photo that shows one from the front, well lit, not covered, and not "
+        "smaller than about a thirtieth of the photo"
+    )
+
+
+def align(
+    image: Image.Image,
+    face: int | Face | None = None,
+    size: int = 256,
+    detector: str = "bundled",
+    weights_dir: str | Path | None = None,
+) -> Aligned:
+    """Cuts the canonical crop of one face out of a photo.
+
+    Args:
+        image: upright photo.
+        face: which face: an index into :func:`find_faces`, a :class:`Face` found before, or None for the
+            only or by far the largest one.
+        size: side of the result in pixels.
+        detector: see :func:`find_faces`.
+        weights_dir: see :func:`find_faces`.
+
+    Raises:
+        NoFaceError: if none is found; the message says when the photo seems to lie on its side.
+        ManyFacesError: if several are found, none is by far the largest, and ``face`` is None.
+        SmallFaceError: if the eyes are less than 12 pixels apart.
+        TurnedFaceError: if the head is turned by more than 60 degrees.
+        ConfigError: for a face index, size or detector that does not exist.
+    """
+    if size < 16:
+        raise ConfigError(f"size must be at least 16 pixels, got {size}")
+    image = image.convert("RGB")
+    warnings: list[str] = []
+    if isinstance(face, Face):
+        chosen = face
+    else:
+        faces = find_faces(image, detector, weights_dir)
+        if not faces:
+            raise _no_face(image, detector, weights_dir)
+        chosen, warnings = choose(faces, face)
+    check(chosen)
+    crop = Crop.from_points(chosen.points)
+    warnings += _warnings(chosen, crop, image.size, size)
+    return Aligned(crop.apply(image, size), crop, chosen, tuple(warnings))

@@ -1,0 +1,71 @@
+"""What detection and alignment return."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from facesep.camera import TEMPLATE_5
+from facesep.errors import Box
+from facesep.faces.crop import Crop, fit_scale_offset
+
+TEMPLATE_INTEROCULAR = float(np.linalg.norm(np.subtract(TEMPLATE_5[0], TEMPLATE_5[1])))
+"""Distance of the eyes of the five-point template in decimetres (0.621)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Face:
+    """One face of a photo, in pixels of the upright photo (pixel i covers [i, i + 1)).
+
+    Attributes:
+        box: left, top, right, bottom: forehead to chin, cheek to cheek, without ears and hair.
+        points: ``float64[5, 2]`` eyes, nose tip and mouth corners, image left first.
+        score: 0 to 1, how sure the detector is.
+        yaw: degrees, 0 for a frontal face, positive when the nose points to image right; NaN when the
+            detector does not estimate it.
+    """
+
+    box: Box
+    points: np.ndarray
+    score: float
+    yaw: float
+
+    @property
+    def interocular(self) -> float:
+        """Distance of the eyes in pixels as it were without the turn: scale of the fitted template."""
+        return fit_scale_offset(self.points)[0] * TEMPLATE_INTEROCULAR
+
+    @property
+    def area(self) -> float:
+        """Of the box, in square pixels."""
+        return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
+
+    @property
+    def roll(self) -> float:
+        """In-plane rotation of the line between the eyes, degrees, positive clockwise."""
+        across = self.points[1] - self.points[0]
+        return float(np.degrees(np.arctan2(across[1], across[0])))
+
+
+@dataclass(frozen=True, eq=False)
+class Aligned:
+    """A photo's face in the canonical frame.
+
+    Attributes:
+        image: RGB, ``size x size``, white beyond the border of the photo.
+        crop: the window of the photo that ``image`` shows.
+        face: the face, in pixels of the photo.
+        warnings: plain sentences about what may spoil the result; empty when nothing does.
+    """
+
+    image: Image.Image
+    crop: Crop
+    face: Face
+    warnings: tuple[str, ...]
+
+    @property
+    def points(self) -> np.ndarray:
+        """``float64[5, 2]`` the five points in pixels of ``image``."""
+        return self.crop.to_canonical(self.face.points, self.image.width)

@@ -1,0 +1,44 @@
+"""Trains, packs and measures the bundled face detector.
+
+    python train/detector.py sources  --portraits DIR --work DIR
+    python train/detector.py scenes   --work DIR [--pictures DIR] [--shards 12]
+    python train/detector.py finder   --work DIR
+    python train/detector.py pointer  --work DIR
+    python train/detector.py pack     --work DIR
+    python train/detector.py evaluate --portraits DIR [--backgrounds DIR ...]
+
+Every step goes on where it was stopped. Threads: set OMP_NUM_THREADS.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def main() -> None:
+    """Parses the command line and runs one step."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("step", choices=("sources", "scenes", "finder", "pointer", "pack", "evaluate"))
+    parser.add_argument("--portraits", type=Path, help="annotated portraits (index.csv, landmarks.npz)")
+    parser.add_argument("--work", type=Path, help="folder for everything in between")
+    parser.add_argument("--pictures", type=Path, help="pictures without faces, for training")
+    parser.add_argument("--backgrounds", type=Path, nargs="*", default=[], help="the same, for evaluation")
+    parser.add_argument("--shards", type=int, default=12, help="shards of 1000 scenes")
+    parser.add_argument("--first", type=int, default=0, help="number of the first shard")
+    parser.add_argument("--steps", type=int, help="batches (finder: 24 scenes, pointer: 64 faces)")
+    parser.add_argument("--out", type=Path, help="evaluate: write the numbers to this JSON file")
+    options = parser.parse_args()
+    if options.step != "evaluate" and options.work is None:
+        parser.error("--work is needed")
+    if options.step in ("sources", "evaluate") and options.portraits is None:
+        parser.error("--portraits is needed")
+    from facesep.training.faces import steps
+
+    print(steps.run(options))
+
+
+if __name__ == "__main__":
+    main()
