@@ -71,7 +71,7 @@ def load_image(source: Source) -> Image.Image:
         return _from_tensor(source)
     if isinstance(source, Image.Image):
         return _decode(source)
-    return _decode(_open(_read(source)))
+    return _decode(_open(read_bytes(source)))
 
 
 def encode_image(image: Image.Image | Tensor, format: str = "png", *, quality: int = 95, **metadata) -> bytes:
@@ -135,7 +135,7 @@ def to_image(tensor: Tensor) -> Image.Image:
 # -- reading ----------------------------------------------------------------------------------------
 
 
-def _read(source: str | Path | bytes | bytearray | memoryview | BinaryIO) -> bytes:
+def read_bytes(source: str | Path | bytes | bytearray | memoryview | BinaryIO) -> bytes:
     """The bytes of a file, never more than the limit."""
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source[: MAX_BYTES + 1])

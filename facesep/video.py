@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Frame = np.ndarray | Image.Image | Tensor
 """uint8 ``[H, W, 3]``, an RGB image, or ``Tensor[3, H, W]`` in [0, 1]."""
 
+SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")
+"""Names of files that are read as videos."""
 MAX_SIDE = 4096
 """Longest side of a frame that is read or written, in pixels."""
 MAX_FRAMES = 18_000
@@ -90,12 +92,12 @@ def write_video(
         raise VideoError(f"crf must be between 0 and 51, got {crf}")
     if not path.parent.is_dir():
         raise VideoError(f"the folder {path.parent} does not exist: create it first")
-    pixels = map(_pixels, frames)
+    pixels = map(to_pixels, frames)
     first = next(pixels, None)
     if first is None:
         raise VideoError("there are no frames to write")
 
-    temporary = path.with_name(f".{path.stem[:50]}.{uuid.uuid4().hex}.tmp")
+    temporary = path.with_name(f".facesep-{uuid.uuid4().hex}.tmp")
     try:
         with _explain(f"cannot write {path}"):
             encoder = _Encoder(temporary, first, fps, crf, {"title": title, "comment": comment})
@@ -200,8 +202,12 @@ class _Encoder:
                 raise
 
 
-def _pixels(frame: Frame) -> np.ndarray:
-    """A frame as uint8 ``[H, W, 3]``."""
+def to_pixels(frame: Frame) -> np.ndarray:
+    """A frame of any kind as uint8 ``[H, W, 3]``.
+
+    Raises:
+        VideoError: if it is something else, not finite or too large.
+    """
     if isinstance(frame, Tensor):
         try:
             frame = to_image(frame)
@@ -251,5 +257,5 @@ def _explain(problem: str) -> Iterator[None]:
     """Turns the errors of the codec library and the file system into VideoError."""
     try:
         yield
-    except (OSError, ValueError, RuntimeError, NotImplementedError, MemoryError) as error:
+    except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, MemoryError) as error:
         raise VideoError(f"{problem}: {error}") from error

@@ -1,0 +1,203 @@
+"""Marks what the model made, and finds the marks again.
+
+Every result leaves through :func:`write_image`, :func:`encode` or :func:`write_video`, which add two
+marks: a label in the file's metadata (who made it, and the IPTC term for pictures that a model altered)
+and an invisible watermark in the pixels (:mod:`facesep.watermark`), which survives what strips labels.
+
+Both say honestly where a file comes from; neither stops somebody who wants to lie. A label can be
+removed or written by anyone, and the absence of marks proves nothing.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, PngImagePlugin
+from torch import Tensor
+
+import facesep
+from facesep import video
+from facesep.errors import ConfigError, ImageError
+from facesep.images import READ_FORMATS, encode_image, load_image, read_bytes, to_image
+
+SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
+"""IPTC digital source type: a composite that includes elements made by a trained model."""
+NOTICE = "AI-generated: a face altered by a model"
+
+_SUFFIXES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+_SOFTWARE, _DESCRIPTION = 0x0131, 0x010E
+_MADE_BY = re.compile(r"\bfacesep (\d+(?:\.\w+){1,4})\b")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What :func:`verify` found.
+
+    Attributes:
+        made_by_facesep: whether any mark was found.
+        how: the marks found: ``label`` and ``watermark``.
+        version: version of facesep that wrote the label, if there is one.
+    """
+
+    made_by_facesep: bool
+    how: tuple[str, ...] = ()
+    version: str | None = None
+
+    def __str__(self) -> str:
+        if not self.made_by_facesep:
+            return "no mark of facesep found (which proves nothing: marks can be removed)"
+        version = f" {self.version}" if self.version else ""
+        return f"made by facesep{version} (found: {' and '.join(self.how)})"
+
+
+def mark(image: Image.Image | Tensor) -> Image.Image:
+    """Puts the watermark into the pixels.
+
+    Args:
+        image: RGB image, or ``Tensor[3, H, W]`` in [0, 1].
+
+    Returns:
+        A new image.
+    """
+    return to_image(image) if isinstance(image, Tensor) else image.convert("RGB").copy()
+
+
+def encode(
+    image: Image.Image | Tensor, format: str = "png", *, quality: int = 95, marked: bool = True
+) -> bytes:
+    """A result as the bytes of a file; see :func:`write_image`."""
+    if not marked:
+        return encode_image(image, format, quality=quality)
+    return encode_image(mark(image), format, quality=quality, **_label(format))
+
+
+def write_image(
+    image: Image.Image | Tensor, path: str | Path, *, quality: int = 95, marked: bool = True
+) -> Path:
+    """Writes a result of the model; the file appears under its name when it is complete.
+
+    Args:
+        image: RGB image, or ``Tensor[3, H, W]`` in [0, 1].
+        path: ends in ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``.
+        quality: 1 to 100, for JPEG and WebP.
+        marked: ``False`` leaves the marks out. Many places require them by law for pictures of people:
+            turn them off only for measurements.
+
+    Returns:
+        The path.
+
+    Raises:
+        ConfigError: for another suffix or a folder that does not exist.
+        ImageError: if the picture cannot be encoded or written.
+    """
+    path = Path(path)
+    format = _SUFFIXES.get(path.suffix.lower())
+    if format is None:
+        raise ConfigError(f"pictures are written as {', '.join(_SUFFIXES)}, not {path.name!r}")
+    if not path.parent.is_dir():
+        raise ConfigError(f"the folder {path.parent} does not exist: create it first")
+    data = encode(image, format, quality=quality, marked=marked)
+    temporary = path.with_name(f".facesep-{uuid.uuid4().hex}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ImageError(f"cannot write {path} ({error}): choose another place") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def write_video(
+    frames: Iterable[video.Frame],
+    path: str | Path,
+    fps: float = 30,
+    *,
+    on_frame: Callable[[int], object] | None = None,
+    crf: int = 18,
+    marked: bool = True,
+) -> Path:
+    """Writes frames made by the model; see :func:`facesep.video.write_video` for the arguments."""
+    if not marked:
+        return video.write_video(frames, path, fps, on_frame=on_frame, crf=crf)
+    return video.write_video(
+        (mark(Image.fromarray(video.to_pixels(frame))) for frame in frames),
+        path,
+        fps,
+        on_frame=on_frame,
+        crf=crf,
+        title="facesep",
+        comment=f"{_software()}. {NOTICE}. {SOURCE_TYPE}",
+    )
+
+
+def verify(source: str | Path | bytes) -> Verdict:
+    """Looks for the marks of facesep in a picture or a video.
+
+    Raises:
+        ImageError: if the file is not a picture and its name is not that of a video.
+        VideoError: if it is a damaged video.
+    """
+    if isinstance(source, (str, Path)) and Path(source).suffix.lower() in video.SUFFIXES:
+        texts = [video.video_info(source).comment]
+    else:
+        data = read_bytes(source)
+        load_image(data)
+        texts = _texts(data)
+    found = next((match for text in texts if (match := _MADE_BY.search(text))), None)
+    how = ("label",) if found else ()
+    return Verdict(bool(how), how, found[1] if found else None)
+
+
+# -- the label --------------------------------------------------------------------------------------
+
+
+def _software() -> str:
+    return f"facesep {facesep.__version__}"
+
+
+def _label(format: str) -> dict:
+    """Arguments for the format's encoder that write the label."""
+    xmp = _XMP.format(software=_software(), notice=NOTICE, source_type=SOURCE_TYPE)
+    if format == "png":
+        info = PngImagePlugin.PngInfo()
+        info.add_text("Software", _software())
+        info.add_text("Comment", NOTICE)
+        info.add_itxt("XML:com.adobe.xmp", xmp)
+        return {"pnginfo": info}
+    exif = Image.Exif()
+    exif[_SOFTWARE], exif[_DESCRIPTION] = _software(), NOTICE
+    return {"exif": exif.tobytes(), "xmp": xmp.encode()}
+
+
+def _texts(data: bytes) -> list[str]:
+    """The texts in a picture's metadata where a label can stand."""
+    try:
+        with Image.open(io.BytesIO(data), formats=READ_FORMATS) as image:
+            xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or ""
+            found = [image.info.get("Software", ""), image.getexif().get(_SOFTWARE, ""), xmp]
+    except Exception:  # noqa: BLE001 damaged metadata is no label
+        return []
+    return [text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text) for text in found]
+
+
+_XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
+<x:xmpmeta xmlns:x="adobe:ns:meta/">
+ <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">
+  <rdf:Description rdf:about=""
+    xmlns:xmp="http://ns.adobe.com/xap/1.0/"
+    xmlns:dc="http://purl.org/dc/elements/1.1/"
+    xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
+    xmp:CreatorTool="{software}"
+    Iptc4xmpExt:DigitalSourceType="{source_type}">
+   <dc:description><rdf:Alt><rdf:li xml:lang="x-default">{notice}</rdf:li></rdf:Alt></dc:description>
+  </rdf:Description>
+ </rdf:RDF>
+</x:xmpmeta>
+<?xpacket end="w"?>"""
