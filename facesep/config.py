@@ -95,9 +95,9 @@ class EncoderConfig:
     """
 
     kind: Literal["light", "paper"] = "paper"
-    input_size: int = 96
-    widths: tuple[int, ...] = (16, 32, 64, 128, 160)
-    blocks: tuple[int, ...] = (0, 1, 2, 2, 1)
+    input_size: int = 64
+    widths: tuple[int, ...] = (24, 48, 96, 160)
+    blocks: tuple[int, ...] = (0, 1, 2, 1)
     recognition: Literal["ir18", "ir50", "ir101"] = "ir50"
     width: int = 64
 

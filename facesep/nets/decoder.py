@@ -73,8 +73,9 @@ class Decoder(nn.Module):
         """
         count = ray_size or self.config.ray_size
         origins, directions = rays(codes.rotation.float(), codes.translation.float(), count)
-        geometry = torch.cat([getattr(codes, name) for name in self.geometry], -1)
-        appearance = torch.cat([getattr(codes, name) for name in self.appearance], -1)
+        dtype = self.background.dtype
+        geometry = torch.cat([getattr(codes, name) for name in self.geometry], -1).to(dtype)
+        appearance = torch.cat([getattr(codes, name) for name in self.appearance], -1).to(dtype)
         return self.render_rays(geometry, appearance, origins, directions, levels=levels, jitter=jitter)
 
     def render_rays(
@@ -107,12 +108,14 @@ class Decoder(nn.Module):
         integral, opacity, distance = (torch.cat(part, 1) for part in zip(*parts, strict=True))
         features = self.field.features(integral.to(geometry.dtype), opacity.to(geometry.dtype))
         side = round(directions.shape[1] ** 0.5)
-        grid = lambda x: x.transpose(1, 2).unflatten(-1, (side, side))  # noqa: E731
-        opacity, distance = grid(opacity[..., None]), grid(distance[..., None])
+        features, opacity, distance = (
+            x.transpose(1, 2).unflatten(-1, (side, side))
+            for x in (features, opacity[..., None], distance[..., None])
+        )
         background = self.background
         if side != background.shape[-1]:
             background = F.interpolate(background, size=(side, side), mode="area")
-        merged = grid(features) + (1 - opacity).to(features.dtype) * background.to(features.dtype)
+        merged = features + (1 - opacity).to(features.dtype) * background.to(features.dtype)
         image = self.upsampler(merged, levels)
         return Rendering(image, opacity, distance / opacity.clamp_min(1e-6))
 

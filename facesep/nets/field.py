@@ -100,7 +100,7 @@ class Field(nn.Module):
             ``Tensor[B, P, colour_width]``, hidden colour features.
         """
         first, again, colour = biases
-        encoded = positional_encoding(points, self.frequencies)
+        encoded = positional_encoding(points, self.frequencies).to(self.density.weight.dtype)
         hidden = _linear_relu(encoded, self.trunk[0].weight[:, : self.encoded], first)
         for index, layer in enumerate(self.trunk[1:], start=1):
             if index == self.skip:

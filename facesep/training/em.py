@@ -268,7 +268,8 @@ class Trainer:
             depth = depth_loss(rendering.distance, rendering.opacity, batch.depth.to(self.device))
             terms["depth"] = weights.depth * depth
         if self.perceptual is not None and weights.perceptual > 0:
-            a, b = self._perceptual_crop(image, target)
+            some = slice(max(round(len(image) * self.config.perceptual_share), 1))
+            a, b = self._perceptual_crop(image[some], target[some])
             with torch.no_grad():
                 wanted = self.perceptual.taps(b)
             terms["perceptual"] = weights.perceptual * perceptual_loss(self.perceptual.taps(a), wanted)

@@ -1,0 +1,316 @@
+"""FaceSep: photos in, seven codes each; codes in, faces out, from any viewpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from facesep.camera import orbit_path
+from facesep.checkpoint import read_config, read_json, read_part, write_checkpoint
+from facesep.codes import Attribute, Codes
+from facesep.config import ModelConfig, from_dict, to_dict
+from facesep.errors import CheckpointError, CodesError, ConfigError, ImageError
+from facesep.faces.types import Aligned, Face
+from facesep.hub import CheckpointMixin
+from facesep.images import Source, load_image, to_image, to_tensor
+from facesep.nets.decoder import Decoder
+from facesep.nets.encoder import build_encoder
+
+Photo = Source
+"""One photo: a path, bytes, a PIL image, an array ``[H, W, 3]`` or a tensor ``[3, H, W]`` in 0..1."""
+
+
+class FaceSep(CheckpointMixin):
+    """An encoder and a decoder that work together.
+
+    Example:
+        >>> sep = FaceSep.from_pretrained()                          # doctest: +SKIP
+        >>> anna, ben = sep.encode("anna.jpg"), sep.encode("ben.jpg")  # doctest: +SKIP
+        >>> sep.render(sep.transfer(anna, ben, ["expression"])).save("anna-smiles.png")  # doctest: +SKIP
+
+    Args:
+        config: the model; its networks start with random weights.
+        extras: JSON files of the checkpoint besides the configuration (``train_config``, ``eval``).
+    """
+
+    def __init__(self, config: ModelConfig, extras: dict[str, dict[str, Any]] | None = None) -> None:
+        self.config = config
+        self.extras = dict(extras or {})
+        self.encoder = build_encoder(config.encoder).eval().requires_grad_(False)
+        self.decoder = Decoder(config.decoder).eval().requires_grad_(False)
+
+    # -- checkpoints --------------------------------------------------------------------------------
+
+    @classmethod
+    def _load(
+        cls, folder: Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> FaceSep:
+        """Reads a checkpoint folder strictly, see :mod:`facesep.checkpoint`."""
+        values = read_config(folder)
+        parts = {name: values[name] for name in ("encoder", "decoder") if name in values}
+        if len(parts) < 2:
+            raise CheckpointError(f"{folder / 'config.json'} needs an encoder and a decoder")
+        try:
+            config = from_dict(ModelConfig, parts, "config.json")
+        except ConfigError as error:
+            raise CheckpointError(f"{folder}: {error}") from error
+        extras = {
+            name: read_json(folder, f"{name}.json")
+            for name in ("train_config", "eval")
+            if (folder / f"{name}.json").is_file()
+        }
+        model = cls(config, extras)
+        for name, module in model._modules():
+            module.load_state_dict(read_part(folder, name, module.state_dict()))
+        return model.to(device, dtype)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        write_checkpoint(
+            save_directory,
+            to_dict(self.config),
+            {name: module.state_dict() for name, module in self._modules()},
+            {f"{name}.json": value for name, value in self.extras.items()},
+            self.model_card(),
+        )
+
+    def model_card(self) -> str:
+        """Text of the checkpoint's card, from its configuration, training record and evaluation."""
+        from facesep.card import make_card
+
+        return make_card(
+            to_dict(self.config), eval=self.extras.get("eval"), train=self.extras.get("train_config")
+        )
+
+    def _modules(self) -> list[tuple[str, torch.nn.Module]]:
+        return [("encoder", self.encoder), ("decoder", self.decoder)]
+
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> FaceSep:
+        """Moves the networks; codes and images follow them.
+
+        Args:
+            device: such as ``cuda``.
+            dtype: ``float32``, ``bfloat16`` or ``float16``; rays and volume integrals stay in float32.
+
+        Raises:
+            ConfigError: for a device that is not there or a type that is not a float.
+        """
+        if dtype is not None and not dtype.is_floating_point:
+            raise ConfigError(f"dtype must be a floating-point type, got {dtype}")
+        try:
+            for _, module in self._modules():
+                module.to(device, dtype)
+        except (RuntimeError, AssertionError) as error:
+            raise ConfigError(f"cannot move the model to {device}: {str(error).splitlines()[0]}") from error
+        return self
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.decoder.background.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Float type of the weights."""
+        return self.decoder.background.dtype
+
+    @property
+    def image_size(self) -> int:
+        """Side of rendered and canonical images in pixels."""
+        return self.config.decoder.image_size
+
+    # -- photo -> codes -----------------------------------------------------------------------------
+
+    def align(self, photo: Photo, face: int | Face | None = None) -> Aligned:
+        """Finds the face of a photo and cuts out its canonical crop.
+
+        Args:
+            photo: one photo.
+            face: which face: an index (largest first), a :class:`~facesep.faces.Face`, or None for the
+                only or by far the largest one.
+
+        Raises:
+            ImageError: for something that is not a usable picture.
+            FaceError: if there is no face, several, or one that is too small or turned too far.
+        """
+        from facesep.faces import align
+
+        return align(load_image(photo), face, self.image_size)
+
+    @torch.no_grad()
+    def encode(
+        self,
+        photo: Photo | Tensor | Sequence[Photo],
+        *,
+        face: int | Face | None = None,
+        aligned: bool = False,
+    ) -> Codes:
+        """Takes photos apart.
+
+        Args:
+            photo: one photo, a list of photos, or a tensor ``[B, 3, H, W]`` in 0..1.
+            face: which face of each photo, see :meth:`align`.
+            aligned: the pictures are canonical crops already, such as :attr:`Aligned.image` or renders.
+
+        Returns:
+            The codes of one face for one photo, a batch for a list or a batched tensor.
+
+        Raises:
+            ImageError: for something that is not a usable picture.
+            FaceError: if a face cannot be used; for lists the message names the photo's position.
+        """
+        if isinstance(photo, Tensor) and photo.ndim == 4:
+            return self._encode_list(list(photo), face, aligned)
+        if isinstance(photo, list | tuple):
+            return self._encode_list(photo, face, aligned)
+        return self._encode_list([photo], face, aligned)[0]
+
+    def _encode_list(self, photos: Sequence[Photo], face: int | Face | None, aligned: bool) -> Codes:
+        if not photos:
+            raise ImageError("no photo was given")
+        size = self.image_size
+        crops = []
+        for photo in photos:
+            if aligned:
+                image = load_image(photo)
+                if image.width != image.height:
+                    raise ImageError(
+                        f"an aligned picture is square, this one is {image.width}x{image.height}"
+                    )
+                crops.append(image if image.width == size else image.resize((size, size), Image.LANCZOS))
+            else:
+                crops.append(self.align(photo, face).image)
+        batch = torch.stack([to_tensor(crop) for crop in crops]).to(self.device, self.dtype)
+        return self.encoder(batch)
+
+    # -- codes -> faces -----------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def render(
+        self,
+        codes: Codes,
+        *,
+        yaw: float | None = None,
+        pitch: float | None = None,
+        roll: float | None = None,
+        output: str = "pil",
+    ) -> Image.Image | list[Image.Image] | Tensor:
+        """Renders codes on white.
+
+        Args:
+            codes: one face or a batch.
+            yaw: degrees, replaces the head's own; positive turns the nose to image right.
+            pitch: degrees; positive nods.
+            roll: degrees; positive tilts counter-clockwise.
+            output: ``pil`` or ``tensor``.
+
+        Returns:
+            An image (a list for a batch), or ``Tensor[3, S, S]`` (``[B, 3, S, S]``) in 0..1.
+
+        Raises:
+            ConfigError: for an unknown output or an angle beyond 90 degrees.
+        """
+        if output not in ("pil", "tensor"):
+            raise ConfigError(f"output must be 'pil' or 'tensor', got {output!r}")
+        batch = _as_codes(codes).batch().to(self.device)
+        batch = _turned(batch, pitch, yaw, roll)
+        # One face at a time: its samples then stay in the processor's cache.
+        images = torch.cat([self._render_batch(batch[i : i + 1]) for i in range(len(batch))])
+        if output == "tensor":
+            return images if codes.batched else images[0]
+        pictures = [to_image(image) for image in images]
+        return pictures if codes.batched else pictures[0]
+
+    def _render_batch(self, codes: Codes) -> Tensor:
+        return self.decoder(codes).image.float()
+
+    def transfer(
+        self,
+        base: Codes | Photo,
+        donor: Codes | Photo,
+        attributes: str | Iterable[str | Attribute],
+        strength: float = 1.0,
+    ) -> Codes:
+        """The base face with some attributes of a donor; see :meth:`Codes.swap`.
+
+        Args:
+            base: codes, or a photo that is encoded first.
+            donor: codes or a photo.
+            attributes: names, such as ``["expression", "hair"]``.
+            strength: 0 to 1.5; 1 takes the donor's code.
+        """
+        return self._codes(base).swap(self._codes(donor), attributes, strength)
+
+    def mix(self, base: Codes | Photo, **donors: Codes | Photo) -> Codes:
+        """Takes each named attribute from its own donor: ``mix(anna, hair=ben, illumination=cara)``."""
+        return self._codes(base).mix(**{name: self._codes(donor) for name, donor in donors.items()})
+
+    def interpolate(self, a: Codes | Photo, b: Codes | Photo, amount: float) -> Codes:
+        """All codes between two faces, 0 to 1; see :meth:`Codes.interpolate`."""
+        return self._codes(a).interpolate(self._codes(b), amount)
+
+    def orbit(
+        self,
+        codes: Codes,
+        path: str | Path | None = None,
+        *,
+        yaw: float = 40.0,
+        pitch: float = 8.0,
+        frames: int = 60,
+        fps: float = 30.0,
+        on_frame: Callable[[int], object] | None = None,
+    ) -> Path | Iterator[Image.Image]:
+        """Turns a head left, right and back in a seamless loop.
+
+        Args:
+            codes: one face.
+            path: an ``.mp4`` file to write, frame by frame; None returns the frames instead.
+            yaw: largest turn in degrees.
+            pitch: largest nod in degrees.
+            frames: number of frames.
+            fps: frames per second of the video.
+            on_frame: called with the number of frames done, for progress.
+
+        Returns:
+            The path, or an iterator of images.
+
+        Raises:
+            CodesError: for a batch.
+            ConfigError: for less than two frames or angles beyond 80 degrees.
+            VideoError: if the video cannot be written.
+        """
+        if _as_codes(codes).batched:
+            raise CodesError("an orbit shows one face: pick one with codes[i]")
+        poses = orbit_path(frames, yaw, pitch).to(codes.rotation)
+        pictures = (self.render(codes.replace(rotation=pose)) for pose in poses)
+        if path is None:
+            return pictures
+        from facesep.provenance import write_video
+
+        return write_video(pictures, path, fps, on_frame=on_frame)
+
+    def _codes(self, face: Codes | Photo) -> Codes:
+        return face if isinstance(face, Codes) else self.encode(face)
+
+
+def _as_codes(codes: Codes) -> Codes:
+    if not isinstance(codes, Codes):
+        raise CodesError(f"expected Codes, got {type(codes).__name__}: call encode(photo) first")
+    return codes
+
+
+def _turned(codes: Codes, pitch: float | None, yaw: float | None, roll: float | None) -> Codes:
+    """Replaces the angles that are given, in degrees."""
+    angles = list(codes.rotation.unbind(-1))
+    for index, (name, value) in enumerate((("pitch", pitch), ("yaw", yaw), ("roll", roll))):
+        if value is None:
+            continue
+        if not -90.0 < value < 90.0:
+            raise ConfigError(f"{name} must be between -90 and 90 degrees, got {value}")
+        angles[index] = torch.full_like(angles[index], math.radians(value))
+    return codes.replace(rotation=torch.stack(angles, -1))
