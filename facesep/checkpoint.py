@@ -61,7 +61,8 @@ def write_checkpoint(
         folder: a new or empty folder, or one that holds a checkpoint.
         config: the configuration, JSON data; ``format`` and ``facesep_version`` are added.
         parts: state dicts by name; ``{"encoder": ...}`` becomes ``encoder/model.safetensors``.
-        extra_json: more JSON files by name, such as ``{"train_config.json": {...}}``.
+        extra_json: more JSON files by name, such as ``{"train_config.json": {...}}``; the suffix may be
+            left out.
         card: text of ``README.md``.
         dtype: float type to store, otherwise as given.
         add: called with the folder under construction to add further files, before checksums.
@@ -85,7 +86,7 @@ def write_checkpoint(
         head = {"format": FORMAT, "facesep_version": facesep.__version__}
         _write_json(staging / CONFIG, head | dict(config))
         for name, value in (extra_json or {}).items():
-            _write_json(staging / name, value)
+            _write_json(staging / (name if name.endswith(".json") else f"{name}.json"), value)
         for part, tensors in parts.items():
             _write_weights(staging / part / WEIGHTS, tensors, dtype)
         if card is not None:

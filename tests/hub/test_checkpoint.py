@@ -133,7 +133,8 @@ def test_hook_adds_files_under_checksums(tmp_path):
         (staging / "refiner").mkdir()
         (staging / "refiner" / "config.json").write_text('{"steps": 4}')
 
-    folder = write(tmp_path / "checkpoint", add=add)
+    folder = write(tmp_path / "checkpoint", add=add, extra_json={"eval": {"tables": []}})
+    assert read_json(folder, "eval.json") == {"tables": []}
     assert read_json(folder, "refiner/config.json") == {"steps": 4}
 
 
