@@ -6,9 +6,12 @@ stage projects its shortcut even where the channels agree, and the last norm has
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from torch import Tensor, nn
 
 from facesep.errors import ConfigError
+from facesep.nets.files import read_network
 
 DEPTHS: dict[str, tuple[int, int, int, int]] = {
     "r18": (2, 2, 2, 2),
@@ -68,6 +71,18 @@ class ArcFace(nn.Module):
         self.bn2 = nn.BatchNorm2d(inputs)
         self.fc = nn.Linear(inputs * 7 * 7, 512)
         self.features = nn.BatchNorm1d(512)
+
+    @staticmethod
+    def from_file(path: str | Path) -> ArcFace:
+        """Loads what ``train/import_weights.py arcface`` wrote; the network is frozen.
+
+        Raises:
+            CheckpointError: if the file is missing, damaged or holds another network.
+        """
+        name, state = read_network(path, "arcface")
+        net = ArcFace(name.split("-")[1])
+        net.load_state_dict(state)
+        return net.eval().requires_grad_(False)
 
     def forward(self, image: Tensor) -> Tensor:
         """Embeds faces.

@@ -5,12 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from facesep.errors import CheckpointError
+from facesep.nets.files import read_network
 from facesep.nets.parser import IMAGENET_MEAN, IMAGENET_STD
 
 STAGES: tuple[tuple[int, int], ...] = ((2, 64), (2, 128), (4, 256), (4, 512), (1, 512))
@@ -48,16 +46,10 @@ class VGG19(nn.Module):
         """Loads what ``train/import_weights.py vgg19`` wrote; the network is frozen.
 
         Raises:
-            CheckpointError: if the file does not hold these layers.
+            CheckpointError: if the file is missing, damaged or holds another network.
         """
         net = VGG19()
-        try:
-            net.load_state_dict(load_file(str(path)))
-        except (OSError, RuntimeError, SafetensorError) as error:
-            raise CheckpointError(
-                f"{path} does not hold VGG19 features: import torchvision's file with "
-                f"train/import_weights.py vgg19 ({error})"
-            ) from error
+        net.load_state_dict(read_network(path, "vgg19")[1])
         return net.eval().requires_grad_(False)
 
     def taps(self, image: Tensor) -> list[Tensor]:
