@@ -21,7 +21,7 @@ from facesep.training.analysis.hair import SIZE as HAIR_SIZE
 from facesep.training.analysis.hair import hair_colour, normalised_mask
 from facesep.training.analysis.labels import DEPTH_SIZE, Labels
 from facesep.training.analysis.landmarks import JAW, MEDIAPIPE_68, landmark_sigma, mirror
-from facesep.training.analysis.morphable import FACE, HEAD, MorphableModel
+from facesep.training.analysis.morphable import EYEBALLS_END, FACE, MorphableModel
 from facesep.training.analysis.texture import (
     Samples,
     fill_and_reduce,
@@ -34,6 +34,9 @@ IDLE = ("PupilDilate", "eyeLook")
 """Expressions that landmarks of the lids cannot show; they stay 0."""
 MIN_NEUTRAL = 20
 """With fewer photos marked neutral the landmark offsets come from all photos."""
+LIGHT_SCALE = 10.0
+"""Lighting coefficients vary by a few hundredths; as codes they are scaled to the size of the others."""
+
 IDENTITY_SHARE = 0.7
 """Weight of the standardised geometry against the recognition embedding in the shape code."""
 HAIR_COLOURS = 4
@@ -129,11 +132,15 @@ def analyse(
     tell("components", 0, 1)
     train = table.train.repeat(2)
 
-    gamma, albedo, mean_albedo = separate(read.samples, train)
-    skin = fill_and_reduce(albedo, read.samples.weight, train, CODE_SIZES["texture"] - HAIR_COLOURS)
+    parts = separate(read.samples, table.train)
+    skin = fill_and_reduce(parts.albedo, parts.seen, table.train, CODE_SIZES["texture"] - HAIR_COLOURS)
     colour = Standard.of(read.hair_colour[train & read.hair_present])
     texture = torch.cat(
-        (skin.apply(albedo.flatten(1)), colour.apply(read.hair_colour) * read.hair_present[:, None]), 1
+        (
+            skin.apply(parts.albedo.flatten(1)).repeat(2, 1),
+            colour.apply(read.hair_colour) * read.hair_present[:, None],
+        ),
+        1,
     )
     hair = Components.of(read.hair_mask[train], CODE_SIZES["hair"])
     expression = Standard.of(found.expression[train], floor=0.05)
@@ -147,7 +154,7 @@ def analyse(
             shape,
             _pad(expression.apply(found.expression), CODE_SIZES["expression"]),
             texture,
-            gamma,
+            parts.gamma * LIGHT_SCALE,
             hair.apply(read.hair_mask),
             found.rotation,
             found.translation,
@@ -164,7 +171,7 @@ def analyse(
         "texture.std": skin.std,
         "texture.basis": skin.basis,
         "texture.vertices": read.vertices,
-        "texture.mean_albedo": mean_albedo,
+        "light.level": parts.level,
         "hair_colour.mean": colour.mean,
         "hair_colour.std": colour.std,
         "hair.mean": hair.mean,
@@ -236,7 +243,7 @@ def _read_pixels(
             if flipped:
                 image, label = image.flip(-1), label.flip(-1)
             turn, shift = found.rotation[s], found.translation[s]
-            points = model.vertices(found.identity[s], found.expression[s], slice(0, HEAD))
+            points = model.vertices(found.identity[s], found.expression[s], slice(0, EYEBALLS_END))
             if not flipped:
                 depths.append(depth_map(points, head, turn, shift, DEPTH_SIZE).half())
             face, hair = (label == FACE_LABEL).float(), (label == HAIR_LABEL).float()

@@ -6,18 +6,19 @@ import torch
 from torch import Tensor
 
 from facesep.camera import project
-from facesep.training.analysis.morphable import HEAD, MorphableModel
+from facesep.training.analysis.morphable import EYEBALLS, EYEBALLS_END, HEAD, MorphableModel
 
 CHIN, NAPE = (-0.91, 0.26), (-0.50, -1.35)
 """(y, z) in dm of two points of the plane that cuts the neck off the neutral head."""
 
 
 def head_triangles(model: MorphableModel) -> Tensor:
-    """Triangles of face and head above the neck, ``int64 Tensor[T, 3]``."""
+    """Triangles of face, head above the neck, mouth and eyeballs, ``int64 Tensor[T, 3]``."""
     y, z = model.neutral[:, 1], model.neutral[:, 2]
     slope = (CHIN[0] - NAPE[0]) / (CHIN[1] - NAPE[1])
     keep = y > CHIN[0] + slope * (z - CHIN[1])
-    keep[HEAD:] = False
+    keep[HEAD:EYEBALLS] = True  # what fills the mouth
+    keep[EYEBALLS_END:] = False
     return model.triangles_within(keep)
 
 

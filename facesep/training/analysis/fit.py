@@ -37,7 +37,7 @@ class Priors:
 
     identity: float = 1.0
     expression: float = 0.3
-    depth: float = 0.3
+    depth: float = 0.15
     shift: float = 1.0
     turn: float = 1.0
 
@@ -71,7 +71,7 @@ def fit(
     identity_mean: Tensor | None = None,
     priors: Priors | None = None,
     steps: int = 6,
-    chunk: int = 512,
+    chunk: int = 128,
 ) -> Fit:
     """Fits all photos.
 

@@ -15,6 +15,8 @@ from torch import Tensor
 BANDS = 9
 AMBIENT = 0.8
 """Added to the first band of every colour."""
+WHITE = 2 / math.sqrt(math.pi) - AMBIENT
+"""First band of the light that shades everything with 1."""
 _A = (math.pi, 2 * math.pi / math.sqrt(3), 2 * math.pi / math.sqrt(8))
 _C = (
     1 / math.sqrt(4 * math.pi),
@@ -59,18 +61,20 @@ def shading(normal: Tensor, gamma: Tensor) -> Tensor:
 
 
 def fit_light(
-    colour: Tensor, normal: Tensor, albedo: Tensor, weight: Tensor, ridge: float = 0.02, rounds: int = 5
+    colour: Tensor, normal: Tensor, albedo: Tensor, weight: Tensor, ridge: float = 0.01, rounds: int = 4
 ) -> Tensor:
     """The light that explains colours best, robustly.
 
-    Regularised least squares, reweighted against highlights, beards and glasses (Geman-McClure).
+    Regularised least squares, reweighted against highlights, beards and glasses (Geman-McClure). The
+    prior is white light that shows the albedo as it is (a shading of 1). Each band is held back by what
+    it contributes to the picture; the first, which is plain brightness, hardly at all.
 
     Args:
         colour: ``Tensor[B, N, 3]`` sRGB in [0, 1].
         normal: ``Tensor[B, N, 3]`` unit, world frame.
         albedo: ``Tensor[B, N, 3]`` or ``Tensor[N, 3]``.
         weight: ``Tensor[B, N]``, 0 for what is not visible skin.
-        ridge: strength of the pull of gamma to 0, in squared colour for each visible point.
+        ridge: weight of the prior relative to all observations of a photo.
         rounds: how often to reweight.
 
     Returns:
@@ -78,19 +82,24 @@ def fit_light(
     """
     basis = sh_basis(normal)
     albedo = albedo.expand_as(colour)
-    target = colour - albedo * basis[..., :1] * AMBIENT
+    first = basis[..., :1] * albedo
+    target = colour - first * (AMBIENT + WHITE)
     total = weight.sum(1).clamp_min(1.0)
     gamma = torch.zeros(len(colour), 3, BANDS)
-    trust = weight[..., None].expand_as(colour)
+    strength = ridge * (basis.square() * weight[..., None]).sum(1)
+    strength[:, 0] *= 0.1
+    level = (albedo.square() * weight[..., None]).sum(1) / total[:, None]
+    trust = weight
     for _ in range(rounds):
         for k in range(3):
             design = basis * albedo[..., k : k + 1]
-            scaled = design * trust[..., k : k + 1]
-            normal_matrix = scaled.transpose(1, 2) @ design
-            strength = ridge * total[:, None, None] * torch.eye(BANDS)
-            right = scaled.transpose(1, 2) @ target[..., k : k + 1]
-            gamma[:, k] = torch.linalg.solve(normal_matrix + strength, right)[..., 0]
+            scaled = design * trust[..., None]
+            matrix = scaled.transpose(1, 2) @ design + torch.diag_embed(strength * level[:, k : k + 1] + 1e-6)
+            gamma[:, k] = torch.linalg.solve(
+                matrix, (scaled.transpose(1, 2) @ target[..., k : k + 1])[..., 0]
+            )
         error = (albedo * (basis @ gamma.transpose(1, 2)) - target).square().sum(-1)
         spread = (error * weight).sum(1, keepdim=True) / total[:, None]
-        trust = (weight / (1 + error / spread.clamp_min(1e-5)).square())[..., None].expand_as(colour)
+        trust = weight / (1 + error / spread.clamp_min(1e-5)).square()
+    gamma[..., 0] += WHITE
     return gamma.flatten(1)

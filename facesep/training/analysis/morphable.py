@@ -17,6 +17,8 @@ FACE = 6706
 """Vertices 0 to 6705 are the narrow face."""
 HEAD = 11248
 """Vertices 0 to 11247 are face, head and neck; what follows lies inside (mouth, eyes) or on them."""
+EYEBALLS, EYEBALLS_END = 21451, 24591
+"""Where the eyeballs begin and end; mouth, eye sockets, gums and teeth come before, lashes after."""
 EYES, NOSE_TIP, MOUTH_CORNERS = (slice(36, 42), slice(42, 48)), 30, (48, 54)
 """Where the five points lie among the 68 landmarks."""
 

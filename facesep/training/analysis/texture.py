@@ -11,14 +11,15 @@ from torch import Tensor
 from facesep.camera import project, rotation_matrix
 from facesep.training.analysis.components import Components
 from facesep.training.analysis.depth import vertex_normals
-from facesep.training.analysis.lighting import AMBIENT, BANDS, fit_light, shading
+from facesep.training.analysis.lighting import AMBIENT, BANDS, fit_light, sh_basis, shading
 from facesep.training.analysis.morphable import FACE, MorphableModel
 
-LIGHT_SHARE = 0.3
+LIGHT_SHARE = 0.4
 """Part of a photo's overall brightness and tint (in logarithms) that counts as light; the rest is skin.
 
-One photo cannot tell dark skin from dim light. Portraits are exposed for their subject, so most of what
-differs between photos is skin.
+One photo cannot tell dark skin from dim light. Where the same people were photographed twice in the wild,
+about half of what differs between photos differs within a person; in a studio next to nothing does. A
+little less than half keeps the tone of skin with the skin when light is exchanged.
 """
 MIN_FACING = 0.25
 """Cosine between normal and view below which a vertex is too slanted to read a colour from it."""
@@ -81,49 +82,77 @@ def sample_colours(
     return Samples(colour, normal, torch.where(visible, facing, 0.0))
 
 
-def separate(samples: Samples, train: Tensor, rounds: int = 2) -> tuple[Tensor, Tensor, Tensor]:
+@dataclass(frozen=True)
+class Separation:
+    """Colours split into light and albedo.
+
+    Attributes:
+        gamma: ``Tensor[2N, 27]`` light of photos, then of their mirror images.
+        albedo: ``Tensor[N, V, 3]`` at least 0, of one half and the other alike.
+        seen: ``Tensor[N, V]`` weight with which a vertex was seen on either side; 0 means a guess.
+        level: ``Tensor[N, 3]`` logarithm of each photo's brightness against the mean.
+    """
+
+    gamma: Tensor
+    albedo: Tensor
+    seen: Tensor
+    level: Tensor
+
+
+def separate(samples: Samples, train: Tensor, rounds: int = 3, patterns: int = 8) -> Separation:
     """Splits colours into light and albedo, alternating between the two.
 
-    It starts from one colour for all skin, so that the mean shading of a face goes to the light.
+    Skin is taken to be the same on both sides of a face, so what differs between them is light. The
+    light is fitted against a few principal patterns of albedo (lips, brows, beards). They start from one
+    colour for all skin, so that the mean shading of a face goes to the light.
 
     Args:
-        samples: all photos.
-        train: ``bool Tensor[B]``: photos that the mean albedo is taken from.
-        rounds: light, then mean albedo, this often.
-
-    Returns:
-        ``(gamma, albedo, mean)``: ``Tensor[B, 27]``, ``Tensor[B, N, 3]`` in [0, 1] (the mean, scaled to
-        the photo, where nothing is visible) and ``Tensor[N, 3]``.
+        samples: N photos, then their mirror images in the same order.
+        train: ``bool Tensor[N]``: photos that the patterns come from.
+        rounds: light, then albedo, this often.
+        patterns: number of components of the albedo that the light is fitted against.
     """
-    weight = samples.weight
-    middle = (samples.colour * weight[..., None])[train].sum((0, 1)) / weight[train].sum()
-    # Under plain white light the first band alone gives a shading of AMBIENT * sqrt(pi) / 2.
-    mean = (middle / (AMBIENT * torch.pi**0.5 / 2)).expand(weight.shape[1], 3)
+    colour, normal, weight = samples.colour, samples.normal, samples.weight
+    half = len(colour) // 2
+    skin = (colour * weight[..., None])[:half][train].sum((0, 1)) / weight[:half][train].sum()
+    pattern = skin.expand(weight.shape[1], 3)
+    mean_basis = (sh_basis(normal) * weight[..., None])[:half][train].sum((0, 1)) / weight[:half][train].sum()
+    seen = weight[:half] + weight[half:]
     for _ in range(rounds):
-        gamma = fit_light(samples.colour, samples.normal, mean, weight)
-        gamma, gain = _share(gamma, train)
-        albedo = samples.colour / shading(samples.normal, gamma).clamp_min(0.1)
-        seen = (weight * train[:, None])[..., None]
-        total = (albedo / gain[:, None] * seen).sum(0)
-        mean = torch.where(seen.sum(0) > 1, total / seen.sum(0).clamp_min(1.0), mean)
-    fill = (mean * gain[:, None]).clamp(0, 1)
-    albedo = torch.where(weight[..., None] > 0, albedo.clamp(0, 1), fill)
-    return gamma, albedo, mean
-
-
-def _share(gamma: Tensor, train: Tensor) -> tuple[Tensor, Tensor]:
-    """Moves most of each photo's overall gain from its light to its skin.
-
-    Returns:
-        ``(gamma, gain)``: the light, and ``Tensor[B, 3]`` by which its skin differs from the mean.
-    """
+        gamma = fit_light(colour, normal, pattern, weight)
+        level = _level(gamma, mean_basis)
+        albedo = _both_sides(colour / shading(normal, gamma).clamp_min(0.1), weight)
+        usual = (albedo * seen[..., None])[train].sum(0) / seen[train].sum(0).clamp_min(1e-6)[:, None]
+        usual = torch.where(seen[train].sum(0)[:, None] > 0, usual, skin)
+        albedo = torch.where(seen[..., None] > 0, albedo.clamp(0, 1.5), usual)
+        found = fill_and_reduce(albedo, seen, train, patterns)
+        smooth = found.undo(found.apply(albedo.flatten(1)).clamp(-3, 3)).unflatten(1, (-1, 3)).clamp_min(0.02)
+        # The level of a photo belongs to its light here; patterns must not take it away.
+        smooth = smooth * usual.mean(0) / smooth.mean(1, keepdim=True)
+        pattern = smooth.repeat(2, 1, 1)
+    relative = level - level[:half][train].mean(0)
+    relative = (relative[:half] + relative[half:]) / 2
+    gain = (-level[:half][train].mean(0) - (1 - LIGHT_SHARE) * relative).exp()
     light = gamma.unflatten(1, (3, BANDS)).clone()
     light[..., 0] += AMBIENT
-    level = light[..., 0].clamp_min(0.05).log()
-    relative = level - level[train].mean(0)
-    light = light * (torch.log(torch.tensor(AMBIENT)) + LIGHT_SHARE * relative - level).exp()[..., None]
+    light = light * gain.repeat(2, 1)[..., None]
     light[..., 0] -= AMBIENT
-    return light.flatten(1), ((1 - LIGHT_SHARE) * relative).exp()
+    return Separation(light.flatten(1), albedo / gain[:, None], seen, relative)
+
+
+def _level(gamma: Tensor, mean_basis: Tensor) -> Tensor:
+    """Logarithm of the mean shading ``Tensor[B, 3]`` on a face seen from the front."""
+    light = gamma.unflatten(1, (3, BANDS)).clone()
+    light[..., 0] += AMBIENT
+    return (light @ mean_basis).clamp_min(0.02).log()
+
+
+def _both_sides(albedo: Tensor, weight: Tensor) -> Tensor:
+    """Joins photos and mirror images ``Tensor[2N, V, 3]``: vertex v of the one is its twin in the other."""
+    weight = weight[..., None]
+    half = len(albedo) // 2
+    total = (albedo[:half] * weight[:half]) + (albedo[half:] * weight[half:])
+    return total / (weight[:half] + weight[half:]).clamp_min(1e-6)
 
 
 def fill_and_reduce(albedo: Tensor, weight: Tensor, train: Tensor, count: int, rounds: int = 3) -> Components:
