@@ -185,7 +185,7 @@ class FaceSep(CheckpointMixin):
                 crops.append(image if image.width == size else image.resize((size, size), Image.LANCZOS))
             else:
                 crops.append(self.align(photo, face).image)
-        batch = torch.stack([to_tensor(crop) for crop in crops]).to(self.device, self.dtype)
+        batch = torch.stack([to_tensor(crop) for crop in crops]).to(self.device)
         return self.encoder(batch)
 
     # -- codes -> faces -----------------------------------------------------------------------------

@@ -79,7 +79,7 @@ class LightHead(nn.Module):
             window = F.interpolate(
                 window, size=(self.input_size,) * 2, mode="bilinear", align_corners=False, antialias=True
             )
-        hidden = self.stages((window - 0.5) * 2.0)
+        hidden = self.stages(((window - 0.5) * 2.0).to(self.out.weight.dtype))
         code = self.out(hidden.flatten(1)).float()
         if self.attribute == "shape":
             return F.normalize(code, dim=-1) * math.sqrt(CODE_SIZES["shape"])
