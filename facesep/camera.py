@@ -88,12 +88,28 @@ def slerp_rotation(a: Tensor, b: Tensor, amount: float) -> Tensor:
     trace = turn.diagonal(dim1=-2, dim2=-1).sum(-1, keepdim=True)
     angle = torch.atan2(axis.norm(dim=-1, keepdim=True), trace - 1) * amount
     unit = axis / axis.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    unit = torch.where(trace < 0, _axis_of_large_turn(turn, trace, axis), unit)
     zero = torch.zeros_like(unit[..., 0])
     x, y, z = unit.unbind(-1)
     skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
     eye = torch.eye(3, dtype=a.dtype, device=a.device)
     angle = angle[..., None]
     return a @ (eye + angle.sin() * skew + (1 - angle.cos()) * skew @ skew)
+
+
+def _axis_of_large_turn(turn: Tensor, trace: Tensor, axis: Tensor) -> Tensor:
+    """Unit axis of turns beyond 120 degrees, where the antisymmetric part fades towards half a turn.
+
+    The symmetric part is ``cos I + (1 - cos) u u^T``; the longest column of ``u u^T`` gives ``u`` up to
+    its sign, and ``axis`` the sign.
+    """
+    cosine = ((trace - 1) / 2)[..., None].clamp(max=0.5)
+    eye = torch.eye(3, dtype=turn.dtype, device=turn.device)
+    outer = ((turn + turn.transpose(-1, -2)) / 2 - cosine * eye) / (1 - cosine)
+    longest = outer.diagonal(dim1=-2, dim2=-1).argmax(-1, keepdim=True)
+    column = outer.gather(-1, longest[..., None, :].expand(*outer.shape[:-1], 1))[..., 0]
+    unit = column / column.norm(dim=-1, keepdim=True).clamp_min(1e-12)
+    return torch.where((unit * axis).sum(-1, keepdim=True) < 0, -unit, unit)
 
 
 def to_head(rotation: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:

@@ -59,7 +59,7 @@ def parse_attributes(names: str | Attribute | Iterable[str | Attribute]) -> list
     """
     if isinstance(names, str) and not isinstance(names, Attribute):
         names = [part.strip() for part in names.split(",")]
-    elif isinstance(names, Attribute):
+    elif isinstance(names, Attribute) or not isinstance(names, Iterable):
         names = [names]
     chosen = {str(name).lower() for name in names}
     unknown = sorted(chosen - set(ATTRIBUTES))
@@ -206,7 +206,7 @@ class Codes:
             include_identity: must be set, because the shape code identifies the person.
 
         Raises:
-            CodesError: if ``include_identity`` is not set.
+            CodesError: if ``include_identity`` is not set or the file cannot be written.
         """
         if not include_identity:
             raise CodesError(
@@ -214,7 +214,10 @@ class Codes:
                 "pass include_identity=True if you may keep it"
             )
         tensors = {name: code.detach().float().cpu().contiguous().clone() for name, code in self.items()}
-        save_file(tensors, str(path), metadata={"format": FORMAT})
+        try:
+            save_file(tensors, str(path), metadata={"format": FORMAT})
+        except (OSError, SafetensorError) as error:
+            raise CodesError(f"cannot write codes to {path}: {error}") from error
 
     @staticmethod
     def load(path: str | Path) -> Codes:
@@ -234,8 +237,8 @@ class Codes:
             raise CodesError(f"{path} holds {sorted(tensors)}, expected {list(ATTRIBUTES)}")
         codes = Codes(**tensors)
         for name, code in codes.items():
-            if not torch.isfinite(code).all():
-                raise CodesError(f"{name} in {path} holds values that are not finite")
+            if not code.is_floating_point() or not torch.isfinite(code).all():
+                raise CodesError(f"{name} in {path} holds values that are not finite floats")
         return codes
 
 
