@@ -99,15 +99,19 @@ class Decoder(nn.Module):
             jitter: stratified jitter of the samples.
         """
         biases = self.field.biases(geometry, appearance)
-        if torch.is_grad_enabled():
-            parts = [self._march(biases, origins, directions, jitter)]
-        else:
-            step = max(CHUNK // (self.config.samples * len(geometry)), 1)
-            chunks = directions.split(max(step, 16), dim=1)
-            parts = [self._march(biases, origins, chunk, jitter) for chunk in chunks]
-        integral, opacity, distance = (torch.cat(part, 1) for part in zip(*parts, strict=True))
+        edges, stretch = sample_edges(self.config, origins, directions)
+        met = (edges[..., -1] > edges[..., 0]).any(0)  # rays that miss the head volume see nothing
+        along = (directions[:, met], edges[:, met], stretch[:, met])
+        step = max(int(met.sum()), 1)
+        if not torch.is_grad_enabled():
+            step = max(CHUNK // (self.config.samples * len(geometry)), 16)
+        parts = [
+            self._march(biases, origins, *chunk, jitter)
+            for chunk in zip(*(tensor.split(step, 1) for tensor in along), strict=True)
+        ]
+        integral, opacity, distance = (_spread(torch.cat(part, 1), met) for part in zip(*parts, strict=True))
         features = self.field.features(integral.to(geometry.dtype), opacity.to(geometry.dtype))
-        side = round(directions.shape[1] ** 0.5)
+        side = round(len(met) ** 0.5)
         features, opacity, distance = (
             x.transpose(1, 2).unflatten(-1, (side, side))
             for x in (features, opacity[..., None], distance[..., None])
@@ -120,10 +124,15 @@ class Decoder(nn.Module):
         return Rendering(image, opacity, distance / opacity.clamp_min(1e-6))
 
     def _march(
-        self, biases: tuple[Tensor, Tensor | None, Tensor], origins: Tensor, directions: Tensor, jitter: bool
+        self,
+        biases: tuple[Tensor, Tensor | None, Tensor],
+        origins: Tensor,
+        directions: Tensor,
+        edges: Tensor,
+        stretch: Tensor,
+        jitter: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Integrates rays: ``([B, R, colour_width], [B, R], [B, R])``: features, opacity, distance."""
-        edges, stretch = sample_edges(self.config, origins, directions)
         if jitter:
             edges = jitter_edges(edges)
         # In this order the points are those of HeadNeRF to the last bit, which the high octaves amplify.
@@ -134,3 +143,12 @@ class Decoder(nn.Module):
         hidden = hidden.view(batch, count, samples, -1)
         integral = torch.einsum("brn,brnc->brc", weights.to(hidden.dtype), hidden)
         return integral, weights.sum(-1), (weights * edges[..., :-1] * stretch).sum(-1)
+
+
+def _spread(values: Tensor, met: Tensor) -> Tensor:
+    """Puts the values ``[B, r, ...]`` of the rays that met the volume among all ``[B, R, ...]``."""
+    if bool(met.all()):
+        return values
+    full = values.new_zeros(values.shape[0], len(met), *values.shape[2:])
+    full[:, met] = values
+    return full

@@ -33,7 +33,7 @@ def ellipsoid_interval(
     c = (start * start).sum(-1) - 1.0
     discriminant = b * b - a * c
     # The square root has no finite slope at a grazing ray: keep pose gradients bounded there.
-    half = torch.where(discriminant > 1e-6, discriminant.clamp_min(1e-6).sqrt(), discriminant * 0.0)
+    half = torch.where(discriminant > 1e-6, discriminant.clamp_min(1e-6).sqrt(), 0.0)
     return (-b - half) / a, (-b + half) / a
 
 
@@ -47,19 +47,20 @@ def sample_edges(config: DecoderConfig, origins: Tensor, directions: Tensor) -> 
 
     Returns:
         ``(edges, stretch)``: ``Tensor[B, R, N + 1]``, whose product with ``stretch`` is the distance from
-        the camera along the ray in decimetres. HeadNeRF's planes are measured along the z axis, so there
-        the stretch is ``Tensor[B, R, 1]``; elsewhere it is 1.
+        the camera along the ray in decimetres. HeadNeRF's planes are measured along the z axis, so the
+        stretch ``Tensor[B, R, 1]`` differs from 1 there.
     """
     amount = torch.linspace(0, 1, config.samples + 1, dtype=directions.dtype, device=directions.device)
+    unit = torch.ones_like(directions[..., :1])
     if config.sampling == "volume":
         near, far = ellipsoid_interval(origins, directions, config.volume_centre, config.volume_radii)
-        return near[..., None] * (1 - amount) + far[..., None] * amount, 1.0
+        return near[..., None] * (1 - amount) + far[..., None] * amount, unit
     if config.sampling == "planes":  # fixed world planes, as in HeadNeRF
         height = origins[..., 2:]
         planar = (height - config.near) * (1 - amount) + (height - config.far) * amount
         return planar.expand(*directions.shape[:-1], -1), -1.0 / directions[..., 2:]
     edges = config.near * (1 - amount) + config.far * amount
-    return edges.expand(*directions.shape[:-1], -1), 1.0
+    return edges.expand(*directions.shape[:-1], -1), unit
 
 
 def jitter_edges(edges: Tensor, generator: torch.Generator | None = None) -> Tensor:
@@ -86,6 +87,6 @@ def composite_weights(density: Tensor, lengths: Tensor) -> Tensor:
     Returns:
         ``Tensor[..., N]``; their sum is the opacity of the ray.
     """
-    thickness = density * lengths
+    thickness = density * lengths.clamp_min(0)  # rounding can make an empty interval negative
     before = torch.cumsum(thickness, -1) - thickness
     return -torch.expm1(-thickness) * torch.exp(-before)
