@@ -1,0 +1,126 @@
+"""The paper's encoder, narrow: what each head sees, what trains, and what gradients reach."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from facesep.codes import ATTRIBUTES, CODE_SIZES
+from facesep.config import EncoderConfig
+from facesep.nets.crops import deep3d_crop, projected_points
+from facesep.nets.encoder import build_encoder
+from facesep.nets.hair import mask_from_labels, mask_from_probability
+from facesep.nets.parser import HAIR
+
+CONFIG = EncoderConfig(kind="paper", recognition="ir18", width=4)
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    torch.manual_seed(0)
+    return build_encoder(CONFIG).eval()
+
+
+@pytest.fixture(scope="module")
+def image():
+    torch.manual_seed(1)
+    small = torch.rand(2, 3, 16, 16)
+    return torch.nn.functional.interpolate(small, size=(256, 256), mode="bicubic").clamp(0, 1)
+
+
+@pytest.fixture(scope="module")
+def codes(encoder, image):
+    with torch.no_grad():
+        return encoder(image)
+
+
+@pytest.fixture
+def without_parsing(encoder, monkeypatch):
+    """Leaves out the slow hair head where a test is about others."""
+    monkeypatch.setattr(encoder.heads["hair"], "forward", lambda image: torch.zeros(len(image), 16))
+
+
+def test_codes(encoder, image, codes):
+    for name, code in codes.items():
+        assert code.shape == (2, CODE_SIZES[name])
+        assert not torch.allclose(code[0], code[1])
+    assert torch.allclose(codes.shape.norm(dim=1), torch.tensor(512.0).sqrt().expand(2))
+
+
+def test_each_head_is_its_own_network(encoder):
+    seen = [p for head in encoder.heads.values() for p in head.parameters()]
+    assert len(seen) == len({p.data_ptr() for p in seen}) == len(list(encoder.parameters()))
+    assert list(encoder.heads) == list(ATTRIBUTES)
+
+
+def test_without_points_the_predicted_pose_places_the_crop(encoder, image, codes, without_parsing):
+    with torch.no_grad():
+        points = projected_points(codes.rotation, codes.translation, 256)
+        same, other = encoder(image, points), encoder(image, points + 9)
+    assert torch.equal(same.shape, codes.shape)
+    assert not torch.allclose(other.shape, codes.shape, atol=1e-2)
+    for name in ("expression", "texture", "illumination", "rotation", "translation"):
+        assert torch.equal(getattr(other, name), getattr(codes, name))
+
+
+def test_what_each_head_sees(encoder, image, codes):
+    with torch.no_grad():
+        assert torch.equal(encoder.heads["texture"](image), codes.texture)
+        assert torch.equal(encoder.heads["texture"].net(deep3d_crop(image)), codes.texture)
+        hair = encoder.heads["hair"]
+        probability = hair.parser.probabilities(image)
+        assert torch.allclose(probability.sum(1), torch.ones(2, 512, 512), atol=1e-5)
+        mask = mask_from_probability(probability[:, HAIR : HAIR + 1])
+        assert torch.equal(hair.net(mask), codes.hair)
+
+
+@pytest.mark.parametrize("attribute", ATTRIBUTES)
+def test_gradients_reach_the_image(encoder, image, attribute):
+    image = image[:1].clone().requires_grad_()
+    encoder.zero_grad()
+    head = encoder.heads[attribute]
+    if attribute == "shape":
+        head(image, projected_points(torch.zeros(1, 3), torch.zeros(1, 3), 256))[0, :5].sum().backward()
+    else:
+        head(image)[0].sum().backward()
+    assert image.grad.isfinite().all()
+    assert (image.grad.abs().sum(1) > 0).float().mean() > 0.3
+    for name, parameter in head.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+    frozen = {
+        n.split(".")[0] + "." + n.split(".")[1] for n, p in head.named_parameters() if not p.requires_grad
+    }
+    if attribute == "hair":
+        assert {n for n in frozen if not n.startswith("parser.")} == {"net.std_out_layer"}
+    else:
+        assert not frozen
+
+
+def test_the_pose_is_not_trained_through_the_crop(encoder, image, without_parsing):
+    encoder.zero_grad()
+    encoder(image).shape[:, :5].sum().backward()
+    assert all(p.grad is None for p in encoder.heads["rotation"].parameters())
+    assert all(p.grad is None for p in encoder.heads["translation"].parameters())
+    assert next(encoder.heads["shape"].parameters()).grad is not None
+    encoder.zero_grad()
+
+
+def test_the_parser_never_trains():
+    encoder = build_encoder(CONFIG)
+    encoder.train()
+    hair = encoder.heads["hair"]
+    assert hair.net.training
+    assert not any(module.training for module in hair.parser.modules())
+    encoder.eval()
+    assert not any(module.training for module in encoder.modules())
+
+
+def test_hair_masks():
+    labels = torch.zeros(1, 8, 8, dtype=torch.long)
+    labels[0, :4, :5] = 17
+    mask = mask_from_labels(labels, 17, 4)
+    # PIL's nearest neighbour takes the pixels 1, 3, 5, 7.
+    assert torch.equal(mask[0, 0], torch.tensor([[1.0, 1, 0, 0], [1, 1, 0, 0], [0] * 4, [0] * 4]))
+    assert mask_from_labels(labels, 13, 4).sum() == 0
+    soft = mask_from_probability((labels == 17)[:, None].float(), 4)
+    assert torch.equal(soft[0, 0], torch.tensor([[1.0, 1, 0.5, 0], [1, 1, 0.5, 0], [0] * 4, [0] * 4]))
