@@ -12,6 +12,7 @@ from torch import Tensor
 
 from facesep.camera import TEMPLATE_5
 from facesep.errors import DataError
+from facesep.training.analysis.obj import read_folder
 
 FACE = 6706
 """Vertices 0 to 6705 are the narrow face."""
@@ -45,25 +46,37 @@ class MorphableModel:
 
     @staticmethod
     def load(path: str | Path) -> MorphableModel:
-        """Reads the compact ``.npz`` form (centimetres) and brings it to the head frame.
+        """Reads the model (centimetres) and brings it to the head frame.
+
+        Args:
+            path: the compact ``.npz`` form, or the folder of ``.obj`` files of the model's repository.
 
         Raises:
-            DataError: if the file is missing or holds something else.
+            DataError: if it is missing or holds something else.
         """
+        path = Path(path)
+        if path.is_dir():
+            return MorphableModel.from_arrays(read_folder(path))
         try:
             with np.load(path, allow_pickle=False) as file:
-                quads = file["faces"].astype(np.int64)
-                triangles = np.concatenate([quads[:, :3], quads[quads[:, 3] >= 0][:, [0, 2, 3]]])
-                arrays = [
-                    torch.from_numpy(file[key].astype(np.float32))
-                    for key in ("neutral", "identity", "expression")
-                ]
-                landmarks = torch.from_numpy(file["landmarks68"].astype(np.int64))
-                names = tuple(str(name) for name in file["expression_names"])
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+                return MorphableModel.from_arrays(dict(file))
+        except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
             raise DataError(f"{path} is not the compact ICT face model: {error}") from error
-        model = MorphableModel(*arrays, torch.from_numpy(triangles), landmarks, names)
-        return model.to_head_frame()
+
+    @staticmethod
+    def from_arrays(arrays: dict[str, np.ndarray]) -> MorphableModel:
+        """Builds the model from the arrays of its compact form, in any unit."""
+        quads = arrays["faces"].astype(np.int64)
+        triangles = np.concatenate([quads[:, :3], quads[quads[:, 3] >= 0][:, [0, 2, 3]]])
+        return MorphableModel(
+            *(
+                torch.from_numpy(arrays[key].astype(np.float32))
+                for key in ("neutral", "identity", "expression")
+            ),
+            torch.from_numpy(triangles),
+            torch.from_numpy(arrays["landmarks68"].astype(np.int64)),
+            tuple(str(name) for name in arrays["expression_names"]),
+        ).to_head_frame()
 
     def to_head_frame(self) -> MorphableModel:
         """Moves the model by the similarity that takes its five points to ``TEMPLATE_5``.
@@ -85,7 +98,7 @@ class MorphableModel:
         return self.neutral[vertices], self.identity[:, vertices], self.expression[:, vertices]
 
     def vertices(self, identity: Tensor, expression: Tensor, chosen: Tensor | slice) -> Tensor:
-        """Poses nothing, only deforms.
+        """Vertices of deformed heads, without pose.
 
         Args:
             identity: ``Tensor[B, K]`` weights.
