@@ -32,6 +32,8 @@ from facesep.training.analysis.texture import (
 
 IDLE = ("PupilDilate", "eyeLook")
 """Expressions that landmarks of the lids cannot show; they stay 0."""
+MIN_TRAIN = 100
+"""Fewer training photos do not carry the components of texture."""
 MIN_NEUTRAL = 20
 """With fewer photos marked neutral the landmark offsets come from all photos."""
 LIGHT_SCALE = 10.0
@@ -120,11 +122,14 @@ def analyse(
         progress: called with (stage, done, total).
 
     Raises:
-        DataError: if the shards carry no landmarks or no training photos.
+        DataError: if the shards carry no landmarks or too few training photos.
     """
     table = read_table(shards)
-    if not table.train.any():
-        raise DataError(f"{shards.path} has no photos in the train split")
+    if int(table.train.sum()) < MIN_TRAIN:
+        raise DataError(
+            f"{shards.path} has {int(table.train.sum())} photos in its train split; "
+            f"the analysis needs at least {MIN_TRAIN} to find components"
+        )
     tell = progress or (lambda *_: None)
     tell("fit", 0, len(shards))
     found, offset = fit_all(model, table)
