@@ -13,7 +13,7 @@ from analysis_model import flip_expression, synthetic_arrays, synthetic_model
 from PIL import Image
 from safetensors.torch import save_file
 
-from facesep.camera import TEMPLATE_5, project
+from facesep.camera import TEMPLATE_5, project, rotation_matrix
 from facesep.codes import Codes
 from facesep.data.prepare import Prepared, prepare
 from facesep.data.shards import ShardSet
@@ -21,9 +21,10 @@ from facesep.errors import DataError
 from facesep.nets.mobilefacenet import MobileFaceNet
 from facesep.training.analysis.analyse import IDENTITY_SHARE, MIN_TRAIN, analyse, read_table
 from facesep.training.analysis.components import Components, Standard
-from facesep.training.analysis.depth import depth_map, head_triangles
+from facesep.training.analysis.depth import depth_map, head_triangles, vertex_normals
 from facesep.training.analysis.labels import Labels
 from facesep.training.analysis.landmarks import MEDIAPIPE_68
+from facesep.training.analysis.lighting import shading
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
@@ -142,6 +143,18 @@ def test_skin_and_hair_colours_are_in_the_texture(drawn: Drawn, labels: Labels):
     covered = ~drawn.bald
     assert (texture[drawn.bald, 76:] == 0).all()
     assert (hair[covered, :3] - drawn.hair[covered]).abs().mean() < 0.05
+
+
+def test_codes_of_light_and_texture_paint_the_face_again(drawn: Drawn, labels: Labels):
+    """Albedo times shading gives the flat colour that was drawn."""
+    codes, decode = Codes.from_vector(labels.codes[:, 0]), labels.decode
+    skin = Components(decode["texture.mean"], decode["texture.std"], decode["texture.basis"])
+    albedo = skin.undo(codes.texture[:, :76]).unflatten(1, (-1, 3))
+    normal = vertex_normals(drawn.model.neutral[None], drawn.model.triangles)[:, decode["texture.vertices"]]
+    front = normal[0, :, 2] > 0.5
+    turn = rotation_matrix(codes.rotation).transpose(1, 2)
+    colour = albedo * shading(normal @ turn, codes.illumination / decode["illumination.scale"])
+    assert (colour[:, front].mean(1) - drawn.skin).abs().mean() < 0.03
 
 
 def test_mirror_images_have_mirrored_codes(labels: Labels):

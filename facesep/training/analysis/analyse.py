@@ -38,7 +38,6 @@ MIN_NEUTRAL = 20
 """With fewer photos marked neutral the landmark offsets come from all photos."""
 LIGHT_SCALE = 10.0
 """Lighting coefficients vary by a few hundredths; as codes they are scaled to the size of the others."""
-
 IDENTITY_SHARE = 0.7
 """Weight of the standardised geometry against the recognition embedding in the shape code."""
 HAIR_COLOURS = 4
@@ -176,7 +175,8 @@ def analyse(
         "texture.std": skin.std,
         "texture.basis": skin.basis,
         "texture.vertices": read.vertices,
-        "light.level": parts.level,
+        "illumination.scale": torch.tensor(LIGHT_SCALE),
+        "illumination.level": parts.level,
         "hair_colour.mean": colour.mean,
         "hair_colour.std": colour.std,
         "hair.mean": hair.mean,
