@@ -96,6 +96,7 @@ class TrainConfig:
         partner_share: share of joint steps' items whose shape code comes from another photo (or the mirror
             image) of the same person, so that the shape code cannot carry the expression.
         identity_share: share of a batch that L_id looks at.
+        identity_every: steps between L_id terms.
         perceptual_share: share of a batch that L_perc looks at.
         codes_learning_rate: Adam step of the code book.
         clip: largest gradient norm of each optimiser.
@@ -125,6 +126,7 @@ class TrainConfig:
     cycle_ray_size: int = 0
     partner_share: float = 0.0
     identity_share: float = 1.0
+    identity_every: int = 1
     perceptual_share: float = 1.0
     codes_learning_rate: float = 5e-4
     clip: float = 1.0

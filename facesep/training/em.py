@@ -274,11 +274,12 @@ class Trainer:
                 wanted = self.perceptual.taps(b)
             terms["perceptual"] = weights.perceptual * perceptual_loss(self.perceptual.taps(a), wanted)
         count = round(len(image) * self.config.identity_share)
-        if self.recogniser is not None and weights.identity > 0 and count:
+        turn = self.step % self.config.identity_every == 0
+        if self.recogniser is not None and weights.identity > 0 and count and turn:
             points = batch.points[:count].to(self.device) * image.shape[-1]
             with torch.no_grad():
-                wanted = self.recogniser.embed(target[:count], points)
-            found = self.recogniser.embed(image[:count], points)
+                wanted = self.recogniser.embed(target[:count], points, mirror=False)
+            found = self.recogniser.embed(image[:count], points, mirror=False)
             terms["identity"] = weights.identity * identity_loss(found, wanted)
         return terms
 

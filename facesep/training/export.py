@@ -16,4 +16,4 @@ def export(trainer: Trainer, folder: Path) -> None:
         "decoder": trainer.averages["decoder"].state(),
     }
     config = to_dict(trainer.config.model_config())
-    write_checkpoint(folder, config, parts, {"train_config": to_dict(trainer.config)}, card=None)
+    write_checkpoint(folder, config, parts, {"train_config.json": to_dict(trainer.config)}, card=None)
