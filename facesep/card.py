@@ -49,7 +49,7 @@ def make_card(
         origin=_origin(train),
         data=_data(train.get("data")),
         numbers=_numbers(eval or {}),
-        configuration=_table({"setting": k, "value": v} for k, v in _flatten(config)),
+        configuration=markdown_table({"setting": k, "value": v} for k, v in _flatten(config)),
     )
 
 
@@ -84,7 +84,7 @@ def _data(data: Iterable[Mapping] | None) -> str:
         }
         for one in data or ()
     ]
-    return _table(rows) if rows else _NOT_RECORDED
+    return markdown_table(rows) if rows else _NOT_RECORDED
 
 
 def _numbers(evaluation: Mapping) -> str:
@@ -98,7 +98,7 @@ def _numbers(evaluation: Mapping) -> str:
         title = _line(one.get("title", "Results"))
         if not one.get("rows") or not one.get("command"):
             raise ConfigError(f"the table {title!r} in eval.json needs rows and the command that made them")
-        parts.append(f"### {title}\n\n{_table(one['rows'])}\n\n```\n{_code(one['command'])}\n```")
+        parts.append(f"### {title}\n\n{markdown_table(one['rows'])}\n\n```\n{_code(one['command'])}\n```")
         if one.get("note"):
             parts.append(_line(one["note"]))
     if evaluation.get("commit"):
@@ -106,7 +106,7 @@ def _numbers(evaluation: Mapping) -> str:
     return "\n\n".join(parts)
 
 
-def _table(rows: Iterable[Mapping]) -> str:
+def markdown_table(rows: Iterable[Mapping]) -> str:
     """A Markdown table; columns in the order of their first appearance."""
     rows = list(rows)
     columns = list(dict.fromkeys(column for row in rows for column in row))

@@ -1,1 +1,1 @@
-"""Metrics, tables and figures."""
+"""Measures a checkpoint: metrics, references, intervals, tables, contact sheets and speed."""

@@ -1,0 +1,104 @@
+"""How near renders are to their photos: pixels, structure and identity, beside references (Table 2).
+
+Example:
+    python eval/representation.py --shards data/portraits --split val --out eval.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from functools import partial
+
+from facesep import FaceSep, FaceSepError
+from facesep.evaluation import representation
+from facesep.evaluation.identity import DlibIdentity
+from facesep.evaluation.photos import EvaluationPhotos, mean_face
+from facesep.evaluation.report import markdown, table, write_report
+
+
+def main() -> int:
+    """Parses the arguments, measures, writes the report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--checkpoint", help="folder or Hub repository; the bundled one by default")
+    parser.add_argument("--shards", required=True, help="folder written by train/prepare_data.py")
+    parser.add_argument("--split", default="val", choices=("train", "val", "test"))
+    parser.add_argument("--photos", help="folder of the original photos: detects and aligns them")
+    parser.add_argument("--identity", default="dlib", choices=("dlib", "none"))
+    parser.add_argument("--st-lpips", help="safetensors file of ST-LPIPS's VGG: adds that distance")
+    parser.add_argument("--limit", type=int, help="only so many photos, for a quick look")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", help="eval.json to write or to add to")
+    args = parser.parse_args()
+    try:
+        run(args)
+    except FaceSepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measures and reports."""
+    identity = DlibIdentity() if args.identity == "dlib" else None
+    perceptual = None
+    if args.st_lpips:
+        from facesep.nets.st_lpips import StLpips
+
+        perceptual = StLpips.from_file(args.st_lpips)
+    sep = FaceSep.from_pretrained(args.checkpoint).to(args.device)
+    photos = EvaluationPhotos(
+        args.shards, args.split, sep.image_size, args.photos, sep.align, limit=args.limit
+    )
+    measured = representation.measure(
+        sep,
+        photos,
+        mean_face(args.shards, sep.image_size),
+        identity,
+        perceptual,
+        on_photo=partial(progress, len(photos)),
+    )
+    summary = representation.summarise(measured, args.seed)
+    groups = representation.by_group(measured, args.seed)
+    people = len(set(measured.people))
+    origin = "detected in the original photos" if args.photos else "placed by the data set's landmarks"
+    head = f"{len(measured.people)} photos of {people} people ({args.split}), crops {origin}. "
+    if photos.refused:
+        refused = ", ".join(f"{count} x {name}" for name, count in photos.refused.items())
+        head += f"Refused by detection: {refused}. "
+    note = head + representation.NOTE.format(identity=identity.name if identity else "no", people=people)
+    if perceptual is not None:
+        note += " ST-LPIPS is not LPIPS."
+    where = "photos" if args.photos else "crops"
+    tables = [
+        table(
+            f"Representation ({args.split} {where})",
+            representation.rows(summary),
+            note,
+            summary,
+            device=args.device,
+        ),
+        table(
+            f"Representation by set ({args.split} {where})",
+            representation.rows(groups, label="set"),
+            "The first row of the table before, by the set that the photos are from; ranks are among all.",
+            groups,
+            device=args.device,
+        ),
+    ]
+    if args.out:
+        write_report(args.out, args.checkpoint, tables)
+    print(markdown(tables))
+
+
+def progress(total: int, done: int) -> None:
+    """Says now and then how far it is."""
+    if done % 20 == 0 or done == total:
+        print(f"{done}/{total}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

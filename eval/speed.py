@@ -1,0 +1,72 @@
+"""Seconds of every step on this machine: import, load, detect, encode, render, orbit.
+
+Example:
+    python eval/speed.py --photo portrait.jpg --out eval.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import torch
+
+from facesep import ConfigError, FaceSepError
+from facesep.evaluation import speed
+from facesep.evaluation.report import hardware, markdown, table, write_report
+
+
+def main() -> int:
+    """Parses the arguments, measures, writes the report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--checkpoint", help="folder or Hub repository; the bundled one by default")
+    parser.add_argument("--photo", required=True, help="a photo with one face")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--frames", type=int, default=60, help="of the orbit; 0 leaves it out")
+    parser.add_argument("--threads", type=int, help="of torch; its own choice by default")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", help="eval.json to write or to add to")
+    args = parser.parse_args()
+    try:
+        run(args)
+    except FaceSepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measures and reports."""
+    if args.repeats < 1 or args.frames < 0 or (args.threads or 1) < 1:
+        raise ConfigError("repeats and threads must be at least 1, frames at least 0")
+    if args.threads:
+        torch.set_num_threads(args.threads)
+    measured = speed.measure(
+        args.checkpoint,
+        args.photo,
+        args.repeats,
+        args.frames,
+        args.device,
+        on_round=lambda done: print(f"{done}/{args.repeats}", file=sys.stderr, flush=True),
+    )
+    machine = hardware(args.device)
+    best, median = measured.gflops
+    results = {"seconds": measured.steps, "matmul_gflops": {"best": best, "median": median}}
+    tables = [
+        table(
+            f"Speed ({machine})",
+            speed.rows(measured),
+            speed.note(measured, args.checkpoint, args.photo, args.repeats),
+            results,
+            device=args.device,
+        )
+    ]
+    if args.out:
+        write_report(args.out, args.checkpoint, tables)
+    print(markdown(tables))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,146 @@
+"""The photos of an evaluation: canonical crops with head masks, one at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from facesep.data.shards import Sample, ShardSet
+from facesep.errors import DataError, FaceError, ImageError
+from facesep.faces.types import Aligned
+from facesep.images import load_image, to_tensor
+
+HEAD = (1, 2)
+"""Labels of the head: face and hair."""
+SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """One photo to measure with.
+
+    Attributes:
+        name: of the photo in its source.
+        person: who it shows.
+        meta: what else is known: ``set``, ``expression``, ``licence``, ``credit``.
+        image: the canonical crop with its background, what the encoder reads.
+        mask: ``Tensor[1, S, S]`` in 0..1, 1 on the head.
+    """
+
+    name: str
+    person: str
+    meta: dict[str, Any]
+    image: Image.Image
+    mask: Tensor
+
+    @property
+    def target(self) -> Tensor:
+        """The head on white, ``Tensor[3, S, S]`` in 0..1: what a render should look like."""
+        return to_tensor(self.image) * self.mask + (1 - self.mask)
+
+
+class EvaluationPhotos:
+    """Iterates over the photos of one split.
+
+    The crops come from the shards, or, with ``folder``, from the original photos by way of detection and
+    alignment, as for a user; the head masks of the shards then move along.
+
+    Args:
+        shards: folder of prepared shards.
+        split: ``val``, ``test`` or ``train``.
+        size: side of the crops in pixels.
+        folder: folder with the originals, ``<name>.jpg``; None for the crops of the shards.
+        align: photo to aligned face; needed with ``folder``.
+        limit: only so many photos, taken evenly from the split.
+
+    Raises:
+        DataError: if the split is empty.
+    """
+
+    def __init__(
+        self,
+        shards: str | Path,
+        split: str,
+        size: int,
+        folder: str | Path | None = None,
+        align: Callable[[Image.Image], Aligned] | None = None,
+        limit: int | None = None,
+    ) -> None:
+        self.shards = ShardSet(shards, split)
+        if not len(self.shards):
+            raise DataError(f"{shards} has no photos in the split {split!r}")
+        self.size = size
+        self.folder = None if folder is None else Path(folder)
+        self.align = align
+        count = len(self.shards) if limit is None else min(limit, len(self.shards))
+        self.rows = np.linspace(0, len(self.shards) - 1, count).round().astype(int).tolist()
+        self.refused: Counter[str] = Counter()
+        """Photos that detection and alignment refused in the last pass, by the kind of error."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __iter__(self) -> Iterator[Photo]:
+        self.refused.clear()
+        for row in self.rows:
+            sample = self.shards.sample(row)
+            if self.folder is None:
+                yield self._photo(sample, Image.fromarray(sample.image), Image.fromarray(sample.label))
+                continue
+            try:
+                aligned = self.align(load_image(_file(self.folder, sample.meta["name"])))
+            except (FaceError, ImageError) as error:
+                self.refused[type(error).__name__] += 1
+                continue
+            yield self._photo(sample, aligned.image, _moved_label(sample, aligned, self.size))
+
+    def _photo(self, sample: Sample, image: Image.Image, label: Image.Image) -> Photo:
+        size = (self.size, self.size)
+        if image.size != size:
+            image = image.resize(size, Image.LANCZOS)
+        head = Image.fromarray(np.isin(np.asarray(label), HEAD).astype(np.uint8) * 255)
+        mask = np.asarray(head if head.size == size else head.resize(size, Image.BOX), np.float32) / 255
+        name = sample.meta["name"]
+        return Photo(
+            name, sample.meta.get("person") or name, sample.meta, image, torch.from_numpy(mask)[None]
+        )
+
+
+def mean_face(shards: str | Path, size: int) -> Tensor:
+    """The pixel mean of all training photos, heads on white: ``Tensor[3, S, S]``.
+
+    Raises:
+        DataError: if the shards hold no training photos.
+    """
+    total, count = torch.zeros(3, size, size), 0
+    for photo in EvaluationPhotos(shards, "train", size):
+        total += photo.target
+        count += 1
+    return total / count
+
+
+def _file(folder: Path, name: str) -> Path:
+    for suffix in SUFFIXES:
+        path = folder / f"{name}{suffix}"
+        if path.is_file():
+            return path
+    raise DataError(f"{folder} has no photo {name}{SUFFIXES[0]}: give the folder the shards were made from")
+
+
+def _moved_label(sample: Sample, aligned: Aligned, size: int) -> Image.Image:
+    """The label map of the shard's window as seen through another window of the same photo."""
+    left, top, side = sample.meta["crop"]
+    label = Image.fromarray(sample.label)
+    scale = label.width / side  # pixels of the label map per pixel of the photo
+    step = aligned.crop.side / size * scale
+    x, y = (aligned.crop.left - left) * scale, (aligned.crop.top - top) * scale
+    coefficients = (step, 0.0, x, 0.0, step, y)
+    return label.transform((size, size), Image.AFFINE, coefficients, Image.NEAREST, fillcolor=0)

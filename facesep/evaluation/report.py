@@ -1,0 +1,195 @@
+"""Numbers with all that is needed to get them again: ``eval.json`` and Markdown tables.
+
+``eval.json`` holds ``tables``, each with a title, the command, a note and rows as the model card shows
+them (:mod:`facesep.card`), and ``results`` with the plain numbers. Several commands fill one file.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import platform
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import facesep
+from facesep.card import markdown_table
+from facesep.checkpoint import CHECKSUMS
+from facesep.errors import ConfigError
+from facesep.hub import resolve
+
+FORMAT = "facesep-eval-1"
+PACKAGES = ("torch", "numpy", "pillow", "dlib-bin", "av")
+
+Row = dict[str, Any]
+
+
+def percent(share: float) -> str:
+    """A share in 0..1 as text."""
+    return f"{100 * share:.0f} %"
+
+
+def table(
+    title: str,
+    rows: Sequence[Row],
+    note: str,
+    results: Mapping[str, Any],
+    *,
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """One table with its origin: the command, the code's commit, versions and hardware.
+
+    Args:
+        title: heading; a table of the same title replaces an older one.
+        rows: ``{column: value}`` for people to read.
+        note: what the numbers mean, which choices were made.
+        results: the numbers, JSON data or dataclasses; what is not finite becomes null.
+        device: where it was measured.
+    """
+    return {
+        "title": title,
+        "command": command(sys.argv),
+        "note": note,
+        "rows": list(rows),
+        "results": _plain(results),
+        "commit": commit(),
+        "versions": versions(),
+        "hardware": hardware(device),
+    }
+
+
+def write_report(path: str | Path, checkpoint: str | None, tables: Sequence[dict[str, Any]]) -> dict:
+    """Adds tables to an ``eval.json``; those with other titles stay.
+
+    Args:
+        path: the file; new, or a report on the same weights.
+        checkpoint: what was measured: a folder, a Hub repository, None for the bundled one.
+        tables: from :func:`table`.
+
+    Returns:
+        The report.
+
+    Raises:
+        ConfigError: if the file holds something else or belongs to other weights.
+    """
+    path = Path(path)
+    described = describe(checkpoint)
+    kept = []
+    if path.exists():
+        old = read_report(path)
+        if old["checkpoint"]["sha256"] != described["sha256"]:
+            raise ConfigError(f"{path} holds numbers of other weights: choose another file or delete it")
+        titles = {one["title"] for one in tables}
+        kept = [one for one in old["tables"] if one["title"] not in titles]
+    report = {"format": FORMAT, "checkpoint": described, "refined": False, "tables": [*kept, *tables]}
+    commits = {one["commit"] for one in report["tables"]}
+    if len(commits) == 1 and None not in commits:
+        report["commit"] = commits.pop()
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    os.replace(temporary, path)
+    return report
+
+
+def read_report(path: str | Path) -> dict[str, Any]:
+    """Reads an ``eval.json``.
+
+    Raises:
+        ConfigError: if it is not one.
+    """
+    try:
+        report = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    if not isinstance(report, dict) or report.get("format") != FORMAT:
+        raise ConfigError(f"{path} is not a report of format {FORMAT}: choose another file")
+    return report
+
+
+def markdown(tables: Sequence[Mapping[str, Any]]) -> str:
+    """Tables with their commands and notes, as text."""
+    parts = []
+    for one in tables:
+        parts.append(f"### {one['title']}\n\n{markdown_table(one['rows'])}\n\n{one['note']}")
+    return "\n\n".join(parts)
+
+
+def describe(checkpoint: str | None) -> dict[str, Any]:
+    """Name and SHA-256 sums of the weights of a checkpoint."""
+    folder = resolve(checkpoint)
+    sums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
+    name = "bundled" if checkpoint is None else _shown(str(checkpoint))
+    return {"name": name, "sha256": {k: v for k, v in sums.items() if k.endswith(".safetensors")}}
+
+
+def command(arguments: Sequence[str]) -> str:
+    """The command line; absolute paths are shown by their last part, they say nothing to others."""
+    script, *rest = arguments
+    script = "/".join(Path(script).resolve().parts[-2:])
+    return shlex.join(["python", script, *map(_shown, rest)])
+
+
+def _shown(argument: str) -> str:
+    words = argument.split(" ")
+    return " ".join(Path(word).name if os.path.isabs(word) else word for word in words)
+
+
+def commit() -> str | None:
+    """Commit of the code, with ``+changes`` if it was changed since; None outside a git checkout."""
+    root = Path(facesep.__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "facesep", "eval")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head[:12] + ("+changes" if changed else "")
+
+
+def _git(root: Path, *arguments: str) -> str:
+    run = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
+    return run.stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, facesep and the packages that numbers depend on."""
+    found = {"python": platform.python_version(), "facesep": facesep.__version__}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware(device: str = "cpu") -> str:
+    """The machine in general words: cores and threads, and the accelerator if one was used."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    text = f"{cores} CPU cores ({platform.machine()}), {torch.get_num_threads()} threads"
+    if torch.device(device).type == "cuda":
+        text = f"{torch.cuda.get_device_name(device)}, {text}"
+    return text
+
+
+def _plain(value: Any) -> Any:
+    """JSON data: dataclasses as objects, numpy numbers as numbers, what is not finite as null."""
+    if dataclasses.is_dataclass(value):
+        value = dataclasses.asdict(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, float):
+        return round(value, 6) if abs(value) < float("inf") else None
+    return value

@@ -1,0 +1,190 @@
+"""Photo in, codes, render out: how near the render is to its photo (Table 2 of the paper)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from facesep.evaluation.identity import DlibIdentity, rank
+from facesep.evaluation.metrics import l1, psnr, ssim
+from facesep.evaluation.photos import EvaluationPhotos
+from facesep.evaluation.report import Row, percent
+from facesep.evaluation.statistics import Estimate, estimate
+from facesep.images import to_image
+from facesep.model import FaceSep
+
+RENDER, COPY, MEAN, OTHER = (
+    "render",
+    "the photo itself, head on white",
+    "mean face",
+    "another photo of the same person",
+)
+"""The methods of the table; all but the first are references."""
+
+COLUMNS: dict[str, Callable[[float], str]] = {
+    "L1 head": "{:.4f}".format,
+    "L1": "{:.4f}".format,
+    "SSIM": "{:.4f}".format,
+    "SSIM head": "{:.4f}".format,
+    "PSNR": "{:.2f}".format,
+    "ST-LPIPS": "{:.4f}".format,
+    "identity distance": "{:.3f}".format,
+    "below 0.6": percent,
+    "nearer than 95 %": percent,
+    "nearest": percent,
+}
+"""Measures and how their numbers are written."""
+
+NOTE = (
+    "Means over people; in brackets 95 % bootstrap intervals. L1, SSIM (Gaussian window 11 x 11, sigma 1.5, "
+    "per channel) and PSNR (dB) compare the render with the photo's head on white; 'head' weights pixels by "
+    "the head mask. Identity: Euclidean distance of {identity} embeddings to the own photo; 'nearer than "
+    "95 %' and 'nearest' are shares of people whose own photo is nearer than all photos of 95 % or all of "
+    "the other people ({people} people in all). The PSNR of a copy is infinite. Nothing is refined."
+)
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """Values of each photo.
+
+    Attributes:
+        people: ``N`` names.
+        groups: the set that each photo is from.
+        values: ``{method: {column: [N]}}``, NaN where a value does not exist.
+    """
+
+    people: list[str]
+    groups: list[str]
+    values: dict[str, dict[str, np.ndarray]]
+
+
+@torch.no_grad()
+def measure(
+    sep: FaceSep,
+    photos: EvaluationPhotos,
+    mean: Tensor,
+    identity: DlibIdentity | None = None,
+    perceptual: nn.Module | None = None,
+    on_photo: Callable[[int], object] | None = None,
+) -> Measurements:
+    """Encodes and renders every photo and compares.
+
+    Args:
+        sep: the model.
+        photos: what to measure on.
+        mean: ``Tensor[3, S, S]``, the picture that stands for everybody, the lower bound.
+        identity: embeds canonical images; None leaves identity out.
+        perceptual: ST-LPIPS distance of two batches; None leaves it out.
+        on_photo: called with the number of photos done.
+    """
+    people, groups = [], []
+    pixels: dict[str, list[dict[str, float]]] = {RENDER: [], COPY: [], MEAN: []}
+    embeddings: dict[str, list[np.ndarray]] = {"photo": [], RENDER: [], COPY: []}
+    for done, photo in enumerate(photos, start=1):
+        people.append(photo.person)
+        groups.append(str(photo.meta.get("set") or "all"))
+        target = photo.target
+        render = sep.render(sep.encode(photo.image, aligned=True), output="tensor").cpu()
+        for method, picture in ((RENDER, render), (COPY, target), (MEAN, mean)):
+            pixels[method].append(_compare(picture[None], target[None], photo.mask[None], perceptual))
+        if identity is not None:
+            pictures: Sequence[Image.Image] = (photo.image, to_image(render), to_image(target))
+            for kind, picture in zip(embeddings, pictures, strict=True):
+                embeddings[kind].append(identity.embed(picture))
+        if on_photo:
+            on_photo(done)
+    values = {
+        method: {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        for method, rows in pixels.items()
+    }
+    if identity is not None:
+        own = np.stack(embeddings["photo"])
+        shown = {
+            RENDER: np.stack(embeddings[RENDER]),
+            COPY: np.stack(embeddings[COPY]),
+            MEAN: np.tile(identity.embed(to_image(mean)), (len(own), 1)),
+            OTHER: _other_photos(own, people),
+        }
+        for method, vectors in shown.items():
+            values.setdefault(method, {}).update(_identity(vectors, own, people))
+    return Measurements(people, groups, values)
+
+
+def _compare(picture: Tensor, target: Tensor, mask: Tensor, perceptual: nn.Module | None) -> dict[str, float]:
+    row = {
+        "L1 head": l1(picture, target, mask),
+        "L1": l1(picture, target),
+        "SSIM": ssim(picture, target),
+        "SSIM head": ssim(picture, target, mask),
+        "PSNR": psnr(picture, target),
+    }
+    if perceptual is not None:
+        row["ST-LPIPS"] = perceptual(picture, target)
+    return {name: float(value) for name, value in row.items()}
+
+
+def _identity(vectors: np.ndarray, own: np.ndarray, people: list[str]) -> dict[str, np.ndarray]:
+    found = rank(vectors, own, people)
+    return {
+        "identity distance": found.distance,
+        "below 0.6": found.same,
+        "nearer than 95 %": found.among_nearest,
+        "nearest": found.nearest,
+    }
+
+
+def _other_photos(own: np.ndarray, people: list[str]) -> np.ndarray:
+    """For each photo the embedding of the person's next one, NaN if there is no other."""
+    others = np.full_like(own, np.nan)
+    for person in set(people):
+        rows = [row for row, name in enumerate(people) if name == person]
+        if len(rows) > 1:
+            others[rows] = own[rows[1:] + rows[:1]]
+    return others
+
+
+def summarise(measured: Measurements, seed: int = 0) -> dict[str, dict[str, Estimate]]:
+    """``{method: {column: estimate over people}}``."""
+    found: dict[str, dict[str, Estimate]] = {}
+    for method, columns in measured.values.items():
+        estimates = {name: estimate(v, measured.people, seed=seed) for name, v in columns.items()}
+        found[method] = {name: one for name, one in estimates.items() if one is not None}
+    return {method: columns for method, columns in found.items() if columns}
+
+
+def rows(summary: dict[str, dict[str, Estimate]], label: str = "method") -> list[Row]:
+    """The table: one row for each method, intervals in the first row."""
+    columns = [name for name in COLUMNS if any(name in one for one in summary.values())]
+    table = []
+    for place, (method, found) in enumerate(summary.items()):
+        row: Row = {label: method}
+        for name in columns:
+            row[name] = _cell(found.get(name), COLUMNS[name], interval=place == 0)
+        table.append(row)
+    return table
+
+
+def _cell(found: Estimate | None, write: Callable[[float], str], interval: bool) -> str | None:
+    if found is None:
+        return None
+    if not np.isfinite(found.value):
+        return "infinite"
+    return write(found.value) + (f" ({write(found.low)} to {write(found.high)})" if interval else "")
+
+
+def by_group(measured: Measurements, seed: int = 0) -> dict[str, dict[str, Estimate]]:
+    """The render's estimates for each set of photos, with the number of people in its name."""
+    found = {}
+    for group in sorted(set(measured.groups)):
+        rows = [row for row, name in enumerate(measured.groups) if name == group]
+        people = [measured.people[row] for row in rows]
+        part = {RENDER: {name: v[rows] for name, v in measured.values[RENDER].items()}}
+        summary = summarise(Measurements(people, [group] * len(rows), part), seed)
+        found[f"{group} ({len(set(people))} people)"] = summary[RENDER]
+    return found

@@ -1,0 +1,146 @@
+"""Contact sheets: photos, renders, single-attribute transfers and other views side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from PIL import Image, ImageDraw, ImageFont
+
+from facesep.codes import Codes
+from facesep.errors import ConfigError, DataError
+from facesep.evaluation.photos import Photo
+from facesep.model import FaceSep
+
+SHOWABLE = {
+    "london_frl": "CC BY 4.0",
+    "gsa_pif": "CC0 1.0",
+    "gsa_18f": "CC0 1.0",
+}
+"""Sets of photos whose licence, as noted in the shards, lets a project show them."""
+TRANSFERS = ("expression", "texture", "illumination", "hair", "shape")
+VIEWS = (-35.0, 0.0, 35.0)
+"""Yaw of the further views in degrees."""
+GAP, LABEL = 4, 20
+"""Pixels between pictures and for the line of labels."""
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """One row of a sheet: pictures by label."""
+
+    pictures: dict[str, Image.Image]
+
+
+def choose(photos: Iterable[Photo], count: int, names: Sequence[str] | None = None) -> list[Photo]:
+    """Photos that may be shown, one of each person.
+
+    Without names the sets take turns, and so do the marked expressions within a set.
+
+    Args:
+        photos: to choose from.
+        count: how many.
+        names: choose exactly these.
+
+    Raises:
+        DataError: if there are too few, or a named photo is missing or may not be shown.
+    """
+    showable = {photo.name: photo for photo in photos if _may_be_shown(photo)}
+    if names is not None:
+        missing = [name for name in names if name not in showable]
+        if missing:
+            raise DataError(
+                f"{', '.join(missing)}: not in this split, or of a set that may not be shown "
+                f"(those that may: {', '.join(SHOWABLE)})"
+            )
+        return [showable[name] for name in names]
+    queues: dict[tuple[str, str], list[Photo]] = {}
+    for photo in showable.values():
+        key = (photo.meta["set"], photo.meta.get("expression") or "")
+        queues.setdefault(key, []).append(photo)
+    chosen: dict[str, Photo] = {}
+    while len(chosen) < count and any(queues.values()):
+        for queue in queues.values():
+            while queue and queue[0].person in chosen:
+                queue.pop(0)
+            if queue and len(chosen) < count:
+                chosen[queue[0].person] = queue.pop(0)
+    if len(chosen) < count:
+        raise DataError(f"only {len(chosen)} people may be shown, {count} are wanted")
+    return list(chosen.values())
+
+
+def strips(
+    sep: FaceSep, photos: Sequence[Photo], on_row: Callable[[int], object] | None = None
+) -> list[Strip]:
+    """Renders the rows of a sheet; the donor of each row is the person of the next one.
+
+    Raises:
+        ConfigError: for fewer than two photos.
+    """
+    if len(photos) < 2:
+        raise ConfigError("a sheet needs at least two photos: each is the donor of another")
+    codes = [sep.encode(photo.image, aligned=True) for photo in photos]
+    result = []
+    for row, photo in enumerate(photos):
+        donor = (row + 1) % len(photos)
+        result.append(
+            Strip(
+                {
+                    "photo": photo.image,
+                    "render": sep.render(codes[row]),
+                    "donor": photos[donor].image,
+                    **_transferred(sep, codes[row], codes[donor]),
+                    **{_view(yaw): sep.render(codes[row], yaw=yaw) for yaw in VIEWS},
+                }
+            )
+        )
+        if on_row:
+            on_row(row + 1)
+    return result
+
+
+def _transferred(sep: FaceSep, base: Codes, donor: Codes) -> dict[str, Image.Image]:
+    return {f"donor's {name}": sep.render(base.swap(donor, name)) for name in TRANSFERS}
+
+
+def _view(yaw: float) -> str:
+    return f"yaw {yaw:+.0f}" if yaw else "yaw 0"
+
+
+def contact_sheet(rows: Sequence[Strip], credit: str = "", cell: int = 128) -> Image.Image:
+    """Lays rows of pictures out on white, with labels above and a credit line below.
+
+    Args:
+        rows: all with the same labels.
+        credit: text under the pictures.
+        cell: side of a picture in pixels.
+    """
+    labels = list(rows[0].pictures)
+    step = cell + GAP
+    width, height = len(labels) * step + GAP, LABEL + len(rows) * step + (LABEL if credit else 0)
+    sheet = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(sheet)
+    font = ImageFont.load_default(size=12)
+    for column, label in enumerate(labels):
+        centre = GAP + column * step + cell / 2
+        draw.text((centre, LABEL / 2), label, fill="black", font=font, anchor="mm")
+        for place, row in enumerate(rows):
+            picture = row.pictures[label].resize((cell, cell), Image.LANCZOS)
+            sheet.paste(picture, (GAP + column * step, LABEL + place * step))
+    if credit:
+        draw.text((GAP, height - LABEL / 2), credit, fill="black", font=font, anchor="lm")
+    return sheet
+
+
+def credits_of(photos: Sequence[Photo]) -> str:
+    """The credit line of the photos that are shown."""
+    found = dict.fromkeys(
+        f"{photo.meta.get('credit') or photo.meta['set']}, {photo.meta['licence']}" for photo in photos
+    )
+    return "Photos: " + "; ".join(found) + ". All other pictures are renders."
+
+
+def _may_be_shown(photo: Photo) -> bool:
+    licence = SHOWABLE.get(photo.meta.get("set", ""))
+    return licence is not None and photo.meta.get("licence") == licence
