@@ -16,4 +16,6 @@ def export(trainer: Trainer, folder: Path) -> None:
         "decoder": trainer.averages["decoder"].state(),
     }
     config = to_dict(trainer.config.model_config())
-    write_checkpoint(folder, config, parts, {"train_config.json": to_dict(trainer.config)}, card=None)
+    write_checkpoint(
+        folder, config, parts, {"train_config.json": {"run": to_dict(trainer.config)}}, card=None
+    )

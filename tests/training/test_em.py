@@ -1,0 +1,198 @@
+"""The training loop on drawn heads: it learns, it resumes to the same numbers, it survives bad steps."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from tiny_data import write_tiny
+
+from facesep.codes import ATTRIBUTES
+from facesep.errors import CheckpointError, ConfigError, DataError
+from facesep.model import FaceSep
+from facesep.training.config import Phase, TrainConfig, Weights, load_config
+from facesep.training.dataset import Augmentation, TrainingSet
+from facesep.training.em import Trainer
+from facesep.training.export import export
+
+WEIGHTS = Weights(white=1.0, opacity=1.0, depth=0.3, image=1.0, cycle=0.1, swap=0.1)
+
+
+def config(*phases: Phase, **changes) -> TrainConfig:
+    values = {
+        "preset": "tiny",
+        "schedule": phases,
+        "weights": WEIGHTS,
+        "distance": "scaled",
+        "shape_optimiser": "adam",
+        "batch_size": 4,
+        "micro_batch": 2,
+        "partner_share": 0.5,
+        "ema": 0.9,
+        "bf16": False,
+        "image_store": 64,
+        "log_every": 5,
+    }
+    return TrainConfig(**(values | changes))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> TrainingSet:
+    shards, labels = write_tiny(tmp_path_factory.mktemp("tiny"))
+    return TrainingSet(shards, labels, "train", 64)
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    parts = {"d": trainer.decoder, "e": trainer.encoder}
+    state = {f"{p}.{k}": v.clone() for p, module in parts.items() for k, v in module.state_dict().items()}
+    state["book"] = trainer.book.read(torch.arange(len(trainer.data))).vector()
+    return state
+
+
+def test_batches_mirror_photos_with_their_points(data):
+    plain = data.batch(torch.tensor([0, 1]), 32)
+    torch.testing.assert_close(plain.photo[1], plain.photo[0].flip(-1))
+    torch.testing.assert_close(plain.target[1], plain.target[0].flip(-1))
+    torch.testing.assert_close(plain.points[1, 0, 0], 1 - plain.points[0, 1, 0])
+    assert plain.target.shape[-1] == 32
+    corner = plain.target[0, :, 0, 0]
+    torch.testing.assert_close(corner, torch.ones(3))
+
+
+def test_partners_show_the_same_person(data):
+    rows = torch.arange(len(data))
+    for _ in range(5):
+        partners = data.partner(rows)
+        assert (partners != rows).all()
+        for row, other in zip(rows.tolist(), partners.tolist(), strict=True):
+            assert data.people[row // 2] == data.people[other // 2]
+
+
+def test_labels_must_fit_the_shards(tmp_path):
+    shards, _ = write_tiny(tmp_path / "a")
+    _, labels = write_tiny(tmp_path / "b", count=3)
+    with pytest.raises(DataError, match="no labels for"):
+        TrainingSet(shards, labels, "train", 64)
+
+
+def test_phase_d_moves_decoder_and_codes_alone_and_learns(data, tmp_path):
+    torch.manual_seed(0)
+    phase = Phase("decoder", epochs=30, learning_rate=5e-3, final_learning_rate=5e-3)
+    trainer = Trainer(config(phase, augmentation=Augmentation(0, 0, 0, 0, 0)), data, tmp_path)
+    trainer.begin()
+    before = weights(trainer)
+    trainer.run()
+    after = weights(trainer)
+    assert not torch.equal(before["book"], after["book"])
+    assert all(torch.equal(before[k], after[k]) for k in before if k.startswith("e."))
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    first, last = (line["pixel"] + line["white"] for line in (lines[0], lines[-1]))
+    assert last < 0.6 * first
+
+
+def test_phase_e_leaves_the_decoder_alone(data, tmp_path):
+    trainer = Trainer(config(Phase("encoder", epochs=2)), data, tmp_path)
+    trainer.begin()
+    before = weights(trainer)
+    trainer.run()
+    after = weights(trainer)
+    assert all(torch.equal(before[k], after[k]) for k in before if not k.startswith("e."))
+    for name in ATTRIBUTES:
+        moved = [
+            k for k in before if k.startswith(f"e.heads.{name}") and not torch.equal(before[k], after[k])
+        ]
+        assert moved, name
+
+
+def test_only_trains_the_named_part(data, tmp_path):
+    trainer = Trainer(config(Phase("joint", epochs=2, only="upsampler.levels.1")), data, tmp_path)
+    trainer.begin()
+    before = weights(trainer)
+    trainer.run()
+    after = weights(trainer)
+    moved = {k for k in before if not torch.equal(before[k], after[k])}
+    assert moved and all(k.startswith("d.upsampler.levels.1") for k in moved)
+
+
+def test_a_stopped_run_ends_like_one_that_was_not(data, tmp_path):
+    phases = (Phase("decoder", epochs=2), Phase("joint", epochs=2), Phase("decoder", epochs=1))
+    whole = Trainer(config(*phases), data, tmp_path / "whole")
+    whole.begin()
+    whole.run()
+
+    class StopError(Exception):
+        pass
+
+    stopped = Trainer(config(*phases), data, tmp_path / "stopped")
+    stopped.begin()
+    step = stopped._step
+
+    def interrupted(phase, rows, done):
+        if stopped.phase == 1 and stopped.step == 3:
+            raise StopError
+        step(phase, rows, done)
+        stopped.step += 1
+        stopped.save()
+        stopped.step -= 1
+
+    stopped._step = interrupted
+    with pytest.raises(StopError):
+        stopped.run()
+    resumed = Trainer(config(*phases), data, tmp_path / "stopped")
+    resumed.resume()
+    assert (resumed.phase, resumed.step) == (1, 3)
+    resumed.run()
+    wanted, found = weights(whole), weights(resumed)
+    assert all(torch.equal(wanted[k], found[k]) for k in wanted)
+    for name in ("decoder", "encoder"):
+        for key, value in whole.averages[name].values.items():
+            assert torch.equal(value, resumed.averages[name].values[key]), key
+
+
+def test_a_step_that_is_not_finite_changes_nothing(data, tmp_path, monkeypatch):
+    trainer = Trainer(config(Phase("joint", epochs=1)), data, tmp_path)
+    trainer.begin()
+    before = weights(trainer)
+    terms = trainer._encoder_terms
+    monkeypatch.setattr(
+        trainer, "_encoder_terms", lambda *a: {k: v * float("nan") for k, v in terms(*a).items()}
+    )
+    trainer.run()
+    after = weights(trainer)
+    assert trainer.skipped == len(data) // 4
+    assert all(torch.equal(before[k], after[k]) for k in before)
+
+
+def test_a_damaged_state_is_refused(data, tmp_path):
+    trainer = Trainer(config(Phase("decoder", epochs=1)), data, tmp_path)
+    with pytest.raises(CheckpointError, match="no complete training state"):
+        trainer.resume()
+    trainer.begin()
+    trainer.save()
+    (tmp_path / "state" / "decoder.safetensors").write_bytes(b"cut off")
+    with pytest.raises(CheckpointError):
+        trainer.resume()
+
+
+def test_the_result_loads_as_a_checkpoint(data, tmp_path):
+    trainer = Trainer(config(Phase("joint", epochs=1)), data, tmp_path / "run")
+    trainer.begin()
+    trainer.run()
+    export(trainer, tmp_path / "checkpoint")
+    sep = FaceSep.from_pretrained(tmp_path / "checkpoint")
+    average = trainer.averages["encoder"].values
+    assert all(torch.equal(average[k], v) for k, v in sep.encoder.state_dict().items())
+    assert sep.extras["train_config"]["run"]["preset"] == "tiny"
+
+
+def test_configurations_are_strict(tmp_path):
+    path = tmp_path / "run.yaml"
+    path.write_text("preset: tiny\nschedule: [{kind: decoder, epochs: 1}]\n")
+    loaded = load_config(path, ["weights.pixel=3", "batch_size=8"])
+    assert (loaded.weights.pixel, loaded.batch_size) == (3.0, 8)
+    for bad in ("nonsense=1", "batch_size=many", "weights.pixels=1", "schedule=[{kind: both}]", "seed"):
+        with pytest.raises(ConfigError):
+            load_config(path, [bad])
+    with pytest.raises(ConfigError, match="cannot read"):
+        load_config(tmp_path / "missing.yaml")
