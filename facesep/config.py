@@ -92,6 +92,8 @@ class EncoderConfig:
         blocks: residual blocks of each stage.
         recognition: trunk of the paper's shape head.
         width: channels of the first stage of the paper's trunks; less than 64 only for tests.
+        parser: what finds the hair for the paper's hair head; with ``none`` the model renders and edits
+            but cannot encode hair.
     """
 
     kind: Literal["light", "paper"] = "paper"
@@ -100,6 +102,7 @@ class EncoderConfig:
     blocks: tuple[int, ...] = (0, 1, 2, 1)
     recognition: Literal["ir18", "ir50", "ir101"] = "ir50"
     width: int = 64
+    parser: Literal["bisenet", "none"] = "bisenet"
 
     def __post_init__(self) -> None:
         _positive(self, "input_size")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -174,7 +175,7 @@ class FaceSep(CheckpointMixin):
         if not photos:
             raise ImageError("no photo was given")
         size = self.image_size
-        crops = []
+        crops, points = [], []
         for photo in photos:
             if aligned:
                 image = load_image(photo)
@@ -184,8 +185,12 @@ class FaceSep(CheckpointMixin):
                     )
                 crops.append(image if image.width == size else image.resize((size, size), Image.LANCZOS))
             else:
-                crops.append(self.align(photo, face).image)
+                found = self.align(photo, face)
+                crops.append(found.image)
+                points.append(found.points)
         batch = torch.stack([to_tensor(crop) for crop in crops]).to(self.device)
+        if points and self.config.encoder.kind == "paper":  # its shape head aligns by the detected points
+            return self.encoder(batch, torch.from_numpy(np.stack(points)).to(batch))
         return self.encoder(batch)
 
     # -- codes -> faces -----------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from facesep.camera import rays
 from facesep.config import DecoderConfig, EncoderConfig, preset
-from facesep.errors import CheckpointError
+from facesep.errors import CheckpointError, ConfigError
 from facesep.importers import (
     ORIGINS,
     adaface,
@@ -457,8 +457,34 @@ def test_the_script_writes_the_papers_model(lightning_file, headnerf_file, tmp_p
     assert codes.shape.norm().item() == pytest.approx(512**0.5, rel=1e-5)
 
 
-def test_the_papers_model_needs_a_parser(tmp_path, monkeypatch):
+def test_without_a_parser_the_papers_model_cannot_see_hair():
+    encoder = PaperEncoder(EncoderConfig(recognition="ir18", width=2, parser="none"))
+    assert not any(".parser." in key for key in encoder.state_dict())
+    with pytest.raises(ConfigError, match="--bisenet"):
+        encoder.heads["hair"](torch.zeros(1, 3, 64, 64))
+
+
+@pytest.mark.slow
+def test_the_parser_is_optional_and_facexlibs_is_found(lightning_file, tmp_path, monkeypatch):
+    files = []
+    for name in ("rnet", "ctrlhair"):
+        files.append(tmp_path / f"{name}.pth")
+        torch.save(hollow(Golden(name).rows()), files[-1])
     monkeypatch.setattr("facesep.importers.paper.FACEXLIB_FILE", "weights/absent.pth")
-    with pytest.raises(CheckpointError, match="--bisenet"):
-        assemble(tmp_path / "out", "a.ckpt", "b.pth", "c.ckpt")
-    assert not (tmp_path / "out").exists()
+    notes = assemble(tmp_path / "model", lightning_file, *files, image_size=256)
+    assert any("cannot encode" in note for note in notes)
+    assert any("untrained" in note for note in notes)
+    config = json.loads((tmp_path / "model/config.json").read_text())
+    assert config["encoder"]["parser"] == "none"
+    assert config["decoder"]["sampling"] == "depth"
+    # facexlib's folder, once it has fetched its parser
+    package = tmp_path / "site/facexlib"
+    (package / "weights").mkdir(parents=True)
+    (package / "__init__.py").touch()
+    torch.save(hollow(Golden("bisenet").rows()), package / "weights/parsing_bisenet.pth")
+    monkeypatch.undo()
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.delitem(sys.modules, "facexlib", raising=False)
+    assemble(tmp_path / "model", lightning_file, *files, image_size=256)
+    config = json.loads((tmp_path / "model/config.json").read_text())
+    assert config["encoder"]["parser"] == "bisenet"

@@ -12,7 +12,6 @@ import torch
 from facesep.checkpoint import sha256, write_checkpoint
 from facesep.codes import CODE_SIZES
 from facesep.config import EncoderConfig, ModelConfig, preset, to_dict
-from facesep.errors import CheckpointError
 from facesep.importers import adaface, bisenet, ctrlhair, deep3d, headnerf
 from facesep.importers.files import State
 from facesep.nets.decoder import Decoder
@@ -23,20 +22,13 @@ FACEXLIB_FILE = "weights/parsing_bisenet.pth"
 """Where facexlib keeps the parser once it has fetched it, in its package."""
 
 
-def _parser_file() -> Path:
-    """The parser that facexlib has already downloaded.
-
-    Raises:
-        CheckpointError: if there is none.
-    """
+def _parser_file() -> Path | None:
+    """The parser that facexlib has already downloaded, if any."""
     spec = importlib.util.find_spec("facexlib")
     for folder in spec.submodule_search_locations or () if spec else ():
         if (path := Path(folder) / FACEXLIB_FILE).is_file():
             return path
-    raise CheckpointError(
-        "the hair code needs the face parser BiSeNet: add --bisenet FILE (79999_iter.pth of "
-        "face-parsing.PyTorch or facexlib's parsing_bisenet.pth, see docs/checkpoints.md)"
-    )
+    return None
 
 
 def assemble(
@@ -57,7 +49,8 @@ def assemble(
         adaface_file: recognition trunk; IR-50 in the paper, the smaller and larger ones work too.
         deep3d_file: R-Net, from which the five single-headed copies are made.
         ctrlhair_file: hair shape encoder.
-        bisenet_file: face parser; by default the one that facexlib has downloaded.
+        bisenet_file: face parser; by default the one that facexlib has downloaded. Without either the
+            model cannot encode hair.
         headnerf_file: decoder to start from; without it the decoder is untrained.
         image_size: side of the rendered image: 1024 in the paper, 512 or 256.
         colour: order of the channels of the AdaFace weights, where the file does not tell.
@@ -74,23 +67,32 @@ def assemble(
     shape = adaface.load(adaface_file, colour)
     rnet = deep3d.load(deep3d_file)
     hair = ctrlhair.load(ctrlhair_file)
-    parser = bisenet.load(bisenet_file)
-    heads: dict[str, State] = {"shape.net": shape.state, "hair.net": hair.state, "hair.parser": parser.state}
+    imported = [shape, rnet, hair]
+    heads: dict[str, State] = {"shape.net": shape.state, "hair.net": hair.state}
     heads |= {f"{attribute}.net": single_head(rnet.state, attribute) for attribute in ATTRIBUTE_HEADS}
-    encoder_config = EncoderConfig(kind="paper", recognition=shape.network.split("-")[1])
-    encoder = _in_order(encoder_config, heads)
-    notes = [f"{part.network}: {note}" for part in (shape, rnet, hair, parser) for note in part.notes]
     sources = {
         "adaface": (adaface, adaface_file),
         "deep3d": (deep3d, deep3d_file),
         "ctrlhair": (ctrlhair, ctrlhair_file),
-        "bisenet": (bisenet, bisenet_file),
     }
+    if bisenet_file is not None:
+        imported.append(bisenet.load(bisenet_file))
+        heads["hair.parser"] = imported[-1].state
+        sources["bisenet"] = (bisenet, bisenet_file)
+    notes = [f"{network.network}: {note}" for network in imported for note in network.notes]
+    if bisenet_file is None:
+        notes.append("hair: no face parser, so the model renders and edits but cannot encode; add --bisenet")
+    encoder_config = EncoderConfig(
+        kind="paper",
+        recognition=shape.network.split("-")[1],
+        parser="none" if bisenet_file is None else "bisenet",
+    )
+    encoder = _in_order(encoder_config, heads)
     if headnerf_file is not None:
         decoder_config = headnerf.planes(decoder_config)
-        imported = headnerf.load(headnerf_file, decoder_config)
-        decoder = imported.state
-        notes += [f"decoder: {note}" for note in imported.notes]
+        network = headnerf.load(headnerf_file, decoder_config)
+        decoder = network.state
+        notes += [f"decoder: {note}" for note in network.notes]
         sources["headnerf"] = (headnerf, headnerf_file)
     else:
         with torch.random.fork_rng(devices=[]):

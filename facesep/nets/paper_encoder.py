@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import math
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from facesep.codes import ATTRIBUTES, CODE_SIZES, Codes
 from facesep.config import EncoderConfig
+from facesep.errors import ConfigError
 from facesep.nets.crops import arcface_crop, deep3d_crop, projected_points
 from facesep.nets.hair import HairEncoder, mask_from_probability
 from facesep.nets.iresnet import IResNet
 from facesep.nets.parser import HAIR, BiSeNet
 from facesep.nets.rnet import ATTRIBUTE_HEADS, RNet
+
+
+def as_constants(module: nn.Module) -> nn.Module:
+    """Turns a module's parameters into buffers: they are saved and moved with it, and never trained."""
+    for part in module.modules():
+        for name, parameter in list(part.named_parameters(recurse=False)):
+            delattr(part, name)
+            part.register_buffer(name, parameter.detach())
+    return module
 
 
 class ShapeHead(nn.Module):
@@ -22,18 +34,23 @@ class ShapeHead(nn.Module):
         super().__init__()
         self.net = IResNet(config.recognition, config.width)
 
-    def forward(self, image: Tensor, points: Tensor) -> Tensor:
+    def forward(self, image: Tensor, points: Tensor | None = None) -> Tensor:
         """Encodes the identity shape.
 
         Args:
             image: canonical RGB ``Tensor[B, 3, S, S]`` in [0, 1].
-            points: ``Tensor[B, 5, 2]``, eyes, nose tip and mouth corners in its pixels.
+            points: ``Tensor[B, 5, 2]``, eyes, nose tip and mouth corners in its pixels; by default
+                those of the mean head facing the camera, which fits frontal photos only.
 
         Returns:
             ``Tensor[B, 512]`` of length sqrt(512).
         """
-        unit, _ = self.net(arcface_crop(image, points) * 2 - 1)
-        return unit.float() * math.sqrt(CODE_SIZES["shape"])
+        if points is None:
+            pose = torch.zeros(len(image), 3, device=image.device)
+            points = projected_points(pose, pose, image.shape[-1])
+        crop = arcface_crop(image, points) * 2 - 1
+        unit, _ = self.net(crop.to(self.net.input_layer[0].weight.dtype))
+        return F.normalize(unit.float(), dim=-1) * math.sqrt(CODE_SIZES["shape"])
 
 
 class CoefficientHead(nn.Module):
@@ -49,33 +66,49 @@ class CoefficientHead(nn.Module):
 
     def from_crop(self, crop: Tensor) -> Tensor:
         """The same from ``deep3d_crop(image)``, which the five heads can share."""
-        return self.net(crop).float()
+        return self.net(crop.to(self.net.final_layers[0].weight.dtype)).float()
 
 
 class HairHead(nn.Module):
     """PH_hair: the mask encoder on the parser's hair probability.
 
     The probability instead of the label keeps the way back to the image open. The parser is a fixed
-    instrument: it is never trained here, and its norms stay in evaluation mode.
+    instrument: its weights are buffers, and its norms stay in evaluation mode.
     """
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.parser = BiSeNet().requires_grad_(False)
+        self.parser = as_constants(BiSeNet()) if config.parser == "bisenet" else None
         self.net = HairEncoder(config.width // 2)
-        self.net.std_out_layer.requires_grad_(False)  # kept for exactness; the code is the mean alone
+        as_constants(self.net.std_out_layer)  # the code is the mean alone
         self.train(self.training)
 
     def train(self, mode: bool = True) -> HairHead:
         """Sets the mode of the mask encoder; the parser stays in evaluation mode."""
         super().train(mode)
-        self.parser.eval()
+        if self.parser is not None:
+            self.parser.eval()
         return self
 
     def forward(self, image: Tensor) -> Tensor:
-        """Canonical RGB ``Tensor[B, 3, S, S]`` in [0, 1] to the code ``Tensor[B, 16]``."""
+        """Encodes the hairstyle.
+
+        Args:
+            image: canonical RGB ``Tensor[B, 3, S, S]`` in [0, 1].
+
+        Returns:
+            ``Tensor[B, 16]``.
+
+        Raises:
+            ConfigError: if the model has no face parser.
+        """
+        if self.parser is None:
+            raise ConfigError(
+                "this model has no face parser, so it cannot see the hair of a photo: import the paper's "
+                "weights again with --bisenet FILE (docs/checkpoints.md says where to get it)"
+            )
         hair = self.parser.probabilities(image)[:, HAIR : HAIR + 1]
-        return self.net(mask_from_probability(hair)).float()
+        return self.net(mask_from_probability(hair).to(self.net.out_layer.fc.weight.dtype)).float()
 
 
 class PaperEncoder(nn.Module):

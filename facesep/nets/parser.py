@@ -153,4 +153,5 @@ class BiSeNet(nn.Module):
         image = F.interpolate(image, size=(SIZE, SIZE), mode="bilinear", antialias=shrink)
         mean = image.new_tensor(IMAGENET_MEAN)[:, None, None]
         std = image.new_tensor(IMAGENET_STD)[:, None, None]
-        return self((image - mean) / std).softmax(1)
+        normalised = ((image - mean) / std).to(self.conv_out.conv_out.weight.dtype)
+        return self(normalised).softmax(1)

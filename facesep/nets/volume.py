@@ -37,7 +37,7 @@ def ellipsoid_interval(
     return (-b - half) / a, (-b + half) / a
 
 
-def sample_edges(config: DecoderConfig, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor | float]:
+def sample_edges(config: DecoderConfig, origins: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
     """Edges of the sample intervals along each ray.
 
     Args:

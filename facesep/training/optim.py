@@ -45,7 +45,10 @@ class Average:
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
         for name, value in self.module.state_dict().items():
-            self.values[name].lerp_(value, 1 - decay)
+            if value.is_floating_point():
+                self.values[name].lerp_(value, 1 - decay)
+            else:  # counters of batch norms
+                self.values[name].copy_(value)
 
     def state(self) -> dict[str, Tensor]:
         """The averaged weights; the module's own if averaging is off."""

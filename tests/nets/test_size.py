@@ -39,10 +39,10 @@ def test_count_of_a_known_layer():
         (lambda: IResNet("ir50"), (3, 112, 112), 43_585_600, 6.296),
         (lambda: IResNet("ir18"), (3, 112, 112), 24_020_352, 2.597),
         (HairEncoder, (1, 256, 256), 45_023_680, 1.150),
-        (SwinIR, (3, 512, 512), 15_792_587, 90.74),
+        pytest.param(SwinIR, (3, 512, 512), 15_792_587, 90.74, marks=pytest.mark.slow),
         (lambda: ArcFace("r18"), (3, 112, 112), 24_025_600, 2.610),
         (lambda: ArcFace("r50"), (3, 112, 112), 43_590_848, 6.309),
-        (lambda: ArcFace("r100"), (3, 112, 112), 65_156_160, 12.09),
+        pytest.param(lambda: ArcFace("r100"), (3, 112, 112), 65_156_160, 12.09, marks=pytest.mark.slow),
     ],
 )
 def test_networks(build, shape, learned, giga_macs):
@@ -75,7 +75,8 @@ def test_diffusion_network():
 def test_paper_encoder():
     size = count(built(lambda: PaperEncoder(EncoderConfig())), torch.zeros(1, 3, 256, 256, device=META))
     rnets = 5 * 23_508_032 + 131_136 + 163_920 + 55_323 + 6_147 + 4_098 + 2_049
-    assert size.parameters == rnets + 43_585_600 + 45_023_680 + 13_300_416
+    deviation_head = 8192 * 16 + 16  # a buffer, like the parser
+    assert size.parameters == rnets + 43_585_600 + 45_023_680 - deviation_head
     assert size.macs / 1e9 == pytest.approx(41.7, rel=0.02)
 
 
