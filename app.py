@@ -1,0 +1,20 @@
+"""The demo as a Hugging Face Space, or on your own machine: ``python app.py``.
+
+``FACESEP_CHECKPOINT`` names another checkpoint than the bundled one: a folder or ``user/repo@revision``.
+``GRADIO_SERVER_NAME`` and ``GRADIO_SERVER_PORT`` say where to listen; a Space sets them itself.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from facesep.demo import build, launch_options
+from facesep.errors import FaceSepError
+
+try:
+    demo = build()
+except FaceSepError as error:
+    sys.exit(f"facesep: error: {error}")
+
+if __name__ == "__main__":
+    demo.launch(**launch_options())

@@ -1,0 +1,114 @@
+"""``info`` and ``verify``."""
+
+from __future__ import annotations
+
+import json
+import platform
+from argparse import Namespace
+from pathlib import Path
+
+import torch
+
+import facesep
+from facesep.checkpoint import read_config, sha256, verify_checkpoint
+from facesep.cli.files import is_codes, say
+from facesep.codes import CODE_SIZES, Codes
+from facesep.config import ModelConfig, from_dict, preset
+from facesep.errors import CheckpointError, CodesError, ConfigError
+from facesep.hub import resolve
+from facesep.nets.decoder import Decoder
+from facesep.nets.encoder import build_encoder
+from facesep.nets.size import Size, count, parameters
+
+NOT_MARKED = 3
+"""Exit code of ``verify`` when no mark is found."""
+
+
+def info(options: Namespace) -> None:
+    """About this installation, a checkpoint, a weight file or a preset."""
+    if options.preset is not None:
+        if options.name is not None:
+            raise ConfigError(f"give either {options.name!r} or --preset, not both")
+        _preset(options.preset)
+    elif options.name is None:
+        _installation()
+    elif Path(options.name).is_file():
+        _file(options.name)
+    else:
+        _checkpoint(resolve(options.name))
+
+
+def verify(options: Namespace) -> int:
+    """Looks for the marks of facesep in a file."""
+    from facesep import provenance
+
+    verdict = provenance.verify(options.file)
+    say(f"{options.file}: {verdict}")
+    return 0 if verdict.made_by_facesep else NOT_MARKED
+
+
+def _installation() -> None:
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    say(f"facesep {facesep.__version__} in {Path(facesep.__file__).parent}")
+    say(f"Python {platform.python_version()}, torch {torch.__version__}, {torch.get_num_threads()} threads")
+    say(f"CUDA device: {cuda}")
+    try:
+        folder = resolve()
+    except CheckpointError:
+        say("bundled checkpoint: none; name one with --checkpoint")
+        return
+    say("bundled checkpoint:")
+    _checkpoint(folder)
+
+
+def _checkpoint(folder: Path) -> None:
+    verify_checkpoint(folder)
+    values = read_config(folder)
+    config = from_dict(ModelConfig, {name: values[name] for name in ("encoder", "decoder")}, "config.json")
+    say(f"folder: {folder}")
+    say(f"format {values['format']}, written by facesep {values.get('facesep_version')}")
+    with torch.device("meta"):
+        parts = {"encoder": build_encoder(config.encoder), "decoder": Decoder(config.decoder)}
+    for name, module in parts.items():
+        settings = json.dumps(values[name], separators=(", ", " "))
+        say(f"{name}: {parameters(module) / 1e6:.2f} M parameters, {settings}")
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    for path in files:
+        say(f"{path.stat().st_size:>12,d}  {sha256(path)}  {path.relative_to(folder).as_posix()}")
+    say(f"{sum(path.stat().st_size for path in files):>12,d}  bytes in all; every checksum is right")
+
+
+def _file(path: str) -> None:
+    """Codes of facesep, or a weight file of another project."""
+    from facesep.importers import identify
+
+    if is_codes(path):
+        try:
+            faces = len(Codes.load(path).batch())
+        except CodesError:
+            pass
+        else:
+            say(f"{path}: facesep codes of {faces} face{'s' if faces > 1 else ''} (biometric data)")
+            return
+    say(f"{path}: {identify(path)}")
+
+
+def _preset(name: str) -> None:
+    config = preset(name)
+    encoder, decoder = model_size(config)
+    total = Size(encoder.parameters + decoder.parameters, encoder.macs + decoder.macs)
+    say(f"{name}: {config.decoder.image_size} pixels, for one face seen from the front")
+    for part, size in (("encoder", encoder), ("decoder", decoder), ("both", total)):
+        say(f"  {part}: {size}")
+
+
+def model_size(config: ModelConfig) -> tuple[Size, Size]:
+    """Sizes of encoder and decoder, with the multiply-adds of encoding and rendering one frontal face.
+
+    The decoder runs for real, because which rays meet the head decides its work.
+    """
+    side = config.decoder.image_size
+    with torch.device("meta"):
+        encoder = count(build_encoder(config.encoder).eval(), torch.empty(1, 3, side, side))
+    codes = Codes(**{name: torch.zeros(1, length) for name, length in CODE_SIZES.items()})
+    return encoder, count(Decoder(config.decoder).eval(), codes)

@@ -1,0 +1,156 @@
+"""What commands read and write: faces from photos or codes files, checked output paths, progress."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from facesep.codes import Codes
+from facesep.errors import (
+    CodesError,
+    ConfigError,
+    FaceError,
+    FaceSepError,
+    ImageError,
+    ManyFacesError,
+)
+from facesep.images import load_image
+from facesep.model import FaceSep
+
+CODES = ".safetensors"
+PICTURES = (".png", ".jpg", ".jpeg", ".webp")
+VIDEOS = (".mp4",)
+
+
+def say(text: str) -> None:
+    """Prints a result to stdout."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+class Progress:
+    """A counter on stderr, and notes about the photos. Without a terminal there are only the notes.
+
+    Args:
+        quiet: print nothing.
+    """
+
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet = quiet
+
+    def note(self, text: str) -> None:
+        """One line that the user should read."""
+        if not self.quiet:
+            sys.stderr.write(f"facesep: note: {text}\n")
+
+    def count(self, what: str, done: int, total: int) -> None:
+        """Shows how far a loop is."""
+        if not self.quiet and sys.stderr.isatty():
+            end = "\n" if done == total else ""
+            sys.stderr.write(f"\r{what} {done}/{total}{end}")
+            sys.stderr.flush()
+
+
+def is_codes(path: str) -> bool:
+    """Whether an argument names a codes file rather than a photo."""
+    return Path(path).suffix.lower() == CODES
+
+
+class Reader:
+    """Reads each face once, however often it is asked for.
+
+    Args:
+        sep: the model.
+        progress: where notes about the photos go.
+        aligned: the photos are canonical crops already.
+    """
+
+    def __init__(self, sep: FaceSep, progress: Progress, aligned: bool = False) -> None:
+        self.sep, self.progress, self.aligned = sep, progress, aligned
+        self._known: dict[tuple[str, int | None], Codes] = {}
+
+    def __call__(self, path: str, face: int | None = None, option: str = "--face N") -> Codes:
+        """The codes of one face.
+
+        Args:
+            path: a photo, or codes written by ``facesep encode``.
+            face: which face of it.
+            option: the option that chooses the face, for messages.
+
+        Raises:
+            FaceSepError: naming the file, if it cannot be used.
+        """
+        if (path, face) not in self._known:
+            read = self._codes if is_codes(path) else self._photo
+            self._known[path, face] = read(path, face, option)
+        return self._known[path, face]
+
+    def _codes(self, path: str, face: int | None, option: str) -> Codes:
+        codes = Codes.load(path).batch().to(self.sep.device)
+        if face is None and len(codes) != 1:
+            raise CodesError(f"{path} holds the codes of {len(codes)} faces: choose one with {option}")
+        if not 0 <= (face or 0) < len(codes):
+            raise CodesError(f"{path} has no face {face}: it holds {len(codes)}, counted from 0")
+        return codes[face or 0]
+
+    def _photo(self, path: str, face: int | None, option: str) -> Codes:
+        try:
+            if self.aligned:
+                return self.sep.encode(path, aligned=True)
+            aligned = self.sep.align(load_image(path), face)
+        except ManyFacesError as error:
+            faces = "; ".join(
+                f"{number}: {right - left:.0f} x {bottom - top:.0f} pixels at {left:.0f}, {top:.0f}"
+                for number, (left, top, right, bottom) in enumerate(error.boxes)
+            )
+            raise FaceError(
+                f"{path} shows {len(error.boxes)} faces ({faces}): choose one with {option}"
+            ) from error
+        except (ImageError, FaceError, ConfigError) as error:
+            raise FaceSepError(f"{path}: {error}") from error
+        for warning in aligned.warnings:
+            self.progress.note(f"{path}: {warning}")
+        return self.sep.encode(aligned.image, aligned=True)
+
+
+def output_path(
+    given: str | None, default: str, suffixes: Sequence[str], inputs: Sequence[str], overwrite: bool
+) -> Path:
+    """The path of a result, checked before any work is done.
+
+    Args:
+        given: the option, if it was used.
+        default: the name otherwise, in the current folder.
+        suffixes: what the name may end in.
+        inputs: files of the user that must never be replaced.
+        overwrite: whether another existing file may be.
+
+    Raises:
+        ConfigError: if the result cannot or must not be written there.
+    """
+    path = Path(given or default)
+    if path.suffix.lower() not in suffixes:
+        raise ConfigError(f"the output {str(path)!r} must end in {' or '.join(suffixes)}")
+    if not path.parent.is_dir():
+        raise ConfigError(f"the folder {path.parent} does not exist: create it first")
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder: give the name of a file")
+    if path.exists():
+        if any(Path(one).exists() and path.samefile(one) for one in inputs):
+            raise ConfigError(f"{path} is an input, which is never replaced: choose another output")
+        if not overwrite:
+            raise ConfigError(f"{path} exists: choose another output or add --overwrite")
+    return path
+
+
+def check_identity(include_identity: bool) -> None:
+    """Refuses to write codes unless asked to.
+
+    Raises:
+        CodesError: if ``--include-identity`` is not set.
+    """
+    if not include_identity:
+        raise CodesError(
+            "the shape code identifies a person (biometric data): add --include-identity if you may keep it"
+        )

@@ -1,0 +1,205 @@
+"""Arguments of the ``facesep`` command. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from facesep import __version__
+
+CHECKPOINT_VARIABLE = "FACESEP_CHECKPOINT"
+"""Environment variable that names the checkpoint to use instead of the bundled one."""
+
+ATTRIBUTES = "shape, expression, texture, illumination, hair, rotation, translation"
+
+_TOP = """examples:
+  facesep transfer anna.jpg ben.jpg --attributes expression,hair --output face.png
+  facesep mix anna.jpg hair=ben.jpg illumination=cara.jpg
+  facesep orbit anna.jpg --output orbit.mp4
+  facesep verify face.png
+"""
+_ENCODE = """examples:
+  facesep encode anna.jpg --include-identity
+  facesep encode anna.jpg ben.jpg --output codes/ --include-identity
+  facesep render anna.safetensors --yaw 20
+
+The shape code identifies a person. It is biometric data, like a fingerprint, and so the command writes
+it only with --include-identity: keep such files as carefully as the law asks, and no longer than needed.
+"""
+_RENDER = """examples:
+  facesep render anna.jpg
+  facesep render anna.jpg --yaw 25 --pitch -5 --output side.png
+"""
+_TRANSFER = """examples:
+  facesep transfer anna.jpg ben.jpg
+  facesep transfer anna.jpg ben.jpg --attributes expression,hair --strength 0.7 --output face.png
+  facesep transfer group.jpg ben.jpg --face 2
+  facesep transfer anna.jpg ben.jpg --codes face.safetensors --include-identity
+"""
+_MIX = """examples:
+  facesep mix anna.jpg hair=ben.jpg illumination=cara.jpg
+  facesep mix anna.jpg expression,hair=ben.jpg --yaw 15 --output mixed.png
+"""
+_ORBIT = """examples:
+  facesep orbit anna.jpg
+  facesep orbit face.safetensors --yaw 30 --frames 90 --output face.mp4
+"""
+_INFO = """examples:
+  facesep info                       this installation and its bundled checkpoint
+  facesep info user/repo@v1.0        a checkpoint: a folder or a Hub repository
+  facesep info weights.pth           what an official weight file is
+  facesep info --preset paper        size of a model
+"""
+_VERIFY = """examples:
+  facesep verify face.png && echo "made by facesep"
+
+Exit code 0: a mark was found. Exit code 3: none was found, which proves nothing: marks can be removed.
+"""
+_DEMO = """examples:
+  facesep demo
+  facesep demo --checkpoint user/repo --port 8080
+
+Needs gradio: pip install "facesep[demo]". The addresses of gradio's own variables (GRADIO_SERVER_NAME,
+GRADIO_SERVER_PORT) are honoured.
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="facesep",
+        description="Take a photo of a face apart into seven codes, swap them between people, and render "
+        "the result from other views.",
+        epilog=_TOP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"facesep {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    model, view, files = _model_options(), _view_options(), _file_options()
+
+    encode = _command(commands, "encode", "photos to codes", _ENCODE, model, files)
+    encode.add_argument("photos", nargs="+", metavar="PHOTO")
+    _output(encode, "a .safetensors file, or a folder for several photos (default: <photo>.safetensors here)")
+    _identity(encode)
+
+    render = _command(commands, "render", "one face, also from another view", _RENDER, model, view, files)
+    render.add_argument("photo", metavar="PHOTO_OR_CODES")
+    _output(render, "a .png, .jpg or .webp file (default: <photo>-render.png here)")
+
+    transfer = _command(
+        commands, "transfer", "attributes from one person to another", _TRANSFER, model, view, files
+    )
+    transfer.add_argument("photo", metavar="PHOTO_OR_CODES", help="the face to change")
+    transfer.add_argument("donor", metavar="DONOR", help="photo or codes of the face to take from")
+    transfer.add_argument(
+        "--attributes", "-a", default="expression", help=f"what to take (default: %(default)s): {ATTRIBUTES}"
+    )
+    transfer.add_argument(
+        "--strength",
+        "-s",
+        type=float,
+        default=1.0,
+        help="0 keeps the face, 1 takes the donor's attributes (default), up to 1.5 exaggerates",
+    )
+    transfer.add_argument("--donor-face", type=int, metavar="N", help="which face of the donor's photo")
+    _output(transfer, "a .png, .jpg or .webp file (default: <photo>-from-<donor>.png here)")
+    _codes(transfer)
+
+    mix = _command(commands, "mix", "attributes from several people", _MIX, model, view, files)
+    mix.add_argument("photo", metavar="PHOTO_OR_CODES", help="the face to change")
+    mix.add_argument(
+        "donors",
+        nargs="+",
+        metavar="ATTRIBUTE=DONOR",
+        help=f"what comes from which photo or codes; attributes: {ATTRIBUTES}",
+    )
+    _output(mix, "a .png, .jpg or .webp file (default: <photo>-mix.png here)")
+    _codes(mix)
+
+    orbit = _command(commands, "orbit", "a video of the turning head", _ORBIT, model, files)
+    orbit.add_argument("photo", metavar="PHOTO_OR_CODES")
+    orbit.add_argument("--yaw", type=float, default=40.0, help="largest turn in degrees (default: 40)")
+    orbit.add_argument("--pitch", type=float, default=8.0, help="largest nod in degrees (default: 8)")
+    orbit.add_argument("--frames", type=int, default=60, help="frames of the loop (default: 60)")
+    orbit.add_argument("--fps", type=float, default=30.0, help="frames per second (default: 30)")
+    _output(orbit, "an .mp4 file (default: <photo>-orbit.mp4 here)")
+
+    info = _command(commands, "info", "about facesep, a checkpoint, a weight file or a preset", _INFO)
+    info.add_argument("name", nargs="?", help="a checkpoint (folder, user/repo[@revision]) or a file")
+    info.add_argument("--preset", metavar="NAME", help="size of a model: paper, mini or tiny")
+    info.set_defaults(module="about")
+
+    verify = _command(commands, "verify", "was this picture or video made by facesep?", _VERIFY)
+    verify.add_argument("file", metavar="FILE")
+    verify.set_defaults(module="about")
+
+    demo = _command(commands, "demo", "open the page in a browser", _DEMO)
+    demo.add_argument("--checkpoint", default=os.environ.get(CHECKPOINT_VARIABLE), help=_CHECKPOINT_HELP)
+    demo.add_argument("--host", help="address to listen on (default: this machine alone)")
+    demo.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
+    demo.set_defaults(module="page")
+    return parser
+
+
+_CHECKPOINT_HELP = f"a folder or user/repo[@revision] (default: ${CHECKPOINT_VARIABLE}, or the bundled one)"
+
+
+def _command(commands, name: str, summary: str, epilog: str, *parents) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=epilog,
+        parents=parents,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(module="edit")
+    return parser
+
+
+def _model_options() -> argparse.ArgumentParser:
+    group = argparse.ArgumentParser(add_help=False)
+    group.add_argument("--checkpoint", default=os.environ.get(CHECKPOINT_VARIABLE), help=_CHECKPOINT_HELP)
+    group.add_argument("--device", help="such as cpu or cuda (default: cuda if there is one)")
+    group.add_argument(
+        "--face",
+        type=int,
+        metavar="N",
+        help="which face of the photo: 0 is the largest (default: the only or by far the largest one)",
+    )
+    group.add_argument(
+        "--aligned", action="store_true", help="the photos are canonical crops or renders already"
+    )
+    return group
+
+
+def _view_options() -> argparse.ArgumentParser:
+    group = argparse.ArgumentParser(add_help=False)
+    group.add_argument("--yaw", type=float, help="degrees; positive turns the nose to image right")
+    group.add_argument("--pitch", type=float, help="degrees; positive nods")
+    group.add_argument("--roll", type=float, help="degrees; positive tilts counter-clockwise")
+    return group
+
+
+def _file_options() -> argparse.ArgumentParser:
+    group = argparse.ArgumentParser(add_help=False)
+    group.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+    group.add_argument("--quiet", "-q", action="store_true", help="no progress and no notes")
+    return group
+
+
+def _output(parser: argparse.ArgumentParser, help: str) -> None:
+    parser.add_argument("--output", "-o", metavar="FILE", help=help)
+
+
+def _identity(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--include-identity",
+        action="store_true",
+        help="needed to write codes: the shape code identifies the person",
+    )
+
+
+def _codes(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--codes", metavar="FILE", help="also write the new codes to a .safetensors file")
+    _identity(parser)

@@ -1,0 +1,37 @@
+"""The demo page: layout in :mod:`~facesep.demo.ui`, what it does in :mod:`~facesep.demo.actions`.
+
+Only the layout needs gradio; it is imported when :func:`build` is called.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def build(checkpoint: str | None = None) -> Any:
+    """The page as a ``gradio.Blocks``, with its model loaded.
+
+    Args:
+        checkpoint: a folder or ``user/repo[@revision]``; by default the environment variable
+            ``FACESEP_CHECKPOINT``, or the bundled one.
+
+    Raises:
+        CheckpointError: if the checkpoint is missing, damaged or of another version.
+    """
+    import os
+
+    import torch
+
+    from facesep.demo.ui import build_page
+    from facesep.model import FaceSep
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    name = checkpoint or os.environ.get("FACESEP_CHECKPOINT") or None
+    return build_page(FaceSep.from_pretrained(name, device=device))
+
+
+def launch_options() -> dict[str, Any]:
+    """Arguments for ``launch`` that the promises of the page depend on."""
+    from facesep.demo.ui import launch_options as options
+
+    return options()

@@ -1,0 +1,283 @@
+"""What happens on the page's events: gradio's values in, updates of components out."""
+
+from __future__ import annotations
+
+import functools
+import html
+import logging
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from facesep.codes import Codes
+from facesep.demo import actions
+from facesep.demo.actions import Choice, Subject, sentence
+from facesep.demo.examples import EXAMPLES, FOLDER
+from facesep.demo.limits import MAX_FRAMES, check_consent, check_range
+from facesep.demo.sessions import Session, Sessions
+from facesep.demo.uploads import take
+from facesep.errors import FaceSepError, ImageError
+from facesep.model import FaceSep
+
+PICTURE, VIDEO = "facesep.png", "facesep.mp4"
+"""Names under which results are downloaded."""
+
+_log = logging.getLogger(__name__)
+
+
+def plain_errors(function: Callable) -> Callable:
+    """Turns errors into sentences for the visitor; nothing of what the visitor sent is logged."""
+
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except FaceSepError as error:
+            message = html.escape(sentence(str(error)), quote=False)
+            raise gr.Error(message, title="That did not work", print_exception=False) from None
+        except gr.Error:
+            raise
+        except Exception as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            _log.error("%s in %s, line %s", type(error).__name__, Path(place.filename).name, place.lineno)
+            message = "Something went wrong on this server. Please try again."
+            raise gr.Error(message, title="That did not work", print_exception=False) from None
+
+    return wrapper
+
+
+class Handlers:
+    """The events of one page.
+
+    Args:
+        sep: the model.
+        sessions: what is kept of each visit.
+        uploads: gradio's folder of uploaded files.
+    """
+
+    def __init__(self, sep: FaceSep, sessions: Sessions, uploads: str | Path) -> None:
+        self.sep, self.sessions, self.uploads = sep, sessions, uploads
+        self._examples: dict[str, Subject] = {}
+
+    # -- consent and photos -------------------------------------------------------------------------
+
+    def allow(self, count: int) -> Callable:
+        """For the consent box: enables ``count`` components, or disables them."""
+
+        def allow(consent: bool) -> list[dict]:
+            return [gr.update(interactive=bool(consent))] * count
+
+        return allow
+
+    def reader(self, place: str) -> Callable:
+        """For an upload at ``place``: reads the photo; gives the photo box, the face picker and the note.
+
+        The file is deleted, and the box shows the crop that the model sees. Errors are written below the
+        box, where they stay until the next photo.
+        """
+
+        def read(payload: dict | None, consent: bool, request: gr.Request) -> tuple[dict, dict, str]:
+            session = self.sessions.get(request.session_hash)
+            _forget(session, place)
+            try:
+                data = take(payload, self.uploads)
+                check_consent(consent)
+                found = actions.read_photo(self.sep, data)
+            except FaceSepError as error:
+                return gr.update(value=None), _no_choice(), _problem(error)
+            if isinstance(found, Subject):
+                session.kept[place] = found
+                return self._shown(session, found)
+            session.kept[_choice_of(place)] = found
+            sheet = session.write("faces.jpg", found.sheet)
+            choices = [(f"{number}", number - 1) for number in range(1, len(found.faces) + 1)]
+            picker = gr.update(choices=choices, value=None, visible=True)
+            return gr.update(value=str(sheet)), picker, sentence(found.message())
+
+        return plain_errors(read)
+
+    def chooser(self, place: str) -> Callable:
+        """For the face picker at ``place``: reads the chosen face; gives the photo box and the note."""
+
+        def choose(face: int | None, consent: bool, request: gr.Request) -> tuple[dict, str]:
+            session = self.sessions.get(request.session_hash)
+            choice = session.kept.get(_choice_of(place))
+            try:
+                check_consent(consent)
+                if not isinstance(choice, Choice):
+                    raise ImageError("the photo is no longer kept: upload it again")
+                subject = actions.choose(self.sep, choice, face)
+            except FaceSepError as error:
+                return gr.skip(), _problem(error)
+            session.kept[place] = subject
+            photo, _, note = self._shown(session, subject)
+            return photo, note
+
+        return plain_errors(choose)
+
+    def clearer(self, place: str) -> Callable:
+        """For the cross on the photo box at ``place``: forgets the face."""
+
+        def clear(request: gr.Request) -> tuple[dict, str]:
+            _forget(self.sessions.get(request.session_hash), place)
+            return _no_choice(), ""
+
+        return plain_errors(clear)
+
+    def leave(self, request: gr.Request) -> None:
+        """When the page is closed: nothing stays."""
+        self.sessions.forget(request.session_hash)
+
+    # -- transfer -----------------------------------------------------------------------------------
+
+    def transfer(
+        self, attributes: list[str], strength: float, consent: bool, request: gr.Request
+    ) -> tuple[tuple[str, str], dict, dict]:
+        """Gives before and after, the download button and the button to turn the result."""
+        check_consent(consent)
+        session = self.sessions.get(request.session_hash)
+        source, donor = _face(session, "source", "first"), _face(session, "donor", "second")
+        return self._transferred(session, source, donor, attributes, strength)
+
+    def retransfer(
+        self, attributes: list[str], strength: float, consent: bool, request: gr.Request
+    ) -> tuple[Any, Any, Any]:
+        """The same after a change of the options, once there is a result to change."""
+        session = self.sessions.get(request.session_hash)
+        if not (consent is True and attributes and "result" in session.kept):
+            return gr.skip(), gr.skip(), gr.skip()
+        return self.transfer(attributes, strength, consent, request)
+
+    def example(self, index: int, consent: bool, request: gr.Request) -> tuple:
+        """Gives both photo boxes, pickers and notes, attributes, strength, and what ``transfer`` gives."""
+        check_consent(consent)
+        check_range("example", index, 0, len(EXAMPLES) - 1)
+        chosen, session = EXAMPLES[index], self.sessions.get(request.session_hash)
+        source, donor = self._example(chosen.source), self._example(chosen.donor)
+        session.kept |= {"source": source, "donor": donor}
+        shown = (*self._shown(session, source), *self._shown(session, donor))
+        result = self._transferred(session, source, donor, list(chosen.attributes), 1.0)
+        return (*shown, list(chosen.attributes), 1.0, *result)
+
+    def _transferred(
+        self, session: Session, source: Subject, donor: Subject, attributes: list[str], strength: float
+    ) -> tuple[tuple[str, str], dict, dict]:
+        codes, picture = actions.transfer(self.sep, source.codes, donor.codes, attributes, strength)
+        session.kept["result"] = codes
+        before = str(session.write("photo.jpg", source.picture))
+        after = str(session.write(PICTURE, picture))
+        return (before, after), gr.update(value=after, interactive=True), gr.update(interactive=True)
+
+    def _example(self, name: str) -> Subject:
+        """The face of a bundled photo, read once for everybody."""
+        if name not in self._examples:
+            found = actions.read_photo(self.sep, FOLDER / name)
+            if not isinstance(found, Subject):
+                raise ImageError(found.message())
+            self._examples[name] = found
+        return self._examples[name]
+
+    # -- turn ---------------------------------------------------------------------------------------
+
+    def turn_result(self, consent: bool, request: gr.Request) -> tuple:
+        """Brings the result of the transfer to the other tab.
+
+        Gives the tabs, the photo box, its picker and note, and what ``face_to_turn`` gives.
+        """
+        check_consent(consent)
+        session = self.sessions.get(request.session_hash)
+        codes = session.kept.get("result")
+        if not isinstance(codes, Codes):
+            raise ImageError("there is no result yet: transfer something first")
+        session.kept["turn"] = Subject(codes, b"")
+        photo = gr.update(value=None)
+        note = "This is the result of the transfer."
+        return (gr.update(selected="turn"), photo, _no_choice(), note, *self.face_to_turn(request))
+
+    def face_to_turn(self, request: gr.Request) -> tuple[Any, Any, Any, Any]:
+        """After a new face for turning: its yaw, pitch and picture, and no video."""
+        session = self.sessions.get(request.session_hash)
+        subject = session.kept.get("turn")
+        if not isinstance(subject, Subject):
+            return gr.skip(), gr.skip(), None, None
+        yaw, pitch = actions.angles(subject.codes)
+        picture = session.write(PICTURE, actions.turn(self.sep, subject.codes))
+        return round(yaw), round(pitch), str(picture), None
+
+    def turn(self, yaw: float, pitch: float, consent: bool, request: gr.Request) -> Any:
+        """Gives the picture from another view; nothing as long as there is no face."""
+        check_consent(consent)
+        session = self.sessions.get(request.session_hash)
+        subject = session.kept.get("turn")
+        if not isinstance(subject, Subject):
+            return gr.skip()
+        return str(session.write(PICTURE, actions.turn(self.sep, subject.codes, yaw, pitch)))
+
+    def orbit(
+        self,
+        yaw: float,
+        frames: int,
+        consent: bool,
+        request: gr.Request,
+        progress: gr.Progress = gr.Progress(),  # noqa: B008 gradio finds it by its default
+    ) -> str:
+        """Gives the video."""
+        check_consent(consent)
+        check_range("frames", frames, 2, MAX_FRAMES)
+        session = self.sessions.get(request.session_hash)
+        codes = _face(session, "turn", "").codes
+        return self.film(session, codes, progress, yaw=yaw, frames=frames)
+
+    def film(self, session: Session, codes: Codes, progress: gr.Progress, **options: Any) -> str:
+        """Makes a video in the folder of a visit, with progress."""
+        total = int(options.get("frames", 60))
+        path = session.new_file(VIDEO)
+        progress((0, total), desc="Rendering", unit="frames")
+        actions.orbit(
+            self.sep,
+            codes,
+            path,
+            on_frame=lambda done: progress((done, total), desc="Rendering", unit="frames"),
+            **options,
+        )
+        return str(path)
+
+    def _shown(self, session: Session, subject: Subject) -> tuple[dict, dict, str]:
+        photo = gr.update(value=str(session.write("photo.jpg", subject.picture)))
+        return photo, _no_choice(), " ".join(subject.notes)
+
+
+def _face(session: Session, place: str, ordinal: str) -> Subject:
+    """The face at a place of the page.
+
+    Raises:
+        ImageError: if there is none yet.
+    """
+    found = session.kept.get(place)
+    if not isinstance(found, Subject):
+        if _choice_of(place) in session.kept:
+            raise ImageError("a photo shows several faces: choose one by its number")
+        which = f"the {ordinal} photo" if ordinal else "a photo"
+        raise ImageError(f"{which} is missing: upload it first (photos are forgotten after a while)")
+    return found
+
+
+def _choice_of(place: str) -> str:
+    """Where a photo with several faces waits for a choice."""
+    return f"{place} choice"
+
+
+def _forget(session: Session, place: str) -> None:
+    session.kept.pop(place, None)
+    session.kept.pop(_choice_of(place), None)
+
+
+def _no_choice() -> dict:
+    return gr.update(choices=[], value=None, visible=False)
+
+
+def _problem(error: FaceSepError) -> str:
+    return f"**{html.escape(sentence(str(error)), quote=False)}**"

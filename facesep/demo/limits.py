@@ -1,0 +1,52 @@
+"""What one visitor may ask of the page, and for how long anything is kept."""
+
+from __future__ import annotations
+
+from facesep.errors import ConfigError
+
+MAX_UPLOAD = "12mb"
+"""Largest photo file."""
+QUEUE = 32
+"""Visitors who may wait; one is served at a time."""
+KEEP_SECONDS = 900
+"""Longest time that codes, pictures and videos are kept after their last use."""
+SWEEP_SECONDS = 60
+"""Time between two looks for what has grown too old."""
+MAX_SESSIONS = 256
+"""Visitors whose codes are kept at a time; the one idle for longest goes first."""
+MAX_YAW, MAX_PITCH = 60.0, 30.0
+"""Degrees to which a head can be turned on the page."""
+MAX_FRAMES = 120
+"""Frames of the longest video."""
+MAX_STRENGTH = 1.5
+MAX_LISTED_FACES = 9
+"""Faces of one photo that are offered for a choice, largest first."""
+
+CONSENT = (
+    "The photos show me, or people who agreed to this. Nobody in them is a minor. Where I show a result, "
+    "I will say that a machine made it."
+)
+
+
+def check_consent(consent: bool) -> None:
+    """Refuses to work without consent.
+
+    Raises:
+        ConfigError: unless ``consent`` is exactly true.
+    """
+    if consent is not True:
+        raise ConfigError(
+            "consent is needed first: tick the box at the top (in the API: consent=True). By it you say: "
+            + CONSENT
+        )
+
+
+def check_range(name: str, value: float, low: float, high: float) -> float:
+    """A number within limits.
+
+    Raises:
+        ConfigError: if it is something else.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ConfigError(f"{name} must be a number from {low:g} to {high:g}")
+    return value

@@ -1,0 +1,107 @@
+"""What the page keeps of a visit: in memory and in one folder, until the visitor leaves.
+
+Gradio's own state lives on for an hour after a page is closed; here all of it goes at once.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from facesep.demo.limits import KEEP_SECONDS, MAX_SESSIONS, SWEEP_SECONDS
+
+
+@dataclass
+class Session:
+    """One visit.
+
+    Attributes:
+        folder: where its pictures and videos lie, under a name that cannot be guessed.
+        kept: faces by the name of their place on the page.
+        used: when it was last asked for, on the clock of its :class:`Sessions`.
+    """
+
+    folder: Path
+    kept: dict[str, Any] = field(default_factory=dict)
+    used: float = 0.0
+
+    def new_file(self, name: str) -> Path:
+        """A path that ends in ``name`` and cannot be guessed."""
+        folder = self.folder / secrets.token_hex(8)
+        folder.mkdir(parents=True)
+        return folder / name
+
+    def write(self, name: str, data: bytes) -> Path:
+        """Writes a new file; see :meth:`new_file`."""
+        path = self.new_file(name)
+        path.write_bytes(data)
+        return path
+
+
+class Sessions:
+    """All visits of the moment.
+
+    Args:
+        root: folder of their folders.
+        keep_seconds: time after the last use at which a visit is forgotten.
+        capacity: most visits; beyond it the one idle for longest is forgotten.
+        clock: seconds, for tests.
+    """
+
+    def __init__(
+        self,
+        root: str | Path,
+        keep_seconds: float = KEEP_SECONDS,
+        capacity: int = MAX_SESSIONS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.root = Path(root)
+        self.keep_seconds, self.capacity, self.clock = keep_seconds, capacity, clock
+        self._sessions: dict[str, Session] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: str | None) -> Session:
+        """The visit of a key, new if there is none; a visit without a key is new each time."""
+        self.sweep()
+        with self._lock:
+            key = key or f"anonymous {secrets.token_hex(16)}"
+            if key not in self._sessions:
+                while len(self._sessions) >= self.capacity:
+                    self._drop(min(self._sessions, key=lambda k: self._sessions[k].used))
+                self._sessions[key] = Session(self.root / f"facesep-{secrets.token_hex(16)}")
+            session = self._sessions[key]
+            session.used = self.clock()
+            return session
+
+    def sweep(self) -> None:
+        """Forgets visits that were idle for too long."""
+        with self._lock:
+            now = self.clock()
+            for key in [k for k, s in self._sessions.items() if now - s.used > self.keep_seconds]:
+                self._drop(key)
+
+    def sweep_always(self, every: float = SWEEP_SECONDS) -> None:
+        """Starts a thread that sweeps until the process ends."""
+
+        def run() -> None:
+            while True:
+                time.sleep(every)
+                self.sweep()
+
+        threading.Thread(target=run, name="facesep-sweep", daemon=True).start()
+
+    def forget(self, key: str | None) -> None:
+        """Drops a visit and deletes its files."""
+        with self._lock:
+            self._drop(key or "")
+
+    def _drop(self, key: str) -> None:
+        session = self._sessions.pop(key, None)
+        if session is not None:
+            shutil.rmtree(session.folder, ignore_errors=True)

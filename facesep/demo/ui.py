@@ -1,0 +1,254 @@
+"""Layout of the page and its wiring; what happens is in :mod:`~facesep.demo.handlers`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from facesep.codes import ATTRIBUTES
+from facesep.demo.api import endpoints
+from facesep.demo.examples import EXAMPLES, FOLDER
+from facesep.demo.handlers import Handlers, plain_errors
+from facesep.demo.limits import (
+    CONSENT,
+    KEEP_SECONDS,
+    MAX_PITCH,
+    MAX_STRENGTH,
+    MAX_UPLOAD,
+    MAX_YAW,
+    QUEUE,
+    SWEEP_SECONDS,
+)
+from facesep.demo.sessions import Sessions
+from facesep.model import FaceSep
+
+LABELS = {
+    "shape": "Shape of the head",
+    "expression": "Expression",
+    "texture": "Skin",
+    "illumination": "Light",
+    "hair": "Hairstyle",
+    "rotation": "Turn of the head",
+    "translation": "Place in the picture",
+}
+
+INTRO = """# facesep
+Take an expression, a hairstyle or the light from one face and put it on another, then turn the head.
+A machine makes the results: they are soft, they are guesses where the photo shows nothing, and each file
+says in itself that a machine made it.
+"""
+PRIVACY = f"""A photo is read once, and its file is then deleted. What the page keeps of it is deleted when
+you close the page, at the latest after {KEEP_SECONDS // 60} minutes without use. Nothing is logged.
+The example photos are from the Face Research Lab London Set (DeBruine and Jones, 2017; CC BY 4.0).
+"""
+CSS = ".gradio-container {max-width: 1000px !important; margin: 0 auto} footer {opacity: .7}"
+_FONTS = ["system-ui", "sans-serif"]
+_GROUP = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
+"""Everything that computes shares one place in the queue."""
+
+
+def launch_options() -> dict[str, Any]:
+    """Arguments for ``launch``. The theme uses fonts of the visitor's system, so none is fetched."""
+    return {
+        "max_file_size": MAX_UPLOAD,
+        "run_history": False,
+        "enable_monitoring": False,
+        "show_error": False,
+        "ssr_mode": False,
+        "footer_links": ["api"],
+        "theme": gr.themes.Default(font=_FONTS, font_mono=["ui-monospace", "monospace"]),
+        "css": CSS,
+    }
+
+
+def build_page(sep: FaceSep, sessions: Sessions | None = None) -> gr.Blocks:
+    """The page.
+
+    Args:
+        sep: the model.
+        sessions: what is kept of each visit; by default in gradio's folder of temporary files.
+    """
+    gr.set_static_paths([FOLDER])
+    with gr.Blocks(
+        title="facesep", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)
+    ) as page:
+        sessions = sessions or Sessions(page.GRADIO_CACHE)
+        handlers = Handlers(sep, sessions, page.GRADIO_CACHE)
+        gr.Markdown(INTRO)
+        consent = gr.Checkbox(label=CONSENT, elem_id="consent")
+        with gr.Tabs() as tabs:
+            with gr.Tab("Transfer", id="transfer"):
+                transfer = _transfer_tab(handlers, consent)
+            with gr.Tab("Turn", id="turn"):
+                turn = _turn_tab(handlers, consent)
+        gr.Markdown(PRIVACY)
+
+        gated = [*transfer.gated, *turn.gated]
+        consent.change(handlers.allow(len(gated)), consent, gated, queue=False, api_visibility="private")
+        transfer.turn.click(
+            plain_errors(handlers.turn_result),
+            consent,
+            [tabs, turn.photo.box, turn.photo.picker, turn.photo.note, *turn.outputs],
+            **_GROUP,
+        )
+        for name, endpoint in endpoints(handlers).items():
+            gr.api(endpoint, api_name=name, concurrency_id="model", concurrency_limit=1)
+        page.unload(handlers.leave)
+    sessions.sweep_always()
+    return page.queue(max_size=QUEUE, default_concurrency_limit=1, api_open=False)
+
+
+@dataclass
+class _Photo:
+    """A box for a photo with its face picker and its note."""
+
+    box: gr.Image
+    picker: gr.Radio
+    note: gr.Markdown
+    read: Any = None
+
+
+@dataclass
+class _Transfer:
+    gated: list[Any]
+    turn: gr.Button
+
+
+@dataclass
+class _Turn:
+    gated: list[Any]
+    photo: _Photo
+    outputs: list[Any]
+
+
+def _photo(handlers: Handlers, place: str, label: str, consent: gr.Checkbox) -> _Photo:
+    box = gr.Image(
+        label=label,
+        type="filepath",
+        image_mode=None,
+        sources=["upload", "clipboard"],
+        height=300,
+        interactive=False,
+        buttons=[],
+        elem_id=f"{place}-photo",
+    )
+    picker = gr.Radio(label="Which face?", choices=[], visible=False, elem_id=f"{place}-face")
+    note = gr.Markdown(elem_id=f"{place}-note")
+    photo = _Photo(box, picker, note)
+    # Without gradio's preprocessing: it would decode the picture before facesep.images checks it.
+    photo.read = [
+        box.upload(handlers.reader(place), [box, consent], [box, picker, note], preprocess=False, **_GROUP),
+        picker.input(handlers.chooser(place), [picker, consent], [box, note], **_GROUP),
+    ]
+    box.clear(handlers.clearer(place), None, [picker, note], queue=False, api_visibility="private")
+    return photo
+
+
+def _transfer_tab(handlers: Handlers, consent: gr.Checkbox) -> _Transfer:
+    with gr.Row():
+        with gr.Column(min_width=160):
+            source = _photo(handlers, "source", "First photo: the face to change", consent)
+        with gr.Column(min_width=160):
+            donor = _photo(handlers, "donor", "Second photo: the face to take from", consent)
+    attributes = gr.CheckboxGroup(
+        [(LABELS[name], name) for name in ATTRIBUTES],
+        value=["expression"],
+        label="What to take from the second face",
+        elem_id="attributes",
+    )
+    strength = gr.Slider(
+        0, MAX_STRENGTH, 1, step=0.05, label="Strength (1 is the second face's, above 1 exaggerates)"
+    )
+    button = gr.Button("Transfer", variant="primary", interactive=False, elem_id="transfer-button")
+    result = gr.ImageSlider(
+        label="Before (the photo) and after",
+        type="filepath",
+        interactive=False,
+        buttons=["fullscreen"],
+        max_height=420,
+        elem_id="result",
+    )
+    with gr.Row():
+        download = gr.DownloadButton("Download the result", interactive=False, elem_id="download")
+        turn = gr.Button("Turn this face", interactive=False, elem_id="turn-result")
+    examples = gr.Dataset(
+        label="Examples: click one",
+        components=["image", "image", "textbox"],
+        headers=["first photo", "second photo", "taken from the second"],
+        samples=[
+            [str(FOLDER / one.source), str(FOLDER / one.donor), ", ".join(LABELS[a] for a in one.attributes)]
+            for one in EXAMPLES
+        ],
+        type="index",
+        elem_id="examples",
+    )
+
+    options, outputs = [attributes, strength, consent], [result, download, turn]
+    button.click(plain_errors(handlers.transfer), options, outputs, **_GROUP)
+    gr.on(
+        [attributes.input, strength.release],
+        plain_errors(handlers.retransfer),
+        options,
+        outputs,
+        trigger_mode="always_last",
+        show_progress="minimal",
+        **_GROUP,
+    )
+    examples.click(
+        plain_errors(handlers.example),
+        [examples, consent],
+        [*_parts(source), *_parts(donor), attributes, strength, *outputs],
+        **_GROUP,
+    )
+    return _Transfer([source.box, donor.box, button], turn)
+
+
+def _turn_tab(handlers: Handlers, consent: gr.Checkbox) -> _Turn:
+    with gr.Row():
+        with gr.Column(min_width=160):
+            photo = _photo(handlers, "turn", "Photo of the face to turn", consent)
+        with gr.Column(min_width=160):
+            picture = gr.Image(
+                label="From here",
+                type="filepath",
+                height=300,
+                interactive=False,
+                buttons=["download", "fullscreen"],
+                elem_id="turned",
+            )
+    yaw = gr.Slider(-MAX_YAW, MAX_YAW, 0, step=1, label="Left and right, in degrees", elem_id="yaw")
+    pitch = gr.Slider(-MAX_PITCH, MAX_PITCH, 0, step=1, label="Up and down, in degrees", elem_id="pitch")
+    with gr.Row():
+        reach = gr.Slider(5, MAX_YAW, 40, step=5, label="Turn of the video, in degrees to each side")
+        frames = gr.Slider(30, 120, 60, step=30, label="Frames of the video, 30 a second")
+    button = gr.Button("Make the video", variant="primary", interactive=False, elem_id="orbit-button")
+    video = gr.Video(
+        label="Turning head",
+        interactive=False,
+        autoplay=True,
+        loop=True,
+        height=360,
+        buttons=["download"],
+        elem_id="video",
+    )
+
+    outputs = [yaw, pitch, picture, video]
+    for read in photo.read:
+        read.then(plain_errors(handlers.face_to_turn), None, outputs, **_GROUP)
+    gr.on(
+        [yaw.input, pitch.input],
+        plain_errors(handlers.turn),
+        [yaw, pitch, consent],
+        picture,
+        trigger_mode="always_last",
+        show_progress="hidden",
+        **_GROUP,
+    )
+    button.click(plain_errors(handlers.orbit), [reach, frames, consent], video, **_GROUP)
+    return _Turn([photo.box, button], photo, outputs)
+
+
+def _parts(photo: _Photo) -> list[Any]:
+    return [photo.box, photo.picker, photo.note]

@@ -1,0 +1,379 @@
+"""The facesep command against the library it wraps, and every way it can be used wrongly."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from facesep import FaceSep, provenance
+from facesep.cli import main
+from facesep.codes import ATTRIBUTES, Codes
+from facesep.config import preset
+from facesep.demo.examples import FOLDER
+from facesep.nets.size import parameters
+from facesep.video import video_info
+
+ANNA, BEN, CARA = (str(FOLDER / f"london_{name}.jpg") for name in ("016", "036", "099"))
+COMMANDS = ("encode", "render", "transfer", "mix", "orbit", "info", "verify", "demo")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
+    FaceSep(preset("tiny")).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def sep(checkpoint, tmp_path, monkeypatch) -> FaceSep:
+    """The model that commands use here, in an empty current folder."""
+    monkeypatch.setenv("FACESEP_CHECKPOINT", str(checkpoint))
+    monkeypatch.chdir(tmp_path)
+    return FaceSep.from_pretrained(checkpoint)
+
+
+def same(a: Codes, b: Codes) -> bool:
+    return all(torch.equal(x, y) for (_, x), (_, y) in zip(a.items(), b.items(), strict=True))
+
+
+def fails(capsys, *arguments: str) -> str:
+    """Runs a command that must fail with exit code 1 and one line on stderr, and returns the message."""
+    capsys.readouterr()
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("facesep: error: ") and err.count("\n") == 1 and err.endswith("\n")
+    return err
+
+
+# -- usage ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
+def test_help_has_examples(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--help"])
+    assert stop.value.code == 0
+    out, _ = capsys.readouterr()
+    assert "examples:\n  facesep " + " ".join(command) in out
+
+
+def test_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    out, _ = capsys.readouterr()
+    assert all(f"\n    {name} " in out for name in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["paint"], ["transfer", "a.jpg"], ["orbit", "a.jpg", "--yaw", "far"], ["mix", "a.jpg"]]
+)
+def test_wrong_usage_is_exit_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    assert "usage: facesep" in capsys.readouterr().err
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys, contextlib\n"
+        "from facesep.cli import main\n"
+        "with contextlib.suppress(SystemExit): main(['--version'])\n"
+        "print({'torch', 'numpy', 'PIL', 'gradio'} & set(sys.modules))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.split("\n")[1] == "set()"
+
+
+def test_the_module_is_the_command(sep, checkpoint, tmp_path):
+    command = [sys.executable, "-m", "facesep.cli", "render", ANNA, "--aligned", "--checkpoint"]
+    run = subprocess.run([*command, str(checkpoint)], capture_output=True, text=True, cwd=tmp_path)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "london_016-render.png\n", "")
+    again = subprocess.run([*command, str(checkpoint)], capture_output=True, text=True, cwd=tmp_path)
+    assert (again.returncode, again.stdout) == (1, "")
+    assert again.stderr.startswith("facesep: error: london_016-render.png exists")
+
+
+def test_interrupt_is_exit_code_130(sep, monkeypatch, capsys):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FaceSep, "from_pretrained", interrupted)
+    assert main(["render", ANNA]) == 130
+    assert capsys.readouterr().err == "facesep: interrupted\n"
+
+
+# -- encode -----------------------------------------------------------------------------------------
+
+
+def test_encode_needs_to_be_asked_for_the_identity(sep, tmp_path, capsys):
+    assert "--include-identity" in fails(capsys, "encode", ANNA, "--aligned")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_encode_writes_what_the_library_gives(sep, capsys):
+    assert main(["encode", ANNA, "--aligned", "--include-identity"]) == 0
+    assert capsys.readouterr().out == "london_016.safetensors\n"
+    assert same(Codes.load("london_016.safetensors"), sep.encode(ANNA, aligned=True))
+
+
+def test_encode_of_several_photos(sep, capsys):
+    command = ["encode", ANNA, BEN, "--aligned", "--include-identity", "--output"]
+    assert "folder" in fails(capsys, *command, "one.safetensors")
+    assert main([*command, "codes/"]) == 0
+    for photo in (ANNA, BEN):
+        assert same(Codes.load(f"codes/{Path(photo).stem}.safetensors"), sep.encode(photo, aligned=True))
+    assert "one by one" in fails(capsys, "encode", ANNA, ANNA, "--aligned", "--include-identity")
+
+
+# -- pictures ---------------------------------------------------------------------------------------
+
+
+def test_render_of_a_photo_and_of_its_codes(sep, capsys):
+    codes = sep.encode(ANNA, aligned=True)
+    codes.save("anna.safetensors", include_identity=True)
+    assert main(["render", ANNA, "--aligned", "--yaw", "20", "--pitch", "-5", "-o", "photo.png"]) == 0
+    assert main(["render", "anna.safetensors", "--yaw", "20", "--pitch", "-5", "-o", "codes.png"]) == 0
+    expected = provenance.encode(sep.render(codes, yaw=20, pitch=-5))
+    assert Path("photo.png").read_bytes() == Path("codes.png").read_bytes() == expected
+    assert main(["render", "anna.safetensors", "--roll", "10"]) == 0
+    assert Path("anna-render.png").read_bytes() == provenance.encode(sep.render(codes, roll=10))
+
+
+def test_transfer(sep, capsys):
+    command = ["transfer", ANNA, BEN, "--aligned", "--attributes", "hair,expression", "--strength", "0.5"]
+    assert main([*command, "--codes", "new.safetensors", "--include-identity"]) == 0
+    assert capsys.readouterr().out == "london_016-from-london_036.png\nnew.safetensors\n"
+    anna, ben = sep.encode(ANNA, aligned=True), sep.encode(BEN, aligned=True)
+    expected = sep.transfer(anna, ben, ["expression", "hair"], 0.5)
+    assert same(Codes.load("new.safetensors"), expected)
+    picture = Path("london_016-from-london_036.png").read_bytes()
+    assert picture == provenance.encode(sep.render(expected))
+    assert picture != provenance.encode(sep.render(anna))
+
+
+def test_transfer_takes_the_expression_unless_told_otherwise(sep):
+    assert main(["transfer", ANNA, BEN, "--aligned", "-o", "new.png"]) == 0
+    anna, ben = sep.encode(ANNA, aligned=True), sep.encode(BEN, aligned=True)
+    expected = provenance.encode(sep.render(anna.replace(expression=ben.expression)))
+    assert Path("new.png").read_bytes() == expected
+
+
+def test_codes_of_a_result_need_to_be_asked_for(sep, tmp_path, capsys):
+    command = ["transfer", ANNA, BEN, "--aligned", "--codes", "new.safetensors"]
+    assert "--include-identity" in fails(capsys, *command)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_mix(sep):
+    command = ["mix", ANNA, f"hair,texture={BEN}", f"illumination={CARA}", "--aligned"]
+    assert main([*command, "--codes", "new.safetensors", "--include-identity"]) == 0
+    anna, ben, cara = (sep.encode(photo, aligned=True) for photo in (ANNA, BEN, CARA))
+    expected = anna.replace(hair=ben.hair, texture=ben.texture, illumination=cara.illumination)
+    assert same(Codes.load("new.safetensors"), expected)
+    assert Path("london_016-mix.png").read_bytes() == provenance.encode(sep.render(expected))
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "webp"])
+def test_other_formats_are_marked_too(sep, suffix, capsys):
+    assert main(["render", ANNA, "--aligned", "-o", f"face.{suffix}"]) == 0
+    assert main(["verify", f"face.{suffix}"]) == 0
+
+
+# -- video ------------------------------------------------------------------------------------------
+
+
+class Terminal:
+    """A stderr that says it is a terminal."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def write(self, text: str) -> None:
+        self.text += text
+
+    def flush(self) -> None: ...
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_orbit(sep, monkeypatch, capsys):
+    command = ["orbit", ANNA, "--aligned", "--frames", "6", "--fps", "12"]
+    assert main(command) == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == ("london_016-orbit.mp4\n", "")
+    seen = video_info("london_016-orbit.mp4")
+    assert (seen.frames, seen.fps, seen.width) == (6, 12.0, sep.image_size)
+    assert main(["verify", "london_016-orbit.mp4"]) == 0
+
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main([*command, "--overwrite"]) == 0
+    assert "\rrendering 3/6" in terminal.text and terminal.text.endswith("\rrendering 6/6\n")
+    terminal.text = ""
+    assert main([*command, "--overwrite", "--quiet"]) == 0
+    assert terminal.text == ""
+
+
+# -- files that exist -------------------------------------------------------------------------------
+
+
+def test_a_result_replaces_nothing_unless_told_to(sep, capsys):
+    Path("face.png").write_bytes(b"mine")
+    assert "--overwrite" in fails(capsys, "render", ANNA, "--aligned", "-o", "face.png")
+    assert Path("face.png").read_bytes() == b"mine"
+    assert main(["render", ANNA, "--aligned", "-o", "face.png", "--overwrite"]) == 0
+    assert Image.open("face.png").size == (sep.image_size,) * 2
+
+
+@pytest.mark.parametrize("link", [None, os.symlink, os.link])
+def test_an_input_is_never_replaced(sep, link, capsys):
+    Path("anna.jpg").write_bytes(Path(ANNA).read_bytes())
+    output = "anna.jpg"
+    if link is not None:
+        output = "other.jpg"
+        link("anna.jpg", output)
+    command = ["transfer", "anna.jpg", BEN, "--aligned", "--overwrite", "-o"]
+    assert "never replaced" in fails(capsys, *command, output)
+    assert "never replaced" in fails(capsys, "mix", BEN, "hair=anna.jpg", *command[3:], output)
+    assert Path("anna.jpg").read_bytes() == Path(ANNA).read_bytes()
+
+
+# -- wrong input ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["render", "nobody.jpg"], "nobody.jpg"),
+        (["render", "text.png"], "not a picture"),
+        (["render", "wide.png", "--aligned"], "square"),
+        (["render", "torn.safetensors"], "torn.safetensors"),
+        (["render", "other.safetensors"], "not written by"),
+        (["render", ANNA, "--aligned", "--yaw", "95"], "yaw"),
+        (["render", ANNA, "--aligned", "-o", "face.gif"], ".png or .jpg"),
+        (["render", ANNA, "--aligned", "-o", "nowhere/face.png"], "nowhere"),
+        (["render", ANNA, "--aligned", "--device", "quantum"], "quantum"),
+        (["render", ANNA, "--checkpoint", "nowhere"], "nowhere"),
+        (["render", ANNA, "--checkpoint", "text.png"], "is a file"),
+        (["transfer", ANNA, BEN, "--aligned", "-a", "nose"], "'nose'"),
+        (["transfer", ANNA, BEN, "--aligned", "-a", ""], "choose from shape"),
+        (["transfer", ANNA, BEN, "--aligned", "-s", "9"], "strength"),
+        (["mix", ANNA, BEN, "--aligned"], "attribute=donor"),
+        (["mix", ANNA, "hair="], "attribute=donor"),
+        (["mix", ANNA, f"hair={BEN}", f"hair={CARA}"], "twice"),
+        (["orbit", ANNA, "--aligned", "--frames", "1"], "frames"),
+        (["orbit", ANNA, "--aligned", "--fps", "0"], "fps"),
+        (["orbit", ANNA, "--aligned", "-o", "film.avi"], ".mp4"),
+        (["encode", "two.safetensors", "--include-identity"], "codes already"),
+        (["info", "nobody/nothing/here"], "nobody/nothing/here"),
+        (["info", "--preset", "giant"], "giant"),
+        (["info", "here", "--preset", "tiny"], "not both"),
+        (["verify", "text.png"], "not a picture"),
+        (["verify", "nobody.png"], "nobody.png"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_1(sep, arguments, message, tmp_path, capsys):
+    Path("text.png").write_text("hello")
+    Path("torn.safetensors").write_bytes(b"\x00" * 20)
+    Image.new("RGB", (30, 20)).save("wide.png")
+    save_file({"a": torch.zeros(1)}, "other.safetensors")
+    before = sorted(tmp_path.iterdir())
+    assert message in fails(capsys, *arguments)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_codes_of_several_faces_must_be_chosen_from(sep, capsys):
+    codes = Codes.stack([sep.encode(photo, aligned=True) for photo in (ANNA, BEN)])
+    codes.save("two.safetensors", include_identity=True)
+    assert "2 faces: choose one with --face" in fails(capsys, "render", "two.safetensors")
+    assert "--donor-face" in fails(capsys, "transfer", ANNA, "two.safetensors", "--aligned")
+    assert "no face 2" in fails(capsys, "render", "two.safetensors", "--face", "2")
+    assert main(["render", "two.safetensors", "--face", "1", "-o", "ben.png"]) == 0
+    assert Path("ben.png").read_bytes() == provenance.encode(sep.render(codes[1]))
+
+
+# -- info and verify --------------------------------------------------------------------------------
+
+
+def test_info_about_the_installation(sep, capsys):
+    assert main(["info"]) == 0
+    out, _ = capsys.readouterr()
+    assert out.startswith("facesep ") and f"torch {torch.__version__}" in out and "bundled checkpoint" in out
+
+
+def test_info_about_a_checkpoint(sep, checkpoint, capsys):
+    assert main(["info", str(checkpoint)]) == 0
+    out, _ = capsys.readouterr()
+    for name, module in (("encoder", sep.encoder), ("decoder", sep.decoder)):
+        assert f"{name}: {parameters(module) / 1e6:.2f} M parameters" in out
+        path = checkpoint / name / "model.safetensors"
+        assert f"{path.stat().st_size:,d}  " in out and f"{name}/model.safetensors" in out
+    assert '"image_size" 32' in out
+
+
+def test_info_finds_a_changed_checkpoint(sep, checkpoint, tmp_path, capsys):
+    import shutil
+
+    copy = Path(shutil.copytree(checkpoint, tmp_path / "copy"))
+    with open(copy / "decoder" / "model.safetensors", "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x7f")
+    assert "decoder/model.safetensors" in fails(capsys, "info", str(copy))
+
+
+def test_info_about_a_preset(capsys):
+    assert main(["info", "--preset", "tiny"]) == 0
+    out, _ = capsys.readouterr()
+    sep = FaceSep(preset("tiny"))
+    total = parameters(sep.encoder) + parameters(sep.decoder)
+    assert f"both: {total / 1e6:.2f} M parameters" in out and "multiply-adds" in out
+
+
+def test_info_about_files(sep, capsys):
+    sep.encode(ANNA, aligned=True).save("anna.safetensors", include_identity=True)
+    save_file({"a": torch.zeros(1)}, "other.safetensors")
+    assert main(["info", "anna.safetensors"]) == 0
+    assert "codes of 1 face (" in capsys.readouterr().out
+    assert main(["info", "other.safetensors"]) == 0
+    assert "not a weight file that facesep knows" in capsys.readouterr().out
+
+
+def test_a_checkpoint_from_the_hub(sep, hub, capsys):
+    sep.push_to_hub("anna/faces")
+    assert main(["render", ANNA, "--aligned", "--checkpoint", "anna/faces@main"]) == 0
+    expected = provenance.encode(sep.render(sep.encode(ANNA, aligned=True)))
+    assert Path("london_016-render.png").read_bytes() == expected
+    assert main(["info", "anna/faces"]) == 0
+    assert "decoder/model.safetensors" in capsys.readouterr().out
+    assert "no revision 'v9'" in fails(capsys, "info", "anna/faces@v9")
+
+
+def test_verify_tells_results_from_photos(sep, capsys):
+    assert main(["render", ANNA, "--aligned", "-o", "face.png"]) == 0
+    assert main(["verify", "face.png"]) == 0
+    assert main(["verify", ANNA]) == 3
+    out, _ = capsys.readouterr()
+    assert "made by facesep" in out and "proves nothing" in out
+
+
+def test_demo_says_what_it_needs(sep, monkeypatch, capsys):
+    monkeypatch.setattr("facesep.cli.page.find_spec", lambda name: None)
+    assert 'pip install "facesep[demo]"' in fails(capsys, "demo")
+
+
+def test_every_attribute_is_named_in_the_help(capsys):
+    with pytest.raises(SystemExit):
+        main(["transfer", "--help"])
+    out, _ = capsys.readouterr()
+    assert all(name in out for name in ATTRIBUTES)
