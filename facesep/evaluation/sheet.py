@@ -64,7 +64,8 @@ def choose(photos: Iterable[Photo], count: int, names: Sequence[str] | None = No
             while queue and queue[0].person in chosen:
                 queue.pop(0)
             if queue and len(chosen) < count:
-                chosen[queue[0].person] = queue.pop(0)
+                photo = queue.pop(0)
+                chosen[photo.person] = photo
     if len(chosen) < count:
         raise DataError(f"only {len(chosen)} people may be shown, {count} are wanted")
     return list(chosen.values())

@@ -1,0 +1,104 @@
+"""The real scripts on a small shard set: files, tables, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from credited import PHOTOS
+from PIL import Image
+
+from facesep.evaluation.report import read_report
+from facesep.provenance import verify
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOL = """
+import sys
+from pathlib import Path
+import numpy as np
+pictures = sorted(Path(sys.argv[1]).glob("*.png"))
+landmarks = np.random.default_rng(0).random((len(pictures), 478, 3))
+np.savez(sys.argv[2], names=np.array([p.stem for p in pictures]), landmarks=landmarks)
+"""
+
+
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess:
+    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+    return subprocess.run(
+        [sys.executable, ROOT / "eval" / script, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": path},
+    )
+
+
+@pytest.mark.slow
+def test_scripts_fill_one_report(shards, checkpoint, tmp_path):
+    out = tmp_path / "eval.json"
+    common = ("--checkpoint", checkpoint, "--shards", shards)
+    first = run("representation.py", *common, "--identity", "none", "--out", out)
+    assert first.returncode == 0, first.stderr
+    assert "Representation (val crops)" in first.stdout and "| render |" in first.stdout
+    (tmp_path / "tool.py").write_text(TOOL)
+    tool = f"{sys.executable} {tmp_path / 'tool.py'}"
+    second = run("expression.py", *common, "--out", out, "--landmarks", tool, "--landmarks-name", "Dice")
+    assert second.returncode == 0, second.stderr
+    report = read_report(out)
+    assert [table["title"] for table in report["tables"]] == [
+        "Representation (val crops)",
+        "Representation by set (val crops)",
+        "Expression transfer by Dice (val)",
+    ]
+    assert str(tmp_path) not in out.read_text() and str(shards) not in out.read_text()
+    words = f"--checkpoint tiny --shards {shards.name} --identity none --out eval.json"
+    assert report["tables"][0]["command"] == f"python eval/representation.py {words}"
+
+
+@pytest.mark.slow
+def test_sheet_script(shards, checkpoint, tmp_path):
+    out = tmp_path / "sheet.jpg"
+    done = run(
+        "sheet.py", "--checkpoint", checkpoint, "--shards", shards, "--people", 3, "--cell", 48, "--out", out
+    )
+    assert done.returncode == 0, done.stderr
+    with Image.open(out) as image:
+        assert image.format == "JPEG" and image.width == 11 * 52 + 4
+    assert verify(out).made_by_facesep
+
+
+@pytest.mark.slow
+def test_speed_script(checkpoint, tmp_path):
+    if not (ROOT / "facesep" / "assets" / "faces" / "finder.safetensors").exists():
+        pytest.skip("the bundled detector is missing")
+    out = tmp_path / "speed.json"
+    done = run(
+        "speed.py", "--checkpoint", checkpoint, "--photo", PHOTOS / "london_101.jpg", "--repeats", 2,
+        "--frames", 3, "--threads", 1, "--out", out,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (table,) = json.loads(out.read_text())["tables"]
+    seconds = table["results"]["seconds"]
+    assert {"import", "detect and align", "encode", "render", "orbit of 3 frames, mp4"} <= set(seconds)
+    assert all(0 < one["least"] <= one["median"] for one in seconds.values())
+    assert 0 < table["results"]["matmul_gflops"]["median"] <= table["results"]["matmul_gflops"]["best"]
+    assert "1 threads" in table["hardware"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("script", "arguments"),
+    [
+        ("representation.py", ("--shards", "nowhere", "--identity", "none")),
+        ("expression.py", ("--shards", "nowhere")),
+        ("sheet.py", ("--shards", "nowhere", "--out", "sheet.jpg")),
+        ("speed.py", ("--photo", "nowhere.jpg")),
+    ],
+)
+def test_wrong_arguments_are_one_line(checkpoint, script, arguments):
+    done = run(script, "--checkpoint", checkpoint, *arguments)
+    assert done.returncode == 2 and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert "nowhere" in done.stderr
