@@ -1,21 +1,76 @@
-"""From a training run to a checkpoint folder that FaceSep loads."""
+"""From a training run to a checkpoint that FaceSep loads, and from there to a release."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import torch
+
+from facesep.card import make_card
+from facesep.checkpoint import write_checkpoint
 from facesep.config import to_dict
-from facesep.hub import write_checkpoint
+from facesep.errors import ConfigError
+from facesep.model import FaceSep
 from facesep.training.em import Trainer
 
 
 def export(trainer: Trainer, folder: Path) -> None:
-    """Writes the averaged weights of a run as a checkpoint (without a card: see ``train/push.py``)."""
+    """Writes the averaged weights of a run as a checkpoint; ``train_config.json`` records the run."""
     parts = {
         "encoder": trainer.averages["encoder"].state(),
         "decoder": trainer.averages["decoder"].state(),
     }
-    config = to_dict(trainer.config.model_config())
+    config, run = to_dict(trainer.config.model_config()), {"run": to_dict(trainer.config)}
+    write_checkpoint(folder, config, parts, {"train_config.json": run}, make_card(config, train=run))
+
+
+def release(
+    source: str | Path,
+    folder: str | Path,
+    about: Mapping[str, Any],
+    evaluation: Mapping[str, Any] | None = None,
+    dtype: torch.dtype | None = None,
+) -> FaceSep:
+    """Copies a checkpoint with what its card needs.
+
+    Args:
+        source: the checkpoint of a run.
+        folder: where the release goes.
+        about: licence, data and words for ``train_config.json``; see :func:`facesep.card.make_card`.
+        evaluation: content of ``eval.json``.
+        dtype: float type to store, otherwise float32.
+
+    Returns:
+        The model as it loads from the release.
+    """
+    model = FaceSep.from_pretrained(source)
+    model.extras["train_config"] = {**model.extras.get("train_config", {}), **about}
+    if evaluation is not None:
+        model.extras["eval"] = dict(evaluation)
     write_checkpoint(
-        folder, config, parts, {"train_config.json": {"run": to_dict(trainer.config)}}, card=None
+        folder,
+        to_dict(model.config),
+        {"encoder": model.encoder.state_dict(), "decoder": model.decoder.state_dict()},
+        {f"{name}.json": value for name, value in model.extras.items()},
+        model.model_card(),
+        dtype=dtype,
     )
+    return FaceSep.from_pretrained(folder)
+
+
+def read_record(path: str | Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        ConfigError: if it is missing or not an object.
+    """
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    if not isinstance(value, dict):
+        raise ConfigError(f"{path} must hold a JSON object")
+    return value

@@ -14,7 +14,7 @@ from facesep.model import FaceSep
 from facesep.training.config import Phase, TrainConfig, Weights, load_config
 from facesep.training.dataset import Augmentation, TrainingSet
 from facesep.training.em import Trainer
-from facesep.training.export import export
+from facesep.training.export import export, release
 
 WEIGHTS = Weights(white=1.0, opacity=1.0, depth=0.3, image=1.0, cycle=0.1, swap=0.1)
 
@@ -196,3 +196,19 @@ def test_configurations_are_strict(tmp_path):
             load_config(path, [bad])
     with pytest.raises(ConfigError, match="cannot read"):
         load_config(tmp_path / "missing.yaml")
+
+
+def test_a_release_carries_its_record(data, tmp_path):
+    trainer = Trainer(config(Phase("decoder", epochs=1)), data, tmp_path / "run")
+    trainer.begin()
+    trainer.run()
+    export(trainer, tmp_path / "checkpoint")
+    about = {"license": "cc-by-4.0", "data": [{"name": "drawn heads", "images": 6, "license": "CC0"}]}
+    tables = {"tables": [{"title": "Test", "command": "pytest", "rows": [{"a": 1.5}]}]}
+    sep = release(tmp_path / "checkpoint", tmp_path / "release", about, tables, torch.float16)
+    stored = trainer.averages["decoder"].values["background"].half().float()
+    torch.testing.assert_close(sep.decoder.background, stored)
+    card = (tmp_path / "release" / "README.md").read_text()
+    for text in ("cc-by-4.0", "drawn heads", "1.5", "pytest"):
+        assert text in card
+    assert sep.extras["train_config"]["run"]["preset"] == "tiny"

@@ -1,0 +1,48 @@
+"""Turns a run's checkpoint into a release: card, numbers, half precision, and a push to the Hub.
+
+Example:
+    python train/push.py runs/mini/checkpoint --about train/configs/mini.about.json --eval eval.json
+        --dtype float16 --out facesep/assets/mini
+    python train/push.py runs/mini/checkpoint --about about.json --out release --repo user/repo
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+from facesep.errors import FaceSepError
+from facesep.hub import push
+from facesep.training.export import read_record, release
+
+TYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def main() -> None:
+    """Parses arguments, writes the release and pushes it if asked."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("checkpoint", help="folder of a checkpoint, such as RUN/checkpoint")
+    parser.add_argument("--about", required=True, help="JSON: license, summary, data, command")
+    parser.add_argument("--eval", help="JSON written by eval/representation.py, shown in the card")
+    parser.add_argument("--dtype", choices=TYPES, default="float32", help="float type of the stored weights")
+    parser.add_argument("--out", required=True, help="folder of the release")
+    parser.add_argument("--repo", metavar="USER/REPO", help="also push it to this repository")
+    parser.add_argument("--branch", help="branch to push to")
+    parser.add_argument("--private", action="store_true", default=None, help="make a new repository private")
+    arguments = parser.parse_args()
+    try:
+        evaluation = read_record(arguments.eval) if arguments.eval else None
+        about = read_record(arguments.about)
+        release(arguments.checkpoint, arguments.out, about, evaluation, TYPES[arguments.dtype])
+        print(f"wrote {arguments.out}")
+        if arguments.repo:
+            print(push(arguments.out, arguments.repo, branch=arguments.branch, private=arguments.private))
+    except FaceSepError as error:
+        parser.exit(1, f"error: {error}\n")
+
+
+if __name__ == "__main__":
+    main()
