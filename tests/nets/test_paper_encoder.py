@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from facesep.codes import ATTRIBUTES, CODE_SIZES
-from facesep.config import EncoderConfig
+from facesep.config import EncoderConfig, preset
 from facesep.nets.crops import deep3d_crop, projected_points
 from facesep.nets.encoder import build_encoder
 from facesep.nets.hair import mask_from_labels, mask_from_probability
@@ -119,6 +119,30 @@ def test_shape_head_alone_expects_a_frontal_face(encoder, image):
     with torch.no_grad():
         points = projected_points(torch.zeros(2, 3), torch.zeros(2, 3), 256)
         assert torch.equal(encoder.heads["shape"](image), encoder.heads["shape"](image, points))
+
+
+def test_training_parts_take_it(image):
+    """One optimiser per head moves that head alone; averages follow weights and copy counters."""
+    optim = pytest.importorskip("facesep.training.optim")
+    from facesep.nets.decoder import Decoder
+    from facesep.training.config import TrainConfig
+
+    encoder = build_encoder(CONFIG).train()
+    average = optim.Average(encoder, 0.5)
+    optimisers = optim.build_optimisers(TrainConfig(), Decoder(preset("tiny").decoder), encoder)
+    before = {key: value.clone() for key, value in encoder.state_dict().items()}
+    encoder.heads["rotation"](image).square().sum().backward()
+    optimisers["rotation"].step()
+    average.update()
+    changed = {key for key, value in encoder.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed
+    assert all(key.startswith("heads.rotation.") for key in changed)
+    counter = "heads.rotation.net.backbone.bn1.num_batches_tracked"
+    assert average.values[counter] == 1 and before[counter] == 0
+    weight = "heads.rotation.net.final_layers.0.weight"
+    now = encoder.state_dict()[weight]
+    assert not torch.equal(average.values[weight], now)
+    assert not torch.equal(average.values[weight], before[weight])
 
 
 def test_half_precision(encoder, image, codes):

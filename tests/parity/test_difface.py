@@ -42,11 +42,23 @@ def stub(x: torch.Tensor) -> torch.Tensor:
     return 0.1 * x
 
 
+def test_schedule():
+    scheduler = difface_scheduler()
+    maps = LOOP.meta["timestep_map"]
+    assert sorted(scheduler.timesteps.tolist()) == maps["ddim250"] != maps["250 (NOT used)"]
+    for step in LOOP.meta["steps"]["eta0.5"]:
+        t = step["model_t"]
+        assert scheduler.alphas_cumprod[t].item() == pytest.approx(step["alpha_bar"], rel=1e-5)
+        if t:
+            assert scheduler.alphas_cumprod[t - 4].item() == pytest.approx(step["alpha_bar_prev"], rel=1e-5)
+            sigma = 0.5 * scheduler._get_variance(t, t - 4).item() ** 0.5
+            assert sigma == pytest.approx(step["sigma"], rel=1e-3)
+
+
 @pytest.mark.parametrize("eta", [0.0, 0.5])
 @pytest.mark.parametrize("count", [100, 3])
 def test_steps(eta, count):
     scheduler = difface_scheduler()
-    assert sorted(scheduler.timesteps.tolist()) == LOOP.meta["timestep_map"]["ddim250"]
     noised = scheduler.add_noise(LOOP["in.x0"], LOOP["in.noise"], torch.tensor([400]))
     LOOP.check("q_sample_100", noised)
     x = noised if count == 100 else LOOP["in.noise"]
