@@ -95,6 +95,8 @@ class TrainConfig:
         cycle_ray_size: rays of the renders in L_cyc and L_dis; 0 for the phase's own.
         partner_share: share of joint steps' items whose shape code comes from another photo (or the mirror
             image) of the same person, so that the shape code cannot carry the expression.
+        book_share: per attribute, share of joint items rendered with the code book's code instead of the
+            head's; exact poses keep features sharp while the heads still learn.
         identity_share: share of a batch that L_id looks at.
         identity_every: steps between L_id terms.
         perceptual_share: share of a batch that L_perc looks at.
@@ -125,6 +127,7 @@ class TrainConfig:
     swap_every: int = 1
     cycle_ray_size: int = 0
     partner_share: float = 0.0
+    book_share: dict[str, float] = field(default_factory=dict)
     identity_share: float = 1.0
     identity_every: int = 1
     perceptual_share: float = 1.0
@@ -144,6 +147,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if set(self.attributes) != set(ATTRIBUTES):
             raise ConfigError(f"attributes needs one weight for each of {', '.join(ATTRIBUTES)}")
+        if not set(self.book_share) <= set(ATTRIBUTES):
+            raise ConfigError(f"book_share names attributes: {', '.join(ATTRIBUTES)}")
         if not 1 <= self.micro_batch <= self.batch_size:
             raise ConfigError("micro_batch must be between 1 and batch_size")
 

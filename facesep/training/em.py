@@ -315,7 +315,8 @@ class Trainer:
             for name, value in codes_loss(codes, known, config.attributes, self.distance).items():
                 terms[f"code_{name}"] = weights.code * value
             if weights.image > 0:
-                rendering = self._render(phase, self._with_partners(codes, batch))
+                mixed = self._with_book(self._with_partners(codes, batch), known)
+                rendering = self._render(phase, mixed)
                 for name, value in self._image_terms(rendering, batch).items():
                     terms[name] = weights.image * value
             # The decoder judges codes here; it must not learn to please the encoder.
@@ -353,6 +354,14 @@ class Trainer:
         shape = codes.shape.clone()
         shape[chosen.to(self.device)] = self.encoder.heads["shape"](other.photo.to(self.device))
         return codes.replace(shape=shape)
+
+    def _with_book(self, codes: Codes, known: Codes) -> Codes:
+        """Some items take some codes from the code book: its poses are exact, the heads' are not yet."""
+        replaced = {}
+        for name, share in self.config.book_share.items():
+            chosen = torch.rand(len(codes), 1, device=self.device) < share
+            replaced[name] = torch.where(chosen, getattr(known, name), getattr(codes, name))
+        return codes.replace(**replaced) if replaced else codes
 
     def _log(self, phase: Phase, steps: int, rate: float) -> None:
         means = {name: sum(values) / len(values) for name, values in self.totals.items() if values}
