@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 from golden import Golden, normal, uniform
+from official import hollow, vgg19_state
 from safetensors.torch import save_file
 
 from facesep.camera import rays
 from facesep.config import DecoderConfig, EncoderConfig, preset
 from facesep.errors import CheckpointError, ConfigError
 from facesep.importers import (
-    ORIGINS,
     adaface,
     arcface,
     bisenet,
@@ -26,7 +26,6 @@ from facesep.importers import (
     headnerf,
     identify,
     import_file,
-    vgg19,
 )
 from facesep.importers.paper import assemble
 from facesep.nets.arcface import ArcFace
@@ -46,11 +45,6 @@ SCRIPT = Path(__file__).parents[1] / "train" / "import_weights.py"
 def run_script(*arguments: object) -> subprocess.CompletedProcess:
     command = [sys.executable, str(SCRIPT), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=500)
-
-
-def hollow(rows) -> dict[str, torch.Tensor]:
-    """Zeros of the right shapes that take no room in a pickle."""
-    return {key: torch.zeros(()).expand(shape) for key, shape, *_ in rows}
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +127,14 @@ def test_adaface_of_unknown_colour_must_be_told(ir18, tmp_path):
     assert adaface.load(tmp_path / "plain.safetensors", colour="rgb").network == "adaface-ir18"
 
 
+def test_half_precision_and_missing_counters_are_fine(ir18, tmp_path):
+    state = {f"net.{k}": v.half() for k, v in ir18.items() if not k.endswith("num_batches_tracked")}
+    torch.save(state, tmp_path / "w.pt")
+    imported = adaface.load(tmp_path / "w.pt")
+    IResNet("ir18").load_state_dict(imported.state)
+    assert imported.state["input_layer.0.weight"].dtype == torch.float32
+
+
 # -- the others -------------------------------------------------------------------------------------
 
 
@@ -188,22 +190,6 @@ def test_arcface_is_written_for_the_losses(tmp_path):
         VGG19.from_file(path)
     assert identify(tmp_path / "backbone.pth").title.endswith("(iresnet18)")
     assert arcface.matches(Golden("adaface_ir18").tensors) is None
-
-
-def vgg19_state() -> dict[str, torch.Tensor]:
-    """torchvision's layout, written out: 16 convolutions and three linear layers."""
-    shapes, index, inputs = {}, 0, 3
-    for depth, channels in ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512)):
-        for _ in range(depth):
-            shapes[f"features.{index}"] = (channels, inputs, 3, 3)
-            index, inputs = index + 2, channels
-        index += 1
-    shapes |= {"classifier.0": (16, 25088), "classifier.3": (16, 16), "classifier.6": (10, 16)}
-    state = {}
-    for name, shape in shapes.items():
-        state[f"{name}.weight"] = torch.zeros(()).expand(shape)
-        state[f"{name}.bias"] = torch.full(shape[:1], 0.5)
-    return state
 
 
 def test_vgg19(tmp_path):
@@ -307,88 +293,6 @@ def test_headnerf_of_other_rays_leaves_the_background(tmp_path):
     torch.save({"para": {}, "net": state}, tmp_path / "model_Reso64.pth")
     notes = headnerf.load(tmp_path / "model_Reso64.pth", DecoderConfig(image_size=256)).notes
     assert any(note.startswith("background: [1, 256, 64, 64] does not fit") for note in notes)
-
-
-# -- what is refused --------------------------------------------------------------------------------
-
-
-class Payload:
-    """A pickle that would create a file when loaded."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def __reduce__(self):
-        return (Path.touch, (self.path,))
-
-
-@pytest.mark.parametrize("origin", ORIGINS)
-def test_a_pickle_that_needs_more_than_tensors_is_refused(origin, tmp_path):
-    trap = tmp_path / "executed"
-    torch.save({"state_dict": {"a": torch.zeros(1)}, "callback": Payload(trap)}, tmp_path / "w.ckpt")
-    with pytest.raises(CheckpointError, match="more than tensors.*container without network"):
-        ORIGINS[origin].load(tmp_path / "w.ckpt")
-    with pytest.raises(CheckpointError, match="more than tensors"):
-        identify(tmp_path / "w.ckpt")
-    assert not trap.exists()
-
-
-@pytest.mark.parametrize("origin", ORIGINS)
-def test_a_file_of_another_origin_is_named(origin, tmp_path):
-    torch.save({"net_recon": {"some.other.weight": torch.zeros(3)}}, tmp_path / "w.pth")
-    with pytest.raises(CheckpointError, match=r"w\.pth is (not|neither)"):
-        ORIGINS[origin].load(tmp_path / "w.pth")
-    found = identify(tmp_path / "w.pth")
-    assert found.origin == ""
-    assert "not a weight file" in str(found)
-
-
-def test_what_differs_is_named(tmp_path):
-    rows = Golden("bisenet").rows()
-    state = hollow(rows)
-    state["cp.arm16.conv.conv.weight"] = torch.zeros(128, 256, 1, 1)
-    del state["ffm.conv1.weight"]
-    state["ffm.conv9.weight"] = torch.zeros(1)
-    torch.save(state, tmp_path / "w.pth")
-    with pytest.raises(CheckpointError) as error:
-        bisenet.load(tmp_path / "w.pth")
-    message = str(error.value)
-    assert "missing: ffm.conv1.weight" in message
-    assert "unexpected: ffm.conv9.weight" in message
-    assert "cp.arm16.conv.conv.weight is [128, 256, 1, 1] instead of [128, 256, 3, 3]" in message
-
-
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_values_that_are_not_finite_are_refused(value, tmp_path):
-    state = vgg19_state()
-    state["features.5.bias"] = torch.full((128,), value)
-    torch.save(state, tmp_path / "w.pth")
-    with pytest.raises(CheckpointError, match=r"not finite in features\.5\.bias"):
-        vgg19.load(tmp_path / "w.pth")
-
-
-def test_damaged_and_missing_files(tmp_path):
-    torch.save(vgg19_state(), tmp_path / "w.pth")
-    whole = (tmp_path / "w.pth").read_bytes()
-    for name, content in {
-        "cut.pth": whole[: len(whole) // 2],
-        "empty.pth": b"",
-        "text.pth": b"<!DOCTYPE html><title>Quota exceeded</title>",
-        "text.safetensors": b"<!DOCTYPE html><title>Quota exceeded</title>",
-    }.items():
-        (tmp_path / name).write_bytes(content)
-        with pytest.raises(CheckpointError, match=name):
-            identify(tmp_path / name)
-    with pytest.raises(CheckpointError, match="no file"):
-        identify(tmp_path / "nowhere.pth")
-
-
-def test_half_precision_and_missing_counters_are_fine(ir18, tmp_path):
-    state = {f"net.{k}": v.half() for k, v in ir18.items() if not k.endswith("num_batches_tracked")}
-    torch.save(state, tmp_path / "w.pt")
-    imported = adaface.load(tmp_path / "w.pt")
-    IResNet("ir18").load_state_dict(imported.state)
-    assert imported.state["input_layer.0.weight"].dtype == torch.float32
 
 
 # -- the script -------------------------------------------------------------------------------------
