@@ -56,6 +56,8 @@ class Phase:
         final_learning_rate: at the end, reached along a cosine.
         ray_size: rays along each side; 0 for the model's own. Fewer is cheaper and coarser.
         levels: upsampler levels; 0 for all. The image has ``ray_size * 2^levels`` pixels.
+        keep_codes: a decoder phase after the encoder has learned starts from the encoder's codes, as in the
+            paper; if set, it goes on with those in the book.
         only: train only decoder parameters whose names start so, on the encoder's codes; with ``joint``.
         sharp: use only photos that are sharp at 256 px.
     """
@@ -66,6 +68,7 @@ class Phase:
     final_learning_rate: float = 5e-4
     ray_size: int = 0
     levels: int = 0
+    keep_codes: bool = False
     only: str = ""
     sharp: bool = False
 

@@ -179,7 +179,7 @@ class Trainer:
     def _begin_phase(self, phase: Phase) -> None:
         """Phase D starts from the encoder's codes (z^0), once the encoder has been trained at all."""
         trained = any(earlier.kind != "decoder" for earlier in self.config.schedule[: self.phase])
-        if phase.kind == "decoder" and trained:
+        if phase.kind == "decoder" and trained and not phase.keep_codes:
             for rows in torch.arange(len(self.data)).split(64):
                 batch = self.data.batch(rows, self._image_size(phase))
                 with self.accelerator.autocast():

@@ -205,7 +205,7 @@ def evaluate(portraits: Path, backgrounds: list[Path], detector: Detector = find
     for name, pictures in (
         ("portraits without head", _headless(sources)),
         ("bodies below the chin", bodies),
-        ("procedural", _procedural(sources, 300)),
+        ("procedural", _procedural(sources, len(sources))),
         *((folder.name, read_pictures(folder, 1024)) for folder in backgrounds),
     ):
         report["false_alarms"][name] = false_alarms(pictures, detector)

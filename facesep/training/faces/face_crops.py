@@ -12,12 +12,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from facesep.faces.networks import POINTER_SIZE
-from facesep.training.faces.backgrounds import background
+from facesep.training.faces.backgrounds import background, colour
 from facesep.training.faces.scenes import move, paste
 from facesep.training.faces.sources import MIRRORED_FIVE, Source, face_box
 
-CROP_SIDE = 208
-CROP_REACH = 2.4
+CROP_SIDE = 176
+CROP_REACH = 2.1
 """Side of a stored crop as a multiple of the face size (mean of width and height of its box)."""
 POINTER_REACH = 1.5
 """Side of the pointer's window as a multiple of the face size."""
@@ -41,7 +41,7 @@ def write_face_crops(
         straight: portraits whose heads are painted out.
         pictures: further pictures without a face.
         faces: how many crops of faces.
-        empty: ``uint8[208, 208, 3]`` crops that the finder took for faces and that are none.
+        empty: ``uint8[176, 176, 3]`` crops that the finder took for faces and that are none.
         extra: how many random crops without a face to add to ``empty``.
         seed: of the random numbers.
     """
@@ -54,8 +54,12 @@ def write_face_crops(
         box = face_box(source.outline)
         scale = CROP_SIDE / (CROP_REACH * (box[2] - box[0] + box[3] - box[1]) / 2)
         matrix = np.column_stack((np.eye(2) * scale, CROP_SIDE / 2 - scale * (box[:2] + box[2:]) / 2))
-        canvas = background(rng, straight, pictures, CROP_SIDE)
-        paste(canvas, source, matrix, bool(rng.random() < 0.25), 0.6)
+        cut_out = bool(rng.random() < 0.3)
+        if cut_out:
+            canvas = background(rng, straight, pictures, CROP_SIDE)
+        else:  # most portraits fill the crop; black is what lies beyond the border of a photo
+            canvas = Image.new("RGB", (CROP_SIDE, CROP_SIDE), colour(rng) if rng.random() < 0.4 else 0)
+        paste(canvas, source, matrix, cut_out, 0.6)
         images[index] = np.asarray(canvas)
         points[index] = move(matrix, source.points) / CROP_SIDE
         yaws[index] = np.radians(source.yaw)
@@ -143,6 +147,9 @@ def _spoil(images: Tensor, generator: torch.Generator) -> Tensor:
         images.roll(1, 0).flip(-2),
     )
     images = torch.where((blob < 1)[:, None] & (some(0.35) > 0), cover, images)
+    heading = _uniform((count, 1, 1), 0, 2 * torch.pi, generator)
+    beyond = x * heading.cos() + y * heading.sin() > _uniform((count, 1, 1), 0.45, 1.2, generator)
+    images = torch.where(beyond[:, None] & (some(0.25) > 0), -1.0, images)  # the photo ends here
 
     light = (images + 1) / 2
     light = light.clamp(1e-4, 1) ** torch.exp(

@@ -1,0 +1,167 @@
+"""FaceSep: what a user writes."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from facesep import Codes, FaceSep
+from facesep.camera import orbit_path
+from facesep.config import preset
+from facesep.errors import CheckpointError, CodesError, ConfigError, ImageError
+from facesep.images import to_tensor
+from facesep.video import read_frames, video_info
+
+PHOTOS = Path(__file__).parent / "data" / "photos"
+
+
+@pytest.fixture(scope="module")
+def sep() -> FaceSep:
+    torch.manual_seed(0)
+    return FaceSep(preset("tiny"))
+
+
+@pytest.fixture(scope="module")
+def crops() -> list[Image.Image]:
+    generator = np.random.default_rng(0)
+    return [Image.fromarray(generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)) for _ in range(3)]
+
+
+def same(a: Codes, b: Codes, tolerance: float = 0.0) -> None:
+    torch.testing.assert_close(a.vector(), b.vector(), atol=tolerance, rtol=0)
+
+
+def test_every_kind_of_photo_gives_the_same_codes(sep, crops, tmp_path):
+    crop = crops[0]
+    crop.save(tmp_path / "crop.png")
+    data = io.BytesIO()
+    crop.save(data, "PNG")
+    wanted = sep.encode(crop, aligned=True)
+    assert not wanted.batched
+    sources = (
+        tmp_path / "crop.png",
+        str(tmp_path / "crop.png"),
+        data.getvalue(),
+        np.asarray(crop),
+        to_tensor(crop),
+    )
+    for source in sources:
+        same(sep.encode(source, aligned=True), wanted, 1e-5)
+
+
+def test_lists_and_batches_give_batches_that_equal_their_items(sep, crops):
+    batch = sep.encode(crops, aligned=True)
+    assert len(batch) == 3
+    tensor = torch.stack([to_tensor(crop) for crop in crops])
+    same(sep.encode(tensor, aligned=True), batch, 1e-5)
+    for index, crop in enumerate(crops):
+        same(sep.encode(crop, aligned=True), batch[index], 1e-5)
+
+
+def test_render_returns_pictures_or_tensors(sep, crops):
+    codes = sep.encode(crops, aligned=True)
+    pictures, tensors = sep.render(codes), sep.render(codes, output="tensor")
+    assert [p.size for p in pictures] == [(32, 32)] * 3 and tensors.shape == (3, 3, 32, 32)
+    one = sep.render(codes[1], output="tensor")
+    torch.testing.assert_close(one, tensors[1])
+    assert np.abs(np.asarray(pictures[1], np.float32) / 255 - one.permute(1, 2, 0).numpy()).max() < 1 / 255
+    with pytest.raises(ConfigError, match="output"):
+        sep.render(codes, output="jpeg")
+    with pytest.raises(CodesError, match="encode"):
+        sep.render("photo.jpg")
+
+
+def test_angles_replace_the_heads_own(sep, crops):
+    codes = sep.encode(crops[0], aligned=True)
+    angles = torch.tensor([0.1, math.radians(30.0), 0.0])
+    wanted = sep.render(codes.replace(rotation=angles), output="tensor")
+    turned = codes.replace(rotation=torch.tensor([0.1, 0.0, 0.0]))
+    torch.testing.assert_close(sep.render(turned, yaw=30, output="tensor"), wanted)
+    with pytest.raises(ConfigError, match="yaw"):
+        sep.render(codes, yaw=120)
+
+
+def test_transfer_mix_and_interpolate(sep, crops):
+    anna, ben, cara = sep.encode(crops, aligned=True)
+    face = sep.transfer(anna, ben, ["expression", "hair"])
+    for name, code in face.items():
+        torch.testing.assert_close(code, getattr(ben if name in ("expression", "hair") else anna, name))
+    mixed = sep.mix(anna, hair=ben, illumination=cara)
+    torch.testing.assert_close(mixed.illumination, cara.illumination)
+    torch.testing.assert_close(mixed.hair, ben.hair)
+    torch.testing.assert_close(mixed.texture, anna.texture)
+    same(sep.interpolate(anna, ben, 0.0), anna)
+    same(sep.interpolate(anna, ben, 1.0), ben)
+    half = sep.transfer(anna, ben, "texture", strength=0.5)
+    torch.testing.assert_close(half.texture, (anna.texture + ben.texture) / 2)
+    for bad in (["smile"], [], "nose"):
+        with pytest.raises(CodesError):
+            sep.transfer(anna, ben, bad)
+
+
+def test_one_donor_serves_a_batch(sep, crops):
+    codes = sep.encode(crops, aligned=True)
+    face = sep.transfer(codes, codes[0], "hair")
+    assert len(face) == 3
+    torch.testing.assert_close(face.hair, codes.hair[:1].expand(3, -1))
+
+
+def test_an_orbit_is_a_video_of_a_seamless_loop(sep, crops, tmp_path):
+    codes = sep.encode(crops[0], aligned=True)
+    frames = list(sep.orbit(codes, frames=8, yaw=40, pitch=5))
+    poses = orbit_path(8, 40, 5)
+    for frame, pose in zip(frames, poses, strict=True):
+        assert frame.tobytes() == sep.render(codes.replace(rotation=pose)).tobytes()
+    done = []
+    path = sep.orbit(codes, tmp_path / "orbit.mp4", frames=8, yaw=40, pitch=5, on_frame=done.append)
+    assert done == list(range(1, 9)) and len(list(read_frames(path))) == 8
+    assert (video_info(path).width, video_info(path).height) == (32, 32)
+    first = next(iter(read_frames(path))).astype(np.float32)
+    assert np.abs(first - np.asarray(frames[0], np.float32)).mean() < 12
+    with pytest.raises(CodesError, match="one face"):
+        sep.orbit(sep.encode(crops, aligned=True))
+    with pytest.raises(ConfigError, match="yaw"):
+        list(sep.orbit(codes, yaw=100))
+
+
+def test_checkpoints_round_trip(sep, crops, tmp_path):
+    sep.save_pretrained(tmp_path / "model")
+    again = FaceSep.from_pretrained(tmp_path / "model")
+    assert again.config == sep.config
+    same(again.encode(crops[0], aligned=True), sep.encode(crops[0], aligned=True))
+    half = FaceSep.from_pretrained(tmp_path / "model", dtype=torch.bfloat16)
+    assert half.dtype == torch.bfloat16
+    picture = half.render(half.encode(crops[0], aligned=True), output="tensor")
+    wanted = sep.render(sep.encode(crops[0], aligned=True), output="tensor")
+    assert (picture - wanted).abs().max() < 0.1
+
+
+def test_a_configuration_that_does_not_fit_is_a_checkpoint_error(sep, tmp_path):
+    sep.save_pretrained(tmp_path / "model")
+    config = tmp_path / "model" / "config.json"
+    config.write_text(config.read_text().replace('"samples": 8', '"samples": 0'))
+    with pytest.raises(CheckpointError):
+        FaceSep.from_pretrained(tmp_path / "model")
+
+
+def test_what_is_not_a_picture_is_refused(sep, crops, tmp_path):
+    (tmp_path / "note.jpg").write_text("hello")
+    with pytest.raises(ImageError):
+        sep.encode(tmp_path / "note.jpg")
+    with pytest.raises(ImageError, match="no photo"):
+        sep.encode([])
+    with pytest.raises(ImageError, match="square"):
+        sep.encode(crops[0].resize((32, 16)), aligned=True)
+
+
+def test_the_model_moves_only_to_what_exists(sep):
+    with pytest.raises(ConfigError):
+        sep.to("cuda:99")
+    with pytest.raises(ConfigError, match="floating"):
+        sep.to(dtype=torch.int8)
