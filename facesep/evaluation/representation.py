@@ -158,14 +158,22 @@ def summarise(measured: Measurements, seed: int = 0) -> dict[str, dict[str, Esti
     return {method: columns for method, columns in found.items() if columns}
 
 
-def rows(summary: dict[str, dict[str, Estimate]], label: str = "method") -> list[Row]:
-    """The table: one row for each method, intervals in the first row."""
+def rows(
+    summary: dict[str, dict[str, Estimate]], label: str = "method", intervals: Sequence[str] = (RENDER,)
+) -> list[Row]:
+    """The table: one row for each method.
+
+    Args:
+        summary: estimates by method and column.
+        label: heading of the first column.
+        intervals: methods that are shown with their intervals.
+    """
     columns = [name for name in COLUMNS if any(name in one for one in summary.values())]
     table = []
-    for place, (method, found) in enumerate(summary.items()):
+    for method, found in summary.items():
         row: Row = {label: method}
         for name in columns:
-            row[name] = _cell(found.get(name), COLUMNS[name], interval=place == 0)
+            row[name] = _cell(found.get(name), COLUMNS[name], method in intervals)
         table.append(row)
     return table
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from credited import crop_and_label, points
+from PIL import Image
 
 from facesep.data.portraits import IRISES, MOUTH_CORNERS
 from facesep.errors import ConfigError
@@ -97,3 +100,35 @@ def test_external_tools_that_fail(tmp_path, code, message):
         ExternalTool(f"{sys.executable} {tmp_path / 'tool.py'}").mouths([crop_and_label("london_101")[0]] * 2)
     with pytest.raises(ConfigError, match="no landmarks"):
         ExternalTool("no-such-command-anywhere").mouths([])
+
+
+FAKE_MEDIAPIPE = """
+from types import SimpleNamespace as Names
+class FaceMesh:
+    def __init__(self, static_image_mode, refine_landmarks):
+        assert static_image_mode and refine_landmarks
+    def __enter__(self):
+        return self
+    def __exit__(self, *error):
+        pass
+    def process(self, image):
+        assert image.shape == (512, 512, 3)
+        if image.mean() > 250:
+            return Names(multi_face_landmarks=None)
+        points = [Names(x=0.001 * i, y=0.5, z=0.0) for i in range(478)]
+        return Names(multi_face_landmarks=[Names(landmark=points)])
+solutions = Names(face_mesh=Names(FaceMesh=FaceMesh))
+"""
+
+
+def test_the_documented_script_keeps_the_contract(tmp_path):
+    """With a stand-in for MediaPipe that finds a face in everything that is not white."""
+    document = (Path(__file__).resolve().parents[2] / "docs" / "evaluation.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    (tmp_path / "marks.py").write_text(code)
+    (tmp_path / "mediapipe.py").write_text(FAKE_MEDIAPIPE)
+    images = [crop_and_label("london_101")[0], Image.new("RGB", (64, 64), "white")]
+    shapes = ExternalTool(f"{sys.executable} {tmp_path / 'marks.py'}").mouths(images)
+    lips = np.array(LIPS) / 5.0  # the irises, points 468 and 473, are five points apart
+    np.testing.assert_allclose(shapes[0, 0::2], lips - lips.mean(), atol=1e-6)
+    assert np.isnan(shapes[1]).all()

@@ -95,6 +95,8 @@ def test_groups(measured):
     rows = [i for i, group in enumerate(measured.groups) if group == "gsa_pif"]
     expected = measured.values[RENDER]["SSIM"][rows].mean()
     assert groups["gsa_pif (2 people)"]["SSIM"].value == pytest.approx(expected)
+    first = representation.rows(groups, label="set")[0]
+    assert (first["set"], first["SSIM"]) == ("gsa_pif (2 people)", f"{expected:.4f}")
 
 
 def test_without_identity(shards, checkpoint):
