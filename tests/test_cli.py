@@ -350,13 +350,15 @@ def test_info_about_files(sep, capsys):
 
 
 def test_a_checkpoint_from_the_hub(sep, hub, capsys):
-    sep.push_to_hub("anna/faces")
-    assert main(["render", ANNA, "--aligned", "--checkpoint", "anna/faces@main"]) == 0
+    from fakehub import TOKEN
+
+    sep.push_to_hub("ada/faces", token=TOKEN)
+    assert main(["render", ANNA, "--aligned", "--checkpoint", "ada/faces@main"]) == 0
     expected = provenance.encode(sep.render(sep.encode(ANNA, aligned=True)))
     assert Path("london_016-render.png").read_bytes() == expected
-    assert main(["info", "anna/faces"]) == 0
+    assert main(["info", "ada/faces"]) == 0
     assert "decoder/model.safetensors" in capsys.readouterr().out
-    assert "no revision 'v9'" in fails(capsys, "info", "anna/faces@v9")
+    assert "no revision 'v9'" in fails(capsys, "info", "ada/faces@v9")
 
 
 def test_verify_tells_results_from_photos(sep, capsys):

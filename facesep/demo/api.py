@@ -4,14 +4,14 @@ Gradio reads the types from these signatures as they stand, so annotations are n
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Literal
 
 import gradio as gr
 from gradio import FileData
 
 from facesep.codes import Codes
 from facesep.demo import actions
-from facesep.demo.handlers import PICTURE, Handlers, plain_errors
+from facesep.demo.handlers import PICTURE, VIDEO, Handlers, plain_errors
 from facesep.demo.limits import check_consent
 from facesep.demo.uploads import take
 from facesep.errors import FaceError
@@ -22,8 +22,8 @@ Attribute = Literal["shape", "expression", "texture", "illumination", "hair", "r
 def endpoints(handlers: Handlers) -> dict[str, Callable]:
     """The endpoints by name."""
 
-    def codes_of(photo: Any, face: int | None, option: str) -> Codes:
-        found = actions.read_photo(handlers.sep, take(photo, handlers.uploads), face)
+    def codes_of(photo: bytes, face: int | None, option: str) -> Codes:
+        found = actions.read_photo(handlers.sep, photo, face)
         if isinstance(found, actions.Choice):
             raise FaceError(f"{found.message(first=0)}; give the number as {option}")
         return found.codes
@@ -44,8 +44,9 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
     ) -> FileData:
         """The face of one photo with attributes from another, as a PNG; consent must be true."""
         check_consent(consent)
-        base = codes_of(source, source_face, "source_face")
-        other = codes_of(donor, donor_face, "donor_face")
+        photos = take(handlers.uploads, source, donor)
+        base = codes_of(photos[0], source_face, "source_face")
+        other = codes_of(photos[1], donor_face, "donor_face")
         return picture(actions.transfer(handlers.sep, base, other, attributes, strength)[1], request)
 
     def render(
@@ -58,7 +59,7 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
     ) -> FileData:
         """The face of a photo, turned by yaw and pitch in degrees, as a PNG; consent must be true."""
         check_consent(consent)
-        codes = codes_of(photo, face, "face")
+        codes = codes_of(take(handlers.uploads, photo)[0], face, "face")
         return picture(actions.turn(handlers.sep, codes, yaw, pitch), request)
 
     def orbit(
@@ -70,13 +71,13 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         face: int | None = None,
         consent: bool = False,
         request: gr.Request = None,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008 gradio finds it by its default
     ) -> FileData:
         """A video (MP4) of the turning head of a photo; consent must be true."""
         check_consent(consent)
-        codes = codes_of(photo, face, "face")
+        codes = codes_of(take(handlers.uploads, photo)[0], face, "face")
         session = handlers.sessions.get(request.session_hash)
-        path = handlers.film(session, codes, progress, yaw=yaw, pitch=pitch, frames=frames, fps=fps)
-        return FileData(path=path, orig_name="facesep.mp4").model_dump()
+        options = {"yaw": yaw, "pitch": pitch, "frames": frames, "fps": fps}
+        path = handlers.film(session, codes, gr.Progress(), **options)
+        return FileData(path=path, orig_name=VIDEO).model_dump()
 
     return {function.__name__: plain_errors(function) for function in (transfer, render, orbit)}

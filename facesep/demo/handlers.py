@@ -83,7 +83,7 @@ class Handlers:
             session = self.sessions.get(request.session_hash)
             _forget(session, place)
             try:
-                data = take(payload, self.uploads)
+                (data,) = take(self.uploads, payload)
                 check_consent(consent)
                 found = actions.read_photo(self.sep, data)
             except FaceSepError as error:

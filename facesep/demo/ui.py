@@ -76,6 +76,8 @@ def build_page(sep: FaceSep, sessions: Sessions | None = None) -> gr.Blocks:
     ) as page:
         sessions = sessions or Sessions(page.GRADIO_CACHE)
         handlers = Handlers(sep, sessions, page.GRADIO_CACHE)
+        for name, endpoint in endpoints(handlers).items():  # before the page's events take their names
+            gr.api(endpoint, api_name=name, concurrency_id="model", concurrency_limit=1)
         gr.Markdown(INTRO)
         consent = gr.Checkbox(label=CONSENT, elem_id="consent")
         with gr.Tabs() as tabs:
@@ -93,8 +95,6 @@ def build_page(sep: FaceSep, sessions: Sessions | None = None) -> gr.Blocks:
             [tabs, turn.photo.box, turn.photo.picker, turn.photo.note, *turn.outputs],
             **_GROUP,
         )
-        for name, endpoint in endpoints(handlers).items():
-            gr.api(endpoint, api_name=name, concurrency_id="model", concurrency_limit=1)
         page.unload(handlers.leave)
     sessions.sweep_always()
     return page.queue(max_size=QUEUE, default_concurrency_limit=1, api_open=False)

@@ -11,19 +11,33 @@ from facesep.errors import ImageError
 from facesep.images import read_bytes
 
 
-def take(payload: Mapping[str, Any] | None, root: str | Path) -> bytes:
-    """Reads an uploaded file and deletes it.
+def take(root: str | Path, *payloads: Mapping[str, Any] | None) -> list[bytes]:
+    """Reads the uploaded files of one request and deletes them.
+
+    Gradio stores equal files once: they may be given twice, and somebody else's equal upload goes, too.
 
     Args:
-        payload: what gradio passes for a file without preprocessing; its ``path`` counts.
         root: gradio's folder of uploads; nothing else is read or deleted.
+        payloads: what gradio passes for files without preprocessing; their ``path`` counts.
 
     Returns:
-        The bytes of the file.
+        The bytes of each file.
 
     Raises:
-        ImageError: if there is no file, or it lies elsewhere, or it is gone.
+        ImageError: if a file is missing, lies elsewhere, is gone, empty or too large.
     """
+    paths = [_path(payload, root) for payload in payloads]
+    try:
+        return [read_bytes(path) for path in paths]
+    finally:
+        for path in paths:
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+                if path.parent != Path(root).resolve():
+                    path.parent.rmdir()  # the upload's own folder; stays if something else is in it
+
+
+def _path(payload: Mapping[str, Any] | None, root: str | Path) -> Path:
     name = payload.get("path") if isinstance(payload, Mapping) else None
     if not isinstance(name, str) or not name or "\0" in name:
         raise ImageError("a photo is missing: upload one first")
@@ -32,9 +46,4 @@ def take(payload: Mapping[str, Any] | None, root: str | Path) -> bytes:
         raise ImageError("the photo did not arrive as an upload: send it as a file")
     if not path.is_file():
         raise ImageError("the photo is no longer on this server: upload it again")
-    try:
-        return read_bytes(path)
-    finally:
-        with contextlib.suppress(OSError):
-            path.unlink(missing_ok=True)
-            path.parent.rmdir()  # the upload's own folder; stays if something else is in it
+    return path

@@ -1,0 +1,207 @@
+"""The page in a real Chromium: consent, upload, transfer, turn, play the video."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver"),
+]
+webdriver = pytest.importorskip("selenium.webdriver")
+
+from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402
+from selenium.webdriver.common.by import By  # noqa: E402
+from selenium.webdriver.common.keys import Keys  # noqa: E402
+
+PATIENCE = 120.0
+"""Seconds to wait for anything; far more than a machine with nothing else to do needs."""
+
+
+class Page:
+    """The open page."""
+
+    def __init__(self, driver: Any, url: str) -> None:
+        self.driver = driver
+        driver.get(url)
+        self.until(lambda: self.all("#consent input"))
+
+    def all(self, selector: str) -> list[Any]:
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def until(self, condition: Callable[[], Any]) -> Any:
+        """Waits for something true and returns it."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            try:
+                if found := condition():
+                    return found
+            except StaleElementReferenceException:
+                pass
+            time.sleep(0.1)
+        raise AssertionError(f"waited too long; the page says: {self.text()[:2000]}")
+
+    def text(self, selector: str = "body") -> str:
+        return " ".join(element.text for element in self.all(selector))
+
+    def click(self, selector: str) -> None:
+        element = self.until(lambda: [one for one in self.all(selector) if one.is_enabled()])[0]
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+        self.until(lambda: self._try_click(element))
+
+    def _try_click(self, element: Any) -> bool:
+        from selenium.common.exceptions import ElementClickInterceptedException
+
+        try:
+            element.click()
+        except ElementClickInterceptedException:  # a message or a moving panel is in the way for a moment
+            return False
+        return True
+
+    def tab(self, name: str) -> None:
+        tabs = self.until(lambda: [t for t in self.all("button[role=tab]") if t.text == name])
+        self.until(lambda: self._try_click(tabs[0]))
+
+    def upload(self, place: str, path: Path) -> None:
+        self.until(lambda: self.all(f"#{place}-photo input[type=file]"))[0].send_keys(str(path))
+
+    def pictures(self, selector: str) -> list[str]:
+        """Addresses of the pictures in a part of the page, once all of them have loaded."""
+        images = self.all(f"{selector} img")
+        loaded = [self.driver.execute_script("return arguments[0].naturalWidth", one) for one in images]
+        return [one.get_attribute("src") for one in images] if images and all(loaded) else []
+
+    def consent(self) -> None:
+        self.click("#consent input")
+        self.until(lambda: self.all("#source-photo input[type=file]"))
+
+
+@pytest.fixture(scope="module")
+def url(sep, tmp_path_factory) -> Iterator[str]:
+    pytest.importorskip("gradio")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+        from facesep.demo import launch_options
+        from facesep.demo.ui import build_page
+
+        page = build_page(sep)
+        _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+        yield url
+        page.close()
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory) -> Iterator[Any]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    for argument in (
+        "headless=new",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+        "disable-dev-shm-usage",
+        "window-size=1200,1600",
+        f"user-data-dir={tmp_path_factory.mktemp('chromium')}",
+    ):
+        options.add_argument(f"--{argument}")
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.set_page_load_timeout(PATIENCE)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def page(driver, url) -> Page:
+    return Page(driver, url)
+
+
+def test_nothing_can_be_done_before_consent(page):
+    assert page.all("input[type=file]") == []
+    assert not page.until(lambda: page.all("#transfer-button"))[0].is_enabled()
+    page.consent()
+    assert page.until(lambda: page.all("#transfer-button")[0].is_enabled())
+    page.click("#consent input")
+    assert page.until(lambda: page.all("input[type=file]") == [])
+    assert page.until(lambda: not page.all("#transfer-button")[0].is_enabled())
+
+
+def test_transfer_turn_and_play(page, photos):
+    page.consent()
+    for place, photo in (("source", photos[0]), ("donor", photos[1])):
+        page.upload(place, photo)
+        page.until(lambda place=place: any("photo.jpg" in one for one in page.pictures(f"#{place}-photo")))
+    page.click("#transfer-button")
+    first = page.until(lambda: page.pictures("#result"))
+    assert len(first) == 2 and first[0].endswith("/photo.jpg") and first[1].endswith("/facesep.png")
+
+    page.click("#attributes input[name=Hairstyle]")  # a change of the options renders again
+    second = page.until(lambda: [one for one in page.pictures("#result") if one not in first])
+    assert second[-1].endswith("/facesep.png")
+    download = page.until(lambda: page.all("#download, #download a"))
+    assert any((one.get_attribute("href") or "").endswith("/facesep.png") for one in download)
+
+    page.click("#turn-result")
+    turned = page.until(lambda: page.pictures("#turned"))
+    page.until(lambda: page.all("#yaw input[type=range]"))[0].send_keys(*[Keys.ARROW_RIGHT] * 5)
+    page.until(lambda: page.pictures("#turned") not in ([], turned))
+
+    page.click("#orbit-button")
+    video = page.until(lambda: page.all("#video video"))[0]
+    state = "return arguments[0].readyState"
+    page.until(lambda: page.driver.execute_script(state, video) >= 3)
+    page.driver.execute_script("arguments[0].muted = true; arguments[0].play()", video)
+    times = "return [arguments[0].currentTime, arguments[0].duration, arguments[0].videoWidth]"
+    page.until(lambda: page.driver.execute_script(times, video)[0] > 0.3)
+    _, duration, width = page.driver.execute_script(times, video)
+    assert duration == pytest.approx(2.0, abs=0.1) and width == 32
+    severe = [line["message"] for line in page.driver.get_log("browser") if line["level"] == "SEVERE"]
+    assert not severe
+
+
+def test_an_example_runs_on_a_click(page):
+    page.click("#examples tbody tr")
+    page.until(lambda: "tick the box" in page.text())  # only with consent
+    page.consent()
+    page.click("#examples tbody tr")
+    assert len(page.until(lambda: page.pictures("#result"))) == 2
+    for place in ("source", "donor"):
+        assert page.until(lambda place=place: page.pictures(f"#{place}-photo"))
+
+
+def test_problems_are_written_below_the_photo(page, tmp_path):
+    page.consent()
+    path = tmp_path / "text.png"
+    path.write_text("hello")
+    page.upload("source", path)
+    page.until(lambda: "not a picture" in page.text("#source-note"))
+    assert page.until(lambda: page.all("#source-photo input[type=file]"))  # ready for another photo
+    page.click("#transfer-button")
+    page.until(lambda: "The first photo is missing" in page.text())
+
+
+def test_one_of_several_faces_is_chosen_by_number(page, group, tmp_path):
+    page.consent()
+    page.tab("Turn")
+    path = tmp_path / "group.png"
+    path.write_bytes(group)
+    page.upload("turn", path)
+    page.until(lambda: "2 faces" in page.text("#turn-note"))
+    page.until(lambda: page.pictures("#turn-photo"))
+    assert page.pictures("#turned") == []
+    page.click("#turn-face label:nth-of-type(2) input")
+    first = page.until(lambda: page.pictures("#turned"))
+    page.click("#turn-face label:nth-of-type(1) input")
+    assert page.until(lambda: page.pictures("#turned") not in ([], first))
