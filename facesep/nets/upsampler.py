@@ -11,9 +11,12 @@ from facesep.config import DecoderConfig
 
 def blur(x: Tensor) -> Tensor:
     """Binomial 3x3 filter ``[1, 2, 1] x [1, 2, 1] / 16`` with reflected borders, per channel."""
-    x = F.pad(x, (1, 1, 1, 1), mode="reflect")
-    x = (x[..., :-2, :] + x[..., 2:, :]) * 0.25 + x[..., 1:-1, :] * 0.5
-    return (x[..., :-2] + x[..., 2:]) * 0.25 + x[..., 1:-1] * 0.5
+    # Reflected by hand: under autocast F.pad would turn the whole branch into float32.
+    x = torch.cat((x[..., 1:2, :], x, x[..., -2:-1, :]), -2)
+    x = torch.cat((x[..., 1:2], x, x[..., -2:-1]), -1)
+    kernel = x.new_tensor([0.25, 0.5, 0.25])
+    weight = torch.outer(kernel, kernel).expand(x.shape[1], 1, 3, 3)
+    return F.conv2d(x, weight, groups=x.shape[1])
 
 
 def enlarge(x: Tensor) -> Tensor:
