@@ -183,7 +183,7 @@ class Missing:
 sys.meta_path.insert(0, Missing())
 import facesep
 for module in pkgutil.walk_packages(facesep.__path__, "facesep."):
-    if not module.name.startswith("facesep.demo"):
+    if not module.name.startswith("facesep.demo") and not module.name.endswith("__main__"):
         importlib.import_module(module.name)
         print(module.name)
 """
