@@ -1,9 +1,9 @@
 """Trains, packs and measures the bundled face detector.
 
     python train/detector.py sources  --portraits DIR --work DIR
-    python train/detector.py scenes   --work DIR [--pictures DIR] [--shards 12]
+    python train/detector.py scenes   --work DIR [--pictures DIR] [--shards 15]
     python train/detector.py finder   --work DIR
-    python train/detector.py pointer  --work DIR
+    python train/detector.py pointer  --work DIR [--pictures DIR]
     python train/detector.py pack     --work DIR
     python train/detector.py evaluate --portraits DIR [--backgrounds DIR ...]
 
@@ -26,10 +26,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="folder for everything in between")
     parser.add_argument("--pictures", type=Path, help="pictures without faces, for training")
     parser.add_argument("--backgrounds", type=Path, nargs="*", default=[], help="the same, for evaluation")
-    parser.add_argument("--shards", type=int, default=12, help="shards of 1000 scenes")
-    parser.add_argument("--first", type=int, default=0, help="number of the first shard")
+    parser.add_argument("--views", type=int, default=3200, help="synthetic views of turned heads")
+    parser.add_argument("--shards", type=int, default=15, help="shards of scenes")
+    parser.add_argument("--scenes", type=int, default=1000, help="scenes in a shard")
+    parser.add_argument("--empty", type=int, default=3000, help="pictures searched for false alarms")
     parser.add_argument("--steps", type=int, help="batches (finder: 24 scenes, pointer: 64 faces)")
-    parser.add_argument("--out", type=Path, help="evaluate: write the numbers to this JSON file")
+    parser.add_argument(
+        "--out", type=Path, help="evaluate: a JSON file; pack: a folder (default: the package)"
+    )
     options = parser.parse_args()
     if options.step != "evaluate" and options.work is None:
         parser.error("--work is needed")

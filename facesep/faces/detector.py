@@ -60,17 +60,28 @@ def _to_input(picture: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(picture).permute(2, 0, 1)[None].float().div(127.5).sub(1)
 
 
-def _guesses(image: Image.Image, longest: int) -> np.ndarray:
-    """Boxes and scores of one search, ``[N, 5]`` in pixels of ``image``."""
+@torch.inference_mode()
+def guess(finder: nn.Module, image: Image.Image, longest: int, least: float = FINDER_SCORE) -> np.ndarray:
+    """One search with the finder.
+
+    Args:
+        finder: the network, in evaluation mode.
+        image: RGB.
+        longest: the longest side at which the photo is searched, pixels.
+        least: score below which a peak does not count.
+
+    Returns:
+        ``[N, 5]``: left, top, right, bottom in pixels of ``image``, and the score.
+    """
     scale = min(1.0, longest / max(image.size))
     width, height = (max(1, round(side * scale)) for side in image.size)
     picture = image.resize((width, height), Image.BILINEAR, reducing_gap=3.0) if scale < 1 else image
     padded = np.full((-(-height // 32) * 32, -(-width // 32) * 32, 3), 127, np.uint8)
     padded[:height, :width] = np.asarray(picture)
-    centre, sides = _network("finder")(_to_input(padded).contiguous(memory_format=torch.channels_last))
+    centre, sides = finder(_to_input(padded).contiguous(memory_format=torch.channels_last))
     score = centre.sigmoid()[0]
     peak = nn.functional.max_pool2d(score[None], 3, 1, 1)[0] == score
-    rows, columns = torch.nonzero(peak & (score > FINDER_SCORE), as_tuple=True)
+    rows, columns = torch.nonzero(peak & (score > least), as_tuple=True)
     reach = sides[0, :, rows, columns].clamp(-4, 6).exp()
     x, y = columns + 0.5, rows + 0.5
     boxes = torch.stack((x - reach[0], y - reach[1], x + reach[2], y + reach[3]), -1) * FINDER_STRIDE
@@ -166,7 +177,7 @@ def detect(image: Image.Image) -> list[Face]:
     """
     with torch.inference_mode():
         levels = [LEVELS[0]] if max(image.size) <= LEVELS[1] else LEVELS
-        guesses = np.concatenate([_guesses(image, longest) for longest in levels])
+        guesses = np.concatenate([guess(_network("finder"), image, longest) for longest in levels])
         if not len(guesses):
             return []
         guesses = guesses[suppress(guesses[:, :4], guesses[:, 4])][:MAX_FACES]
