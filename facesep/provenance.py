@@ -11,6 +11,7 @@ removed or written by anyone, and the absence of marks proves nothing.
 from __future__ import annotations
 
 import io
+import itertools
 import os
 import re
 import uuid
@@ -22,7 +23,7 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 import facesep
-from facesep import video
+from facesep import video, watermark
 from facesep.errors import ConfigError, ImageError
 from facesep.images import READ_FORMATS, encode_image, load_image, read_bytes, to_image
 
@@ -31,6 +32,7 @@ SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrain
 NOTICE = "AI-generated: a face altered by a model"
 
 _SUFFIXES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+_FRAMES = 8  # frames of a video that are looked at together
 _SOFTWARE, _DESCRIPTION = 0x0131, 0x010E
 _MADE_BY = re.compile(r"\bfacesep (\d+(?:\.\w+){1,4})\b")
 
@@ -42,7 +44,7 @@ class Verdict:
     Attributes:
         made_by_facesep: whether any mark was found.
         how: the marks found: ``label`` and ``watermark``.
-        version: version of facesep that wrote the label, if there is one.
+        version: version of facesep that made the file.
     """
 
     made_by_facesep: bool
@@ -57,15 +59,17 @@ class Verdict:
 
 
 def mark(image: Image.Image | Tensor) -> Image.Image:
-    """Puts the watermark into the pixels.
+    """Puts the watermark, which holds the version of facesep, into the pixels.
 
     Args:
-        image: RGB image, or ``Tensor[3, H, W]`` in [0, 1].
+        image: RGB image, or ``Tensor[3, H, W]`` in [0, 1]. Below 160 pixels a side there is no room for
+            the watermark.
 
     Returns:
         A new image.
     """
-    return to_image(image) if isinstance(image, Tensor) else image.convert("RGB").copy()
+    image = to_image(image) if isinstance(image, Tensor) else image
+    return watermark.embed(image, _pack(facesep.__version__))
 
 
 def encode(
@@ -146,13 +150,26 @@ def verify(source: str | Path | bytes) -> Verdict:
     """
     if isinstance(source, (str, Path)) and Path(source).suffix.lower() in video.SUFFIXES:
         texts = [video.video_info(source).comment]
+        frames = itertools.islice(video.read_frames(source), 0, 4 * _FRAMES, 4)
+        pixels = [Image.fromarray(frame) for frame in frames]
+        found = watermark.detect(pixels, search=False) if pixels else None
     else:
         data = read_bytes(source)
-        load_image(data)
+        found = watermark.detect(load_image(data))
         texts = _texts(data)
-    found = next((match for text in texts if (match := _MADE_BY.search(text))), None)
-    how = ("label",) if found else ()
-    return Verdict(bool(how), how, found[1] if found else None)
+    label = next((match[1] for text in texts if (match := _MADE_BY.search(text))), None)
+    how = ("label",) * (label is not None) + ("watermark",) * (found is not None)
+    return Verdict(bool(how), how, label or (found and _unpack(found.message)))
+
+
+def _pack(version: str) -> int:
+    """``1.2.3`` as 8 + 12 + 12 bits."""
+    major, minor, patch = (int(part) for part in re.match(r"(\d+)\.(\d+)\.(\d+)", version).groups())
+    return major << 24 | minor << 12 | patch
+
+
+def _unpack(message: int) -> str:
+    return f"{message >> 24}.{message >> 12 & 0xFFF}.{message & 0xFFF}"
 
 
 # -- the label --------------------------------------------------------------------------------------

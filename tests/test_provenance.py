@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, PngImagePlugin
 
 import facesep
+from facesep import provenance, watermark
 from facesep.errors import ConfigError, ImageError, VideoError
 from facesep.images import encode_image, load_image, to_tensor
 from facesep.provenance import SOURCE_TYPE, Verdict, encode, verify, write_image, write_video
@@ -27,11 +28,17 @@ def photo(size: int = 256, seed: int = 0) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
+@pytest.fixture(autouse=True)
+def short_search(monkeypatch):
+    """The search for crops has its own tests; here it only takes time."""
+    monkeypatch.setattr(watermark, "_SCALES", watermark._SCALES[:2])
+
+
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".jpeg", ".webp", ".PNG"])
 def test_written_pictures_carry_the_label(tmp_path, suffix):
     path = write_image(photo(), tmp_path / f"face{suffix}")
     verdict = verify(path)
-    assert verdict.made_by_facesep and "label" in verdict.how and verdict.version == facesep.__version__
+    assert verdict == Verdict(True, ("label", "watermark"), facesep.__version__)
     assert verify(path.read_bytes()) == verdict
     with Image.open(path) as image:
         packet = image.info.get("xmp") or image.info["XML:com.adobe.xmp"]
@@ -45,6 +52,28 @@ def test_written_pictures_carry_the_label(tmp_path, suffix):
         else:
             assert image.getexif()[0x0131] == f"facesep {facesep.__version__}"
             assert "AI-generated" in image.getexif()[0x010E]
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg", "webp"])
+def test_without_the_label_the_watermark_remains(format):
+    stripped = encode_image(load_image(encode(photo(), format)), format)
+    assert verify(stripped) == Verdict(True, ("watermark",), facesep.__version__)
+
+
+def test_a_video_without_its_label_keeps_the_watermark(tmp_path):
+    frames = read_frames(write_video([photo(seed=i) for i in range(12)], tmp_path / "a.mp4"))
+    again = write_plain_video(frames, tmp_path / "b.mp4", crf=23)
+    assert verify(again) == Verdict(True, ("watermark",), facesep.__version__)
+
+
+def test_tiny_pictures_carry_the_label_alone(tmp_path):
+    path = write_image(photo(64), tmp_path / "a.png")
+    assert verify(path) == Verdict(True, ("label",), facesep.__version__)
+
+
+@pytest.mark.parametrize("version", ["0.1.0", "12.345.4000", "255.4095.4095", "1.2.3.dev4"])
+def test_versions_fit_into_the_watermark(version):
+    assert provenance._unpack(provenance._pack(version)) == ".".join(version.split(".")[:3])
 
 
 def test_tensors_and_images_are_the_same_result():
@@ -87,7 +116,7 @@ def test_videos(tmp_path):
     seen = []
     path = write_video(iter(frames), tmp_path / "a.mp4", fps=10, on_frame=seen.append)
     verdict = verify(path)
-    assert verdict.made_by_facesep and "label" in verdict.how and verdict.version == facesep.__version__
+    assert verdict == Verdict(True, ("label", "watermark"), facesep.__version__)
     assert seen == [1, 2, 3, 4] and len(list(read_frames(path))) == 4
     assert not verify(write_video(frames, tmp_path / "b.mp4", marked=False)).made_by_facesep
     assert not verify(write_plain_video(frames, tmp_path / "c.mp4", comment="facesep fan")).made_by_facesep
