@@ -8,11 +8,13 @@ Example:
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 from safetensors.torch import load_file
 
 from facesep.errors import FaceSepError
+from facesep.model import FaceSep
 from facesep.training.config import load_config
 from facesep.training.dataset import TrainingSet
 from facesep.training.em import Trainer
@@ -29,6 +31,7 @@ def main() -> None:
     parser.add_argument("--shards", required=True, help="folder written by train/prepare_data.py")
     parser.add_argument("--labels", required=True, help="file written by train/analyse.py")
     parser.add_argument("--out", required=True, help="folder for checkpoints and logs")
+    parser.add_argument("--init", help="checkpoint (folder or user/repo) whose networks the run starts from")
     parser.add_argument("--encoder", help="pretrained heads, written by train/pretrain_heads.py")
     parser.add_argument(
         "--perceptual", help="weights for L_perc (.safetensors); without it L_perc is left out"
@@ -45,6 +48,9 @@ def main() -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Builds the trainer and runs it to the end of the schedule."""
     config = load_config(arguments.config, arguments.set)
+    start = FaceSep.from_pretrained(arguments.init) if arguments.init else None
+    if start is not None:
+        config = dataclasses.replace(config, model=start.config)
     perceptual = recogniser = None
     if arguments.perceptual and config.perceptual == "st_vgg":
         from facesep.nets.st_lpips import StLpips
@@ -64,6 +70,9 @@ def run(arguments: argparse.Namespace) -> None:
         latest = arguments.resume_from_checkpoint == "latest"
         trainer.resume(None if latest else arguments.resume_from_checkpoint)
     else:
+        if start is not None:
+            trainer.encoder.load_state_dict(start.encoder.state_dict())
+            trainer.decoder.load_state_dict(start.decoder.state_dict())
         if arguments.encoder:
             trainer.encoder.load_state_dict(load_file(arguments.encoder))
         trainer.begin()

@@ -90,10 +90,12 @@ class Trainer:
     # -- state --------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Starts a new run: the code book holds the labels."""
+        """Starts a new run from the present weights; the code book holds the labels."""
         self.book = CodeBook(self.out / "codebook", len(self.data))
         self.book.write(torch.arange(len(self.data)), self.data.codes)
         self.start = self.data.codes.vector().clone()
+        for average in self.averages.values():
+            average.restart()  # from weights that were loaded since
 
     def save(self) -> None:
         """Writes the training state to ``out/state``."""

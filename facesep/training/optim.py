@@ -37,8 +37,13 @@ class Average:
     """Exponential moving average of a module's parameters, with a warm-up of the decay."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
-        self.module, self.decay, self.steps = module, decay, 0
-        self.values = {name: p.detach().clone() for name, p in module.state_dict().items()}
+        self.module, self.decay = module, decay
+        self.restart()
+
+    def restart(self) -> None:
+        """Forgets the past: the average is the module as it is now."""
+        self.steps = 0
+        self.values = {name: p.detach().clone() for name, p in self.module.state_dict().items()}
 
     def update(self) -> None:
         """Takes the module's present weights into the average."""

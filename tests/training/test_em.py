@@ -212,3 +212,14 @@ def test_a_release_carries_its_record(data, tmp_path):
     for text in ("cc-by-4.0", "drawn heads", "1.5", "pytest"):
         assert text in card
     assert sep.extras["train_config"]["run"]["preset"] == "tiny"
+
+
+def test_averages_begin_at_loaded_weights(data, tmp_path):
+    trainer = Trainer(config(Phase("decoder", epochs=1)), data, tmp_path)
+    with torch.no_grad():
+        for parameter in trainer.encoder.parameters():
+            parameter.fill_(0.5)
+    trainer.begin()
+    trainer.run()
+    for name, value in trainer.averages["encoder"].state().items():
+        assert torch.equal(value, trainer.encoder.state_dict()[name]), name

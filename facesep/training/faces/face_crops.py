@@ -11,16 +11,15 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
+from facesep.faces.detector import MIRRORED_FIVE, WINDOW
 from facesep.faces.networks import POINTER_SIZE
 from facesep.training.faces.backgrounds import background, colour
 from facesep.training.faces.scenes import move, paste
-from facesep.training.faces.sources import MIRRORED_FIVE, Source, face_box
+from facesep.training.faces.sources import Source, face_box
 
 CROP_SIDE = 176
 CROP_REACH = 2.1
 """Side of a stored crop as a multiple of the face size (mean of width and height of its box)."""
-POINTER_REACH = 1.5
-"""Side of the pointer's window as a multiple of the face size."""
 
 
 def write_face_crops(
@@ -107,7 +106,7 @@ def _look(
         _uniform((count,), -0.95, 0.95, generator),
         torch.randn(count, generator=generator).clamp(-2.5, 2.5) * 0.12,
     )
-    zoom = POINTER_REACH / CROP_REACH * torch.exp(_uniform((count,), -0.2, 0.25, generator))
+    zoom = WINDOW / CROP_REACH * torch.exp(_uniform((count,), -0.2, 0.25, generator))
     shift = _uniform((count, 2), -0.07, 0.07, generator)  # of the stored crop, in [-1, 1] coordinates x 2
     mirror = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
     cos, sin = zoom * angle.cos(), zoom * angle.sin()

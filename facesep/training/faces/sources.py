@@ -23,7 +23,6 @@ OUTLINE = (
     *(152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109),
 )
 """Mesh indices around the face, from the forehead past the image-right cheek and the chin."""
-MIRRORED_FIVE = (1, 0, 2, 4, 3)
 
 
 @dataclass

@@ -1,0 +1,78 @@
+"""The training scripts, run as a user runs them, on drawn heads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_data import write_tiny
+
+from facesep.config import preset
+from facesep.model import FaceSep
+
+ROOT = Path(__file__).parents[2]
+CONFIG = """
+preset: tiny
+distance: scaled
+shape_optimiser: adam
+batch_size: 4
+micro_batch: 2
+bf16: false
+image_store: 64
+weights: {white: 1.0, opacity: 1.0, depth: 0.3, image: 1.0}
+schedule:
+  - {kind: decoder, epochs: 1}
+  - {kind: encoder, epochs: 1}
+  - {kind: joint, epochs: 1}
+"""
+
+
+def run(script: str, *arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(ROOT / "train" / script), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600, check=False)
+
+
+@pytest.mark.slow
+def test_from_labels_to_a_release(tmp_path):
+    shards, labels = write_tiny(tmp_path)
+    config = tmp_path / "run.yaml"
+    config.write_text(CONFIG)
+    common = ("--config", config, "--shards", shards, "--labels", labels)
+    heads = run("pretrain_heads.py", *common, "--out", tmp_path / "heads", "--epochs", 1)
+    assert heads.returncode == 0, heads.stderr
+    agreement = json.loads((tmp_path / "heads" / "agreement.json").read_text())
+    assert set(agreement) == set(FaceSep(preset("tiny")).encoder.heads)
+    encoder = tmp_path / "heads" / "encoder.safetensors"
+    done = run("em.py", *common, "--encoder", encoder, "--out", tmp_path / "run")
+    assert done.returncode == 0, done.stderr
+    about = tmp_path / "about.json"
+    about.write_text('{"license": "cc0-1.0"}')
+    checkpoint = tmp_path / "run" / "checkpoint"
+    out = run("push.py", checkpoint, "--about", about, "--out", tmp_path / "release", "--dtype", "float16")
+    assert out.returncode == 0, out.stderr
+    assert FaceSep.from_pretrained(tmp_path / "release").extras["train_config"]["license"] == "cc0-1.0"
+
+
+@pytest.mark.slow
+def test_a_run_starts_from_a_checkpoint(tmp_path):
+    shards, labels = write_tiny(tmp_path)
+    torch.manual_seed(5)
+    start = FaceSep(preset("tiny"))
+    start.save_pretrained(tmp_path / "start")
+    config = tmp_path / "run.yaml"
+    config.write_text(CONFIG)
+    common = ("--config", config, "--shards", shards, "--labels", labels, "--out", tmp_path / "run")
+    only = "schedule=[{kind: decoder, epochs: 1}]"
+    done = run("em.py", *common, "--init", tmp_path / "start", "--set", only)
+    assert done.returncode == 0, done.stderr
+    trained = FaceSep.from_pretrained(tmp_path / "run" / "checkpoint")
+    assert trained.config == start.config
+    for key, value in start.encoder.state_dict().items():  # phase D does not touch the encoder
+        assert torch.equal(trained.encoder.state_dict()[key], value), key
+    wrong = run("em.py", *common, "--set", "nonsense=1")
+    assert wrong.returncode == 1 and wrong.stderr.startswith("error: ")
+    assert "Traceback" not in wrong.stderr
