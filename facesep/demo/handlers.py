@@ -37,14 +37,14 @@ def plain_errors(function: Callable) -> Callable:
             return function(*args, **kwargs)
         except FaceSepError as error:
             message = html.escape(sentence(str(error)), quote=False)
-            raise gr.Error(message, title="That did not work", print_exception=False) from None
+            raise gr.Error(message, print_exception=False) from None
         except gr.Error:
             raise
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
             _log.error("%s in %s, line %s", type(error).__name__, Path(place.filename).name, place.lineno)
             message = "Something went wrong on this server. Please try again."
-            raise gr.Error(message, title="That did not work", print_exception=False) from None
+            raise gr.Error(message, print_exception=False) from None
 
     return wrapper
 

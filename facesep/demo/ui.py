@@ -43,7 +43,13 @@ PRIVACY = f"""A photo is read once, and its file is then deleted. What the page 
 you close the page, at the latest after {KEEP_SECONDS // 60} minutes without use. Nothing is logged.
 The example photos are from the Face Research Lab London Set (DeBruine and Jones, 2017; CC BY 4.0).
 """
-CSS = ".gradio-container {max-width: 1000px !important; margin: 0 auto} footer {opacity: .7}"
+CSS = """
+.gradio-container {max-width: 1000px !important; margin: 0 auto}
+@media (max-width: 640px) {
+  .gradio-container .app {padding: 12px !important}
+  #examples th, #examples td {padding: 4px !important; white-space: normal !important}
+}
+"""
 _FONTS = ["system-ui", "sans-serif"]
 _GROUP = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
 """Everything that computes shares one place in the queue."""
@@ -176,7 +182,7 @@ def _transfer_tab(handlers: Handlers, consent: gr.Checkbox) -> _Transfer:
     examples = gr.Dataset(
         label="Examples: click one",
         components=["image", "image", "textbox"],
-        headers=["first photo", "second photo", "taken from the second"],
+        headers=["First", "Second", "Taken from the second"],
         samples=[
             [str(FOLDER / one.source), str(FOLDER / one.donor), ", ".join(LABELS[a] for a in one.attributes)]
             for one in EXAMPLES
@@ -211,7 +217,7 @@ def _turn_tab(handlers: Handlers, consent: gr.Checkbox) -> _Turn:
             photo = _photo(handlers, "turn", "Photo of the face to turn", consent)
         with gr.Column(min_width=160):
             picture = gr.Image(
-                label="From here",
+                label="The turned head",
                 type="filepath",
                 height=300,
                 interactive=False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from facesep import provenance
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 DRIVER = shutil.which("chromedriver")
@@ -102,7 +105,9 @@ def url(sep, tmp_path_factory) -> Iterator[str]:
 def driver(tmp_path_factory) -> Iterator[Any]:
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    downloads = tmp_path_factory.mktemp("downloads")
+    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
     for argument in (
         "headless=new",
         "no-sandbox",
@@ -119,6 +124,7 @@ def driver(tmp_path_factory) -> Iterator[Any]:
         options.add_argument(f"--{argument}")
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
     driver.set_page_load_timeout(PATIENCE)
+    driver.downloads = downloads
     yield driver
     driver.quit()
 
@@ -138,7 +144,7 @@ def test_nothing_can_be_done_before_consent(page):
     assert page.until(lambda: not page.all("#transfer-button")[0].is_enabled())
 
 
-def test_transfer_turn_and_play(page, photos):
+def test_transfer_turn_and_play(page, sep, photos):
     page.consent()
     for place, photo in (("source", photos[0]), ("donor", photos[1])):
         page.upload(place, photo)
@@ -147,11 +153,14 @@ def test_transfer_turn_and_play(page, photos):
     first = page.until(lambda: page.pictures("#result"))
     assert len(first) == 2 and first[0].endswith("/photo.jpg") and first[1].endswith("/facesep.png")
 
-    page.click("#attributes input[name=Hairstyle]")  # a change of the options renders again
+    page.click("#attributes input[name=hair]")  # a change of the options renders again
     second = page.until(lambda: [one for one in page.pictures("#result") if one not in first])
     assert second[-1].endswith("/facesep.png")
-    download = page.until(lambda: page.all("#download, #download a"))
-    assert any((one.get_attribute("href") or "").endswith("/facesep.png") for one in download)
+    page.click("#download")
+    saved = page.until(lambda: list(page.driver.downloads.glob("facesep*.png")))
+    base, donor = sep.encode(photos[0]), sep.encode(photos[1])
+    expected = provenance.encode(sep.render(base.swap(donor, ["expression", "hair"])))
+    assert saved[0].read_bytes() == expected
 
     page.click("#turn-result")
     turned = page.until(lambda: page.pictures("#turned"))
@@ -169,6 +178,28 @@ def test_transfer_turn_and_play(page, photos):
     assert duration == pytest.approx(2.0, abs=0.1) and width == 32
     severe = [line["message"] for line in page.driver.get_log("browser") if line["level"] == "SEVERE"]
     assert not severe
+
+
+def test_the_page_fits_a_phone(driver, url):
+    size = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        page = Page(driver, url)
+        page.until(lambda: page.all("#examples img"))
+        for tab in ("Turn", "Transfer"):
+            page.tab(tab)
+            assert driver.execute_script("return document.documentElement.scrollWidth") <= 360
+    finally:
+        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_the_page_asks_no_other_host(driver, url):
+    driver.get_log("performance")
+    Page(driver, url).consent()
+    sent = [json.loads(line["message"])["message"] for line in driver.get_log("performance")]
+    asked = {one["params"]["request"]["url"] for one in sent if one["method"] == "Network.requestWillBeSent"}
+    assert any(one.startswith(url) for one in asked)
+    assert not [one for one in asked if not one.startswith((url, "data:", "blob:", "chrome:"))]
 
 
 def test_an_example_runs_on_a_click(page):
