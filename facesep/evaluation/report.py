@@ -174,7 +174,8 @@ def versions() -> dict[str, str]:
 def hardware(device: str = "cpu") -> str:
     """The machine in general words: cores and threads, and the accelerator if one was used."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    text = f"{cores} CPU cores ({platform.machine()}), {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    text = f"{cores} CPU cores ({platform.machine()}), {threads} thread{'s' * (threads > 1)}"
     if torch.device(device).type == "cuda":
         text = f"{torch.cuda.get_device_name(device)}, {text}"
     return text

@@ -194,5 +194,6 @@ def by_group(measured: Measurements, seed: int = 0) -> dict[str, dict[str, Estim
         people = [measured.people[row] for row in rows]
         part = {RENDER: {name: v[rows] for name, v in measured.values[RENDER].items()}}
         summary = summarise(Measurements(people, [group] * len(rows), part), seed)
-        found[f"{group} ({len(set(people))} people)"] = summary[RENDER]
+        count = len(set(people))
+        found[f"{group} ({count} {'person' if count == 1 else 'people'})"] = summary[RENDER]
     return found
