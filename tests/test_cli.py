@@ -303,6 +303,50 @@ def test_codes_of_several_faces_must_be_chosen_from(sep, capsys):
     assert Path("ben.png").read_bytes() == provenance.encode(sep.render(codes[1]))
 
 
+# -- faces in photos --------------------------------------------------------------------------------
+
+
+def test_photos_are_aligned_unless_they_are(sep):
+    assert main(["render", ANNA, "-o", "face.png"]) == 0
+    assert Path("face.png").read_bytes() == provenance.encode(sep.render(sep.encode(ANNA)))
+    assert main(["render", ANNA, "-o", "crop.png", "--aligned"]) == 0
+    assert Path("crop.png").read_bytes() != Path("face.png").read_bytes()
+
+
+def test_a_photo_without_a_face(sep, capsys):
+    Image.new("RGB", (300, 300), "white").save("white.png")
+    assert "white.png: no face was found" in fails(capsys, "render", "white.png")
+    assert "white.png: no face was found" in fails(capsys, "transfer", ANNA, "white.png")
+
+
+def test_one_of_several_faces_is_chosen(sep, capsys):
+    sheet = Image.new("RGB", (1024, 512))
+    for index, photo in enumerate((ANNA, CARA)):
+        sheet.paste(Image.open(photo), (512 * index, 0))
+    sheet.save("two.png")
+    message = fails(capsys, "render", "two.png")
+    assert "two.png shows 2 faces (0: " in message and "; 1: " in message and message.endswith("--face N\n")
+    assert "--donor-face N" in fails(capsys, "transfer", ANNA, "two.png")
+    assert "facesep encode" in fails(capsys, "mix", ANNA, "hair=two.png")
+    assert "no face 2" in fails(capsys, "render", "two.png", "--face", "2")
+    assert main(["transfer", "two.png", "two.png", "--face", "0", "--donor-face", "1", "-o", "new.png"]) == 0
+    expected = sep.transfer(sep.encode("two.png", face=0), sep.encode("two.png", face=1), "expression")
+    assert Path("new.png").read_bytes() == provenance.encode(sep.render(expected))
+
+
+def test_notes_about_a_photo_are_on_stderr(sep, capsys):
+    Image.open(ANNA).resize((150, 150)).save("small.png")
+    small = FaceSep(preset("mini"))
+    small.save_pretrained("mini")
+    command = ["encode", "small.png", "--include-identity", "--checkpoint", "mini", "--overwrite"]
+    assert main(command) == 0
+    out, err = capsys.readouterr()
+    assert out == "small.safetensors\n"
+    assert err.startswith("facesep: note: small.png: The face is small") and err.count("\n") == 1
+    assert main([*command, "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+
+
 # -- info and verify --------------------------------------------------------------------------------
 
 

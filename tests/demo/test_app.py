@@ -99,4 +99,4 @@ def test_the_command_serves_the_page(checkpoint, tmp_path):
         "--port",
         str(port),
     ]
-    assert "<title>facesep</title>" in serves(command, port, tmp_path, environment(tmp_path))
+    assert '"title":"facesep"' in serves(command, port, tmp_path, environment(tmp_path))

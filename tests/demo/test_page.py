@@ -248,6 +248,7 @@ def test_unexpected_errors_tell_nothing(client, photos, monkeypatch, caplog, cap
 # -- what is kept -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow  # gradio looks every 15 seconds whether a visitor is still there
 def test_uploads_go_at_once_and_results_with_the_visitor(server, photos):
     visitor = Client(server.url, verbose=False, httpx_kwargs={"timeout": 120})
     source, donor = (handle_file(str(path)) for path in photos[:2])
