@@ -5,6 +5,7 @@ Gradio's own state lives on for an hour after a page is closed; here all of it g
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
 import threading
@@ -15,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from facesep.demo.limits import KEEP_SECONDS, MAX_SESSIONS, SWEEP_SECONDS
+
+_PREFIX = "facesep-"
 
 
 @dataclass
@@ -65,6 +68,7 @@ class Sessions:
         self.keep_seconds, self.capacity, self.clock = keep_seconds, capacity, clock
         self._sessions: dict[str, Session] = {}
         self._lock = threading.Lock()
+        self._remove_leftovers()
 
     def get(self, key: str | None) -> Session:
         """The visit of a key, new if there is none; a visit without a key is new each time."""
@@ -74,7 +78,7 @@ class Sessions:
             if key not in self._sessions:
                 while len(self._sessions) >= self.capacity:
                     self._drop(min(self._sessions, key=lambda k: self._sessions[k].used))
-                self._sessions[key] = Session(self.root / f"facesep-{secrets.token_hex(16)}")
+                self._sessions[key] = Session(self.root / f"{_PREFIX}{secrets.token_hex(16)}")
             session = self._sessions[key]
             session.used = self.clock()
             return session
@@ -100,6 +104,13 @@ class Sessions:
         """Drops a visit and deletes its files."""
         with self._lock:
             self._drop(key or "")
+
+    def _remove_leftovers(self) -> None:
+        """Deletes what a server that was killed could not."""
+        for folder in self.root.glob(f"{_PREFIX}*"):
+            with contextlib.suppress(OSError):
+                if time.time() - folder.stat().st_mtime > self.keep_seconds:
+                    shutil.rmtree(folder)
 
     def _drop(self, key: str) -> None:
         session = self._sessions.pop(key, None)

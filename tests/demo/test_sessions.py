@@ -53,6 +53,19 @@ def test_idle_visits_are_forgotten(tmp_path):
     assert files(tmp_path) == [] and sessions.get("anna").kept == {}
 
 
+def test_leftovers_of_a_killed_server_are_deleted(tmp_path):
+    import os
+    import time
+
+    killed = Sessions(tmp_path, keep_seconds=100)
+    old, new = killed.get("anna").write("face.png", b"anna"), killed.get("ben").write("face.png", b"ben")
+    (tmp_path / "mine").mkdir()
+    for folder in (old.parents[1], tmp_path / "mine"):
+        os.utime(folder, (time.time() - 200,) * 2)
+    Sessions(tmp_path, keep_seconds=100)
+    assert not old.exists() and new.exists() and (tmp_path / "mine").exists()
+
+
 def test_the_thread_sweeps(tmp_path):
     import time
 
