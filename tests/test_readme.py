@@ -1,0 +1,69 @@
+"""What the README shows works as it stands, with the bundled checkpoint and photos."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from facesep import FaceSep
+from facesep.provenance import verify
+from facesep.video import video_info
+
+README = Path(__file__).resolve().parents[1] / "README.md"
+pytestmark = pytest.mark.slow
+
+
+def block(heading: str, language: str) -> str:
+    """The first code block of a section."""
+    text = README.read_text()
+    section = text[text.index(f"\n## {heading}\n") :]
+    return re.search(rf"```{language}\n(.*?)```", section, re.DOTALL)[1]
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    """A folder with photos under the names that the README uses."""
+    photos = resources.files("facesep") / "assets" / "examples"
+    shutil.copy(photos / "london_016.jpg", tmp_path / "anna.jpg")
+    shutil.copy(photos / "london_036.jpg", tmp_path / "ben.jpg")
+    return tmp_path
+
+
+def run(command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}: {done.stderr[-2000:]}"
+    return done.stdout
+
+
+def check(folder: Path) -> None:
+    """A picture and a video of the checkpoint's size, both marked."""
+    side = FaceSep.from_pretrained().image_size
+    with Image.open(folder / "face.png") as picture:
+        assert picture.size == (side, side)
+        assert picture.convert("L").getextrema()[0] < 100  # not just white
+    video = video_info(folder / "orbit.mp4")
+    assert (video.width, video.height) == (side, side)
+    assert verify(folder / "face.png").made_by_facesep and verify(folder / "orbit.mp4").made_by_facesep
+
+
+def test_example(folder):
+    code = block("In six lines", "python")
+    assert len([line for line in code.splitlines() if line]) == 6
+    run([sys.executable, "-c", code], folder)
+    check(folder)
+
+
+def test_commands(folder):
+    for line in block("Command line", "bash").splitlines():
+        program, *arguments = shlex.split(line)
+        assert program == "facesep"
+        run([sys.executable, "-m", "facesep.cli", *arguments], folder)
+    check(folder)
