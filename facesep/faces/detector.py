@@ -21,7 +21,12 @@ the second."""
 FINDER_SCORE = 0.25
 """Least score of a finder's guess that the pointer looks at."""
 FACE_SCORE = 0.5
-"""Least joint score of a face, see :func:`detect`."""
+"""Least score of a face of at least ``CLEAR_SIZE`` pixels, see :func:`detect`."""
+TINY_SCORE = 0.8
+"""Least score of a face of ``TINY_SIZE`` pixels or less: at that size badges and leaves resemble faces."""
+CLEAR_SIZE = 32.0
+TINY_SIZE = 16.0
+"""Face sizes (mean of width and height) in pixels of the finest search."""
 OVERLAP = 0.4
 """Boxes that share more of their union than this are the same face."""
 WINDOW = 1.5
@@ -30,6 +35,8 @@ POINTER_TEMPLATE = np.array(
     ((0.3641, 0.363), (0.6359, 0.363), (0.5, 0.5148), (0.3682, 0.6353), (0.6318, 0.6353)), np.float64
 )
 """Where the five points of the mean training portrait lie in the pointer's window, as fractions."""
+MIRRORED_FIVE = (1, 0, 2, 4, 3)
+"""Order of the five points in a mirrored picture."""
 MAX_FACES = 50
 """More guesses than this are dropped, lowest score first."""
 
@@ -112,6 +119,28 @@ def suppress(boxes: np.ndarray, scores: np.ndarray) -> list[int]:
     return kept
 
 
+def least_score(size: np.ndarray) -> np.ndarray:
+    """Which score a face needs, by its size in pixels of the finest search: linear between the two."""
+    share = np.clip((CLEAR_SIZE - size) / (CLEAR_SIZE - TINY_SIZE), 0.0, 1.0)
+    return FACE_SCORE + (TINY_SCORE - FACE_SCORE) * share
+
+
+def distinct(centres: np.ndarray, sizes: np.ndarray, scores: np.ndarray) -> list[int]:
+    """Indices, best first, without those whose points have settled on the face of a better guess.
+
+    Args:
+        centres: ``[N, 2]`` mean of the five points.
+        sizes: ``[N]`` face sizes; centres nearer than half the larger size are the same face.
+        scores: ``[N]``.
+    """
+    kept: list[int] = []
+    for index in np.argsort(-scores, kind="stable"):
+        apart = np.linalg.norm(centres[index] - centres[kept], axis=-1) if kept else np.zeros(0)
+        if not (apart < 0.5 * np.maximum(sizes[index], sizes[kept] if kept else 0.0)).any():
+            kept.append(int(index))
+    return kept
+
+
 def window_matrix(
     points: np.ndarray, template: np.ndarray = POINTER_TEMPLATE, size: int = POINTER_SIZE
 ) -> np.ndarray:
@@ -150,10 +179,21 @@ def cut(image: Image.Image, matrix: np.ndarray, size: int = POINTER_SIZE) -> np.
     return np.asarray(moved)
 
 
-def _point(image: Image.Image, matrices: list[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """Points in the photo, yaw in degrees and face probability for each window."""
+def _point(
+    image: Image.Image, matrices: list[np.ndarray], mirrored: bool
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Points in the photo, yaw in degrees and face probability for each window.
+
+    With ``mirrored`` each window is also read in the mirror and the two answers are averaged: a little
+    more precise, and a mirrored photo gives the mirrored points.
+    """
     inputs = torch.cat([_to_input(cut(image, matrix).copy()) for matrix in matrices])
-    points, yaw, face = _network("pointer")(inputs.contiguous(memory_format=torch.channels_last))
+    network = _network("pointer")
+    points, yaw, face = network(inputs.contiguous(memory_format=torch.channels_last))
+    if mirrored:
+        flipped = network(inputs.flip(-1).contiguous(memory_format=torch.channels_last))
+        back = flipped[0][:, list(MIRRORED_FIVE)] * torch.tensor((-1.0, 1.0)) + torch.tensor((1.0, 0.0))
+        points, yaw, face = (points + back) / 2, (yaw - flipped[1]) / 2, (face + flipped[2]) / 2
     fractions = points.double().numpy() * POINTER_SIZE
     placed = [p @ m[:, :2].T + m[:, 2] for p, m in zip(fractions, matrices, strict=True)]
     return placed, np.degrees(yaw.double().numpy()), face.sigmoid().double().numpy()
@@ -170,7 +210,7 @@ def detect(image: Image.Image) -> list[Face]:
         image: RGB, upright.
 
     Returns:
-        Faces with a score of at least ``FACE_SCORE``, largest first.
+        Faces that reach :func:`least_score`, largest first.
 
     Raises:
         CheckpointError: if the bundled weights are missing or damaged.
@@ -186,12 +226,19 @@ def detect(image: Image.Image) -> list[Face]:
             side = WINDOW * (right - left + bottom - top) / 2 / POINTER_SIZE
             corner = (left + right - side * POINTER_SIZE) / 2, (top + bottom - side * POINTER_SIZE) / 2
             windows.append(np.array(((side, 0, corner[0]), (0, side, corner[1]))))
-        rough, _, _ = _point(image, windows)
-        points, yaws, sure = _point(image, [window_matrix(five) for five in rough])
+        rough, _, _ = _point(image, windows, mirrored=False)
+        points, yaws, sure = _point(image, [window_matrix(five) for five in rough], mirrored=True)
     scores = np.sqrt(guesses[:, 4] * sure)
+    sizes = (guesses[:, 2:4] - guesses[:, :2]).mean(-1)
+    enough = scores >= least_score(sizes * min(1.0, LEVELS[0] / max(image.size)))
     faces = [
-        Face(tuple(float(v) for v in guess[:4]), five, float(score), float(yaw))
-        for guess, five, score, yaw in zip(guesses, points, scores, yaws, strict=True)
-        if score >= FACE_SCORE
+        Face(
+            tuple(float(v) for v in guesses[index, :4]),
+            points[index],
+            float(scores[index]),
+            float(yaws[index]),
+        )
+        for index in distinct(np.array([five.mean(0) for five in points]), sizes, scores)
+        if enough[index]
     ]
     return sorted(faces, key=lambda face: -face.area)

@@ -8,7 +8,16 @@ import torch
 from PIL import Image, ImageDraw
 
 from facesep.camera import TEMPLATE_5, rotation_matrix
-from facesep.faces.detector import OVERLAP, POINTER_TEMPLATE, cut, guess, suppress, window_matrix
+from facesep.faces.detector import (
+    OVERLAP,
+    POINTER_TEMPLATE,
+    cut,
+    distinct,
+    guess,
+    least_score,
+    suppress,
+    window_matrix,
+)
 from facesep.faces.networks import FINDER_STRIDE, Finder, Pointer
 from facesep.faces.parsing import _BISENET_TO_CLASSES, CLASSES, head_mask
 from facesep.faces.retinaface import yaw_from_points
@@ -67,6 +76,17 @@ def test_suppression_equals_the_plain_loop() -> None:
             wanted.append(index)
     assert suppress(boxes, scores) == wanted
     assert 1 < len(wanted) < 40
+
+
+def test_guesses_that_settle_on_one_face_are_one() -> None:
+    centres = np.array(((100.0, 100.0), (130.0, 100.0), (155.0, 100.0), (100.0, 400.0)))
+    sizes, scores = np.array((80.0, 90.0, 100.0, 10.0)), np.array((0.9, 0.8, 0.7, 0.6))
+    assert distinct(centres, sizes, scores) == [0, 2, 3]
+    assert distinct(centres, sizes, scores[::-1]) == [3, 2, 0]
+
+
+def test_tiny_faces_need_a_higher_score() -> None:
+    np.testing.assert_allclose(least_score(np.array((8, 16, 24, 32, 300))), (0.8, 0.8, 0.65, 0.5, 0.5))
 
 
 def test_the_finder_reads_boxes_from_its_maps() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 import json
 import subprocess
@@ -206,7 +207,7 @@ def test_a_run_goes_on_as_if_unbroken(tmp_path: Path) -> None:
     one = Finder()
     optimiser = torch.optim.AdamW(one.parameters(), lr=1e-3)
     steps(one, optimiser, range(2))
-    save_state(tmp_path / "state.safetensors", 2, one, one, optimiser)
+    save_state(tmp_path / "state.safetensors", 2, one, copy.deepcopy(one), optimiser)
     steps(one, optimiser, range(2, 4))
     two, slow = Finder(), Finder()
     again = torch.optim.AdamW(two.parameters(), lr=1e-3)
