@@ -88,6 +88,9 @@ def test_allowed_formats(format):
 
 @pytest.mark.parametrize("format", ["PPM", "TGA", "ICO", "PCX", "PDF", "EPS", "SGI", "JPEG2000", "AVIF"])
 def test_other_formats_are_refused(format):
+    Image.init()
+    if format not in Image.SAVE:
+        pytest.skip(f"this Pillow does not write {format}")
     with pytest.raises(ImageError, match="JPEG or PNG"):
         load_image(saved(photo(), format))
 
