@@ -363,7 +363,7 @@ def test_info_about_a_checkpoint(sep, checkpoint, capsys):
         assert f"{name}: {parameters(module) / 1e6:.2f} M parameters" in out
         path = checkpoint / name / "model.safetensors"
         assert f"{path.stat().st_size:,d}  " in out and f"{name}/model.safetensors" in out
-    assert '"image_size" 32' in out
+    assert '"image_size": 32' in out
 
 
 def test_info_finds_a_changed_checkpoint(sep, checkpoint, tmp_path, capsys):

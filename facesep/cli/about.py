@@ -70,7 +70,7 @@ def _checkpoint(folder: Path) -> None:
     with torch.device("meta"):
         parts = {"encoder": build_encoder(config.encoder), "decoder": Decoder(config.decoder)}
     for name, module in parts.items():
-        settings = json.dumps(values[name], separators=(", ", " "))
+        settings = json.dumps(values[name])
         say(f"{name}: {parameters(module) / 1e6:.2f} M parameters, {settings}")
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     for path in files:
