@@ -62,7 +62,7 @@ def mark(image: Image.Image | Tensor) -> Image.Image:
     """Puts the watermark, which holds the version of facesep, into the pixels.
 
     Args:
-        image: RGB image, or ``Tensor[3, H, W]`` in [0, 1]. Below 160 pixels a side there is no room for
+        image: RGB image, or ``Tensor[3, H, W]`` in [0, 1]. Below 128 pixels a side there is no room for
             the watermark.
 
     Returns:

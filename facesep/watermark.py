@@ -20,6 +20,7 @@ from __future__ import annotations
 import binascii
 import functools
 import hashlib
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -36,8 +37,9 @@ LOW, HIGH = 0.13, 0.24
 """The band in cycles per pixel."""
 PSNR = 40.5
 """Strength: peak signal-to-noise ratio of the marked picture in dB."""
-MIN_SIDE = 160
-"""Smaller pictures have no room for the bits and are left as they are."""
+MIN_SIDE = 128
+"""Smaller pictures have no room for the bits and are left as they are. From 192 pixels on they survive all
+that is said above; below, high-quality JPEG and WebP, but neither JPEG 50 nor half size."""
 MAX_ASPECT = 8
 """So are pictures that are longer than this many times their short side."""
 THRESHOLD = 4.5
@@ -47,6 +49,7 @@ _BITS = MESSAGE_BITS + CHECK_BITS
 _ROUNDS = 4  # corrections against the picture's own content
 _WINDOW = 4  # half width of the local contrast
 _STEP = 1.012  # between scales: half of it moves a sinusoid at the rim by a fifth of a period
+_FLIPS = 3  # doubtful bits that may be wrong where nothing is cut off; 93 readings
 _CANDIDATES = 3  # scales that are looked at closely
 _REFINE = (-0.006, -0.003, 0.0, 0.003, 0.006)
 _SCALES = tuple(_STEP**i for i in range(1, 68)) + tuple(_STEP**-i for i in range(1, 31))
@@ -129,8 +132,9 @@ def detect(
         search: also look for cut-out and padded pictures; takes about a second when there is nothing.
 
     Returns:
-        What was found, or ``None``. Bits are read at most four times, and noise passes the CRC once in
-        65,536: an unmarked picture is taken for a marked one with a probability below 1e-4.
+        What was found, or ``None``. Among 2,351 unmarked portraits one in 750 passed the threshold as it
+        is (then 93 readings) and every second one in the search (one reading each), and noise passes the
+        CRC once in 65,536: about one false alarm in 100,000 pictures.
     """
     images = [images] if isinstance(images, Image.Image) else list(images)
     if max(images[0].size) > MAX_ASPECT * min(images[0].size):
@@ -141,7 +145,7 @@ def detect(
         pitch = min(views[0].size) * scale / SIZE
         return sum(_fold(_flatten(_see(view, pitch))) for view in views)
 
-    found = _read(folded(1.0), tones)
+    found = _read(folded(1.0), tones, _FLIPS)
     if found is not None or not search:
         return found and Detection(*found, 1.0)
     peaks = {scale: _peak(folded(scale), tones)[0] for scale in _SCALES}
@@ -189,10 +193,22 @@ def _encode(message: int) -> np.ndarray:
     return np.unpackbits(np.frombuffer(data, np.uint8))
 
 
-def _decode(bits: np.ndarray) -> int | None:
-    data = np.packbits(bits).tobytes()
-    right = binascii.crc_hqx(data[:4], 0xFFFF) == int.from_bytes(data[4:], "big")
-    return int.from_bytes(data[:4], "big") if right else None
+def _decode(values: np.ndarray, flips: int = 0) -> int | None:
+    """The message if the CRC is right, perhaps after turning round the weakest bits.
+
+    Args:
+        values: one number for each bit, positive for 1; its size says how sure the bit is.
+        flips: most bits that are turned round, among the eight weakest (Chase's decoder).
+    """
+    bits, weakest = values > 0, np.argsort(np.abs(values))[:8]
+    for count in range(flips + 1):
+        for places in itertools.combinations(weakest, count):
+            tried = bits.copy()
+            tried[list(places)] ^= True
+            data = np.packbits(tried).tobytes()
+            if binascii.crc_hqx(data[:4], 0xFFFF) == int.from_bytes(data[4:], "big"):
+                return int.from_bytes(data[:4], "big")
+    return None
 
 
 def _peak(folded: np.ndarray, tones: _Tones) -> tuple[float, tuple[int, int]]:
@@ -206,14 +222,14 @@ def _peak(folded: np.ndarray, tones: _Tones) -> tuple[float, tuple[int, int]]:
     return float(surface[row, column] / max(surface.std(), 1e-12)), (int(row), int(column))
 
 
-def _read(folded: np.ndarray, tones: _Tones) -> tuple[int, float] | None:
-    """Message and peak height of a folded picture, if its CRC is right."""
+def _read(folded: np.ndarray, tones: _Tones, flips: int = 0) -> tuple[int, float] | None:
+    """Message and peak height of a folded picture, if there is a peak and its CRC is right."""
     peak, (row, column) = _peak(folded, tones)
     if peak < THRESHOLD:
         return None
     moved = np.roll(folded, (-row, -column), (0, 1))
-    bits = _responses(moved, tones)[POSITION_TONES:].reshape(_BITS, tones.share).sum(1) > 0
-    message = _decode(bits)
+    values = _responses(moved, tones)[POSITION_TONES:].reshape(_BITS, tones.share).sum(1)
+    message = _decode(values, flips)
     return None if message is None else (message, peak)
 
 
