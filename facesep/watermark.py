@@ -252,7 +252,7 @@ def _tile(tones: _Tones, strengths: np.ndarray) -> np.ndarray:
 def _luminance(image: Image.Image) -> Image.Image:
     """Luminance as floats, halved while it is much larger than what is looked at."""
     image = image.convert("RGB").convert("F")
-    while min(image.size) > 4 * SIZE:
+    while min(image.size) >= 3 * SIZE:
         image = image.reduce(2)
     return image
 
