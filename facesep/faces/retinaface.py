@@ -57,7 +57,7 @@ def import_facexlib(kind: str) -> None:
     try:
         import facexlib  # noqa: F401
     except ImportError as error:
-        raise ConfigError(f"{kind} needs the package facexlib: pip install facexlib") from error
+        raise ConfigError(f"{kind} needs the package facexlib: pip install 'facesep[faces]'") from error
 
 
 @lru_cache(maxsize=2)
