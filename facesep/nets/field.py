@@ -8,6 +8,11 @@ from torch import Tensor, nn
 
 from facesep.config import DecoderConfig
 
+POINT_START = 4.0
+"""Typical size of the point's share of the first layer's sums before training; half at the skip layer."""
+CODE_START = 0.1
+"""The same for the geometry codes, if their entries are about 1."""
+
 
 def positional_encoding(points: Tensor, frequencies: int) -> Tensor:
     """Raw coordinates followed by ``sin(2^k x), cos(2^k x)`` for k = 0, 1, ... (HeadNeRF's order).
@@ -65,6 +70,12 @@ class Field(nn.Module):
         self.colour_2 = nn.Linear(config.colour_width, config.features)
         for layer in [*self.trunk[1:], self.density, self.colour_0]:
             nn.init.xavier_uniform_(layer.weight)
+        # The few columns of the point would drown among the hundreds of the codes, and learning would take
+        # twice the steps to a given error: the point starts strong, the codes weak.
+        for index, start in {0: POINT_START, self.skip: POINT_START / 2}.items():
+            point, code = self.trunk[index].weight.data[:, :entry].split((self.encoded, geometry), 1)
+            nn.init.normal_(point, std=start * self.encoded**-0.5)
+            nn.init.normal_(code, std=CODE_START * geometry**-0.5)
         nn.init.constant_(self.density.bias, config.density_bias)
 
     def biases(self, geometry: Tensor, appearance: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ class Weights:
     Attributes:
         pixel: L_pix, the scale of everything else.
         white: mean absolute difference outside the head mask; L_pix leaves the background free.
+        edges: L_pix on differences of neighbouring pixels; it rewards sharp features where colours are right.
         perceptual: L_perc.
         identity: L_id.
         regulariser: L_reg, keeps the code book near the encoder.
@@ -33,6 +34,7 @@ class Weights:
 
     pixel: float = 1.0
     white: float = 0.0
+    edges: float = 0.0
     perceptual: float = 1.0
     identity: float = 1.0
     regulariser: float = 1.0
@@ -60,6 +62,9 @@ class Phase:
             paper; if set, it goes on with those in the book.
         only: train only decoder parameters whose names start so, on the encoder's codes; with ``joint``.
         sharp: use only photos that are sharp at 256 px.
+        book_share: per attribute, share of joint items rendered with the code book's code instead of the
+            head's; exact poses keep features sharp while the heads still learn.
+        weights: loss weights that differ from the run's in this phase.
     """
 
     kind: Literal["decoder", "encoder", "joint"]
@@ -71,8 +76,14 @@ class Phase:
     keep_codes: bool = False
     only: str = ""
     sharp: bool = False
+    book_share: dict[str, float] = field(default_factory=dict)
+    weights: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if unknown := set(self.weights) - {term.name for term in fields(Weights)}:
+            raise ConfigError(f"weights of a phase: no loss term is called {', '.join(sorted(unknown))}")
+        if not set(self.book_share) <= set(ATTRIBUTES):
+            raise ConfigError(f"book_share names attributes: {', '.join(ATTRIBUTES)}")
         if self.epochs <= 0 or self.learning_rate <= 0:
             raise ConfigError("a phase needs positive epochs and learning_rate")
         if self.only and self.kind != "joint":
@@ -98,8 +109,6 @@ class TrainConfig:
         cycle_ray_size: rays of the renders in L_cyc and L_dis; 0 for the phase's own.
         partner_share: share of joint steps' items whose shape code comes from another photo (or the mirror
             image) of the same person, so that the shape code cannot carry the expression.
-        book_share: per attribute, share of joint items rendered with the code book's code instead of the
-            head's; exact poses keep features sharp while the heads still learn.
         identity_share: share of a batch that L_id looks at.
         identity_every: steps between L_id terms.
         perceptual_share: share of a batch that L_perc looks at.
@@ -130,7 +139,6 @@ class TrainConfig:
     swap_every: int = 1
     cycle_ray_size: int = 0
     partner_share: float = 0.0
-    book_share: dict[str, float] = field(default_factory=dict)
     identity_share: float = 1.0
     identity_every: int = 1
     perceptual_share: float = 1.0
@@ -150,10 +158,12 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if set(self.attributes) != set(ATTRIBUTES):
             raise ConfigError(f"attributes needs one weight for each of {', '.join(ATTRIBUTES)}")
-        if not set(self.book_share) <= set(ATTRIBUTES):
-            raise ConfigError(f"book_share names attributes: {', '.join(ATTRIBUTES)}")
         if not 1 <= self.micro_batch <= self.batch_size:
             raise ConfigError("micro_batch must be between 1 and batch_size")
+
+    def weights_of(self, phase: Phase) -> Weights:
+        """The loss weights in a phase."""
+        return replace(self.weights, **phase.weights)
 
     def model_config(self) -> ModelConfig:
         """The model that this run trains."""

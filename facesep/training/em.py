@@ -30,6 +30,7 @@ from facesep.training.losses import (
     codes_loss,
     cosine_distance,
     depth_loss,
+    edges_loss,
     identity_loss,
     opacity_loss,
     perceptual_loss,
@@ -257,13 +258,15 @@ class Trainer:
             rays = min(self.config.cycle_ray_size, rays or self.decoder.config.ray_size)
         return self.decoder(codes, ray_size=rays or None, levels=phase.levels or None, jitter=True)
 
-    def _image_terms(self, rendering: Rendering, batch: Batch) -> Terms:
+    def _image_terms(self, phase: Phase, rendering: Rendering, batch: Batch) -> Terms:
         """L_pix, L_perc, L_id and the priors on one rendering (eq. 4 to 6)."""
-        weights, image = self.config.weights, rendering.image
+        weights, image = self.config.weights_of(phase), rendering.image
         target, mask = batch.target.to(self.device), batch.mask.to(self.device)
         terms = {"pixel": weights.pixel * pixel_loss(image, target, mask)}
         if weights.white > 0:
             terms["white"] = weights.white * pixel_loss(image, target, 1 - mask)
+        if weights.edges > 0:
+            terms["edges"] = weights.edges * edges_loss(image, target, mask)
         if weights.opacity > 0:
             terms["opacity"] = weights.opacity * opacity_loss(rendering.opacity, mask)
         if weights.depth > 0:
@@ -298,28 +301,29 @@ class Trainer:
         """Phase D (eq. 3): image losses of the code book's codes, and L_reg."""
         with self.accelerator.autocast():
             posed = warp_pose(codes, batch.similarity.to(self.device))
-            terms = self._image_terms(self._render(phase, posed), batch)
+            terms = self._image_terms(phase, self._render(phase, posed), batch)
         start = Codes.from_vector(self.start[batch.rows].to(self.device))
-        weights = {name: self.config.weights.regulariser * w for name, w in self.config.attributes.items()}
+        scale = self.config.weights_of(phase).regulariser
+        weights = {name: scale * w for name, w in self.config.attributes.items()}
         terms["regulariser"] = sum(codes_loss(codes, start, weights, self.distance).values())
         return terms
 
     def _encoder_terms(self, phase: Phase, batch: Batch) -> Terms:
         """Phase E (eq. 7 to 11) and, with weight ``image``, the image losses of ``D(E(I))``."""
-        config, weights = self.config, self.config.weights
+        config, weights = self.config, self.config.weights_of(phase)
         terms: Terms = {}
         with self.accelerator.autocast():
             codes = self.encoder(batch.photo.to(self.device))
             if phase.only:  # part of the decoder learns on the codes that it will be given
-                return self._image_terms(self._render(phase, codes), batch)
+                return self._image_terms(phase, self._render(phase, codes), batch)
             known = warp_pose(self.book.read(batch.rows), batch.similarity)
             known = known.to(self.device)
             for name, value in codes_loss(codes, known, config.attributes, self.distance).items():
                 terms[f"code_{name}"] = weights.code * value
             if weights.image > 0:
-                mixed = self._with_book(self._with_partners(codes, batch), known)
+                mixed = self._with_book(phase, self._with_partners(codes, batch), known)
                 rendering = self._render(phase, mixed)
-                for name, value in self._image_terms(rendering, batch).items():
+                for name, value in self._image_terms(phase, rendering, batch).items():
                     terms[name] = weights.image * value
             # The decoder judges codes here; it must not learn to please the encoder.
             learning = [p for p in self.decoder.parameters() if p.requires_grad]
@@ -357,10 +361,10 @@ class Trainer:
         shape[chosen.to(self.device)] = self.encoder.heads["shape"](other.photo.to(self.device))
         return codes.replace(shape=shape)
 
-    def _with_book(self, codes: Codes, known: Codes) -> Codes:
+    def _with_book(self, phase: Phase, codes: Codes, known: Codes) -> Codes:
         """Some items take some codes from the code book: its poses are exact, the heads' are not yet."""
         replaced = {}
-        for name, share in self.config.book_share.items():
+        for name, share in phase.book_share.items():
             chosen = torch.rand(len(codes), 1, device=self.device) < share
             replaced[name] = torch.where(chosen, getattr(known, name), getattr(codes, name))
         return codes.replace(**replaced) if replaced else codes

@@ -69,6 +69,20 @@ def pixel_loss(image: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     return (difference * mask).sum() / mask.sum().clamp_min(1.0)
 
 
+def edges_loss(image: Tensor, target: Tensor, mask: Tensor) -> Tensor:
+    """Sharpness prior: L_pix of the differences of neighbouring pixels, across and down.
+
+    Args:
+        image: ``Tensor[B, 3, S, S]`` in 0..1.
+        target: ``Tensor[B, 3, S, S]``.
+        mask: ``Tensor[B, 1, S, S]`` in 0..1.
+    """
+    difference = image - target
+    across = difference.diff(dim=-1).abs().mean(1, keepdim=True) * mask[..., 1:]
+    down = difference.diff(dim=-2).abs().mean(1, keepdim=True) * mask[..., 1:, :]
+    return (across.sum() + down.sum()) / (2 * mask.sum()).clamp_min(1.0)
+
+
 def perceptual_loss(taps_a: Sequence[Tensor], taps_b: Sequence[Tensor]) -> Tensor:
     """L_perc (eq. 5): sum over layers of the mean absolute difference of features."""
     return sum((a.float() - b.float()).abs().mean() for a, b in zip(taps_a, taps_b, strict=True))

@@ -13,6 +13,7 @@ from facesep.training.losses import (
     codes_loss,
     cosine_distance,
     depth_loss,
+    edges_loss,
     identity_loss,
     opacity_loss,
     perceptual_loss,
@@ -27,6 +28,16 @@ def test_pixel_loss_is_the_mean_over_the_mask():
     image[0, :, 0, 0], image[0, :, 1, 1] = 0.6, 1.0
     mask = torch.tensor([[[[1.0, 1.0], [0.0, 0.0]]]])
     assert float(pixel_loss(image, target, mask)) == pytest.approx(0.3)
+
+
+def test_edges_loss_compares_differences_of_neighbours():
+    image, target = torch.zeros(1, 3, 3, 3), torch.full((1, 3, 3, 3), 0.25)  # a constant offset is free
+    image[0, :, 1, 1] = 0.6
+    assert float(edges_loss(target, image * 0, torch.ones(1, 1, 3, 3))) == 0
+    assert float(edges_loss(image, target, torch.ones(1, 1, 3, 3))) == pytest.approx(4 * 0.6 / 18)
+    corner = torch.zeros(1, 1, 3, 3)
+    corner[..., 2, 1] = 1  # below the bright pixel: one difference counts
+    assert float(edges_loss(image, target, corner)) == pytest.approx(0.6 / 2)
 
 
 def test_perceptual_loss_sums_the_means_of_layers():

@@ -57,7 +57,9 @@ class Components:
             wanted = min(count + 20, *values.shape)
             _, strength, basis = torch.svd_lowrank(values - mean, q=wanted, niter=4)
         basis = basis[:, :count].T
-        basis = basis * torch.where(basis.sum(1, keepdim=True) < 0, -1.0, 1.0)  # fixes the sign
+        # A fixed direction decides the sign. A plain sum would not: odd components sum to nothing.
+        direction = torch.randn(values.shape[1], generator=torch.Generator().manual_seed(seed))
+        basis = basis * torch.where(basis @ direction.to(basis) < 0, -1.0, 1.0)[:, None]
         std = strength[:count] / max(len(values) - 1, 1) ** 0.5
         return Components(mean, std.clamp_min(1e-8), basis.contiguous())
 
