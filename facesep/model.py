@@ -189,9 +189,8 @@ class FaceSep(CheckpointMixin):
                 crops.append(found.image)
                 points.append(found.points)
         batch = torch.stack([to_tensor(crop) for crop in crops]).to(self.device)
-        if points and self.config.encoder.kind == "paper":  # its shape head aligns by the detected points
-            return self.encoder(batch, torch.from_numpy(np.stack(points)).to(batch))
-        return self.encoder(batch)
+        found = torch.from_numpy(np.stack(points)).to(batch) if points else None
+        return self.encoder(batch, found)
 
     # -- codes -> faces -----------------------------------------------------------------------------
 

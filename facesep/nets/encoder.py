@@ -65,11 +65,12 @@ class LightHead(nn.Module):
         cells = (config.input_size // 2 ** len(config.widths)) ** 2
         self.out = nn.Linear(channels * cells, CODE_SIZES[attribute])
 
-    def forward(self, image: Tensor) -> Tensor:
+    def forward(self, image: Tensor, points: Tensor | None = None) -> Tensor:
         """Predicts the code.
 
         Args:
             image: canonical RGB ``Tensor[B, 3, S, S]`` in 0..1.
+            points: not looked at; the paper's shape head aligns by them.
 
         Returns:
             ``Tensor[B, n]`` in float32; the shape code has length sqrt(512).
@@ -93,8 +94,8 @@ class LightEncoder(nn.Module):
         super().__init__()
         self.heads = nn.ModuleDict({name: LightHead(config, name) for name in ATTRIBUTES})
 
-    def forward(self, image: Tensor) -> Codes:
-        """Canonical images ``Tensor[B, 3, S, S]`` in 0..1 -> batched codes."""
+    def forward(self, image: Tensor, points: Tensor | None = None) -> Codes:
+        """Canonical images ``Tensor[B, 3, S, S]`` in 0..1 -> batched codes; ``points`` are not looked at."""
         return Codes(**{name: head(image) for name, head in self.heads.items()})
 
 

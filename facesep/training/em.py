@@ -73,7 +73,9 @@ class Trainer:
         torch.manual_seed(config.seed)
         model = config.model_config()
         self.decoder = Decoder(model.decoder).to(self.device)
-        self.encoder = build_encoder(model.encoder).to(self.device)
+        # In evaluation mode: a code must not depend on the other photos of a batch, and photos and renders
+        # meet the same statistics, those of the pretrained heads.
+        self.encoder = build_encoder(model.encoder).to(self.device).eval()
         self.perceptual = perceptual.to(self.device) if perceptual is not None else None
         self.recogniser = recogniser.to(self.device) if recogniser is not None else None
         self.distance = cosine_distance if config.distance == "cosine" else scaled_distance
@@ -186,7 +188,7 @@ class Trainer:
             for rows in torch.arange(len(self.data)).split(64):
                 batch = self.data.batch(rows, self._image_size(phase))
                 with self.accelerator.autocast():
-                    codes = self.encoder(batch.photo.to(self.device))
+                    codes = self._encode(batch)
                 self.book.write(rows, codes)
         self.start = self.book.read(torch.arange(len(self.data))).vector().clone()
 
@@ -313,7 +315,7 @@ class Trainer:
         config, weights = self.config, self.config.weights_of(phase)
         terms: Terms = {}
         with self.accelerator.autocast():
-            codes = self.encoder(batch.photo.to(self.device))
+            codes = self._encode(batch)
             if phase.only:  # part of the decoder learns on the codes that it will be given
                 return self._image_terms(phase, self._render(phase, codes), batch)
             known = warp_pose(self.book.read(batch.rows), batch.similarity)
@@ -343,6 +345,10 @@ class Trainer:
                 parameter.requires_grad_(True)
         return terms
 
+    def _encode(self, batch: Batch) -> Codes:
+        photo = batch.photo.to(self.device)
+        return self.encoder(photo, batch.points.to(self.device) * photo.shape[-1])
+
     def _encode_render(self, phase: Phase, codes: Codes) -> Codes:
         image = self._render(phase, codes, coarse=True).image
         if image.shape[-1] < 128:
@@ -358,7 +364,9 @@ class Trainer:
         rows = self.data.partner(batch.rows[chosen])
         other = self.data.batch(rows, 64, self.config.augmentation)
         shape = codes.shape.clone()
-        shape[chosen.to(self.device)] = self.encoder.heads["shape"](other.photo.to(self.device))
+        photo = other.photo.to(self.device)
+        points = other.points.to(self.device) * photo.shape[-1]
+        shape[chosen.to(self.device)] = self.encoder.heads["shape"](photo, points)
         return codes.replace(shape=shape)
 
     def _with_book(self, phase: Phase, codes: Codes, known: Codes) -> Codes:

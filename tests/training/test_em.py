@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from tiny_data import write_tiny
 
 from facesep.codes import ATTRIBUTES
+from facesep.config import EncoderConfig, preset
 from facesep.errors import CheckpointError, ConfigError, DataError
 from facesep.model import FaceSep
 from facesep.training.config import Phase, TrainConfig, Weights, load_config
@@ -103,6 +105,39 @@ def test_phase_e_leaves_the_decoder_alone(data, tmp_path):
             k for k in before if k.startswith(f"e.heads.{name}") and not torch.equal(before[k], after[k])
         ]
         assert moved, name
+
+
+@pytest.mark.slow
+def test_the_papers_encoder_trains_in_every_phase(data, tmp_path):
+    """Narrow heads, but each with its own crop, norms and instrument; three phases of one step each."""
+    torch.manual_seed(1)
+    model = dataclasses.replace(
+        preset("tiny"), encoder=EncoderConfig(recognition="ir18", width=8, parser="bisenet")
+    )
+    phases = (Phase("decoder", epochs=0.5), Phase("encoder", epochs=0.5), Phase("joint", epochs=0.5))
+    run = config(
+        *phases, model=model, distance="cosine", shape_optimiser="sgd", weights=Weights(image=1.0), clip=10.0
+    )
+    trainer = Trainer(run, data, tmp_path)
+    trainer.begin()
+    states = [weights(trainer)]
+    step = trainer._step
+
+    def watched(*arguments):
+        step(*arguments)
+        states.append(weights(trainer))
+
+    trainer._step = watched
+    trainer.run()
+    assert trainer.skipped == 0 and len(states) == 4
+    moved = [{k for k in a if not torch.equal(a[k], b[k])} for a, b in zip(states, states[1:], strict=False)]
+    trained = {f"e.{name}" for name, _ in trainer.encoder.named_parameters()}
+    assert not moved[0] & set(trained) and "book" in moved[0]
+    for later in moved[1:]:
+        assert {k for k in later if k.startswith("e.")} <= trained  # no statistics, no parser
+        for name in ATTRIBUTES:
+            assert any(k.startswith(f"e.heads.{name}.") for k in later), name
+    assert not any(k.startswith("d.") for k in moved[1]) and any(k.startswith("d.") for k in moved[2])
 
 
 def test_only_trains_the_named_part(data, tmp_path):
