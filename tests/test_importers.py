@@ -12,6 +12,7 @@ import torch
 from golden import Golden, normal, uniform
 from official import hollow, vgg19_state
 from safetensors.torch import save_file
+from tiny_data import write_tiny
 
 from facesep.camera import rays
 from facesep.config import DecoderConfig, EncoderConfig, preset
@@ -359,6 +360,21 @@ def test_the_script_writes_the_papers_model(lightning_file, headnerf_file, tmp_p
             assert (found - golden["coeff"][:1, part]).abs().max() < golden.meta["suggested_atol"]["coeff"]
         codes = encoder(uniform(1, 1, 3, 256, 256))
     assert codes.shape.norm().item() == pytest.approx(512**0.5, rel=1e-5)
+    # ... and it is a place to start training from.
+    shards, labels = write_tiny(tmp_path)
+    (tmp_path / "run.yaml").write_text(
+        "{preset: paper, batch_size: 2, micro_batch: 1, image_store: 64, schedule: ["
+        "{kind: decoder, epochs: 0.2, ray_size: 8}, {kind: encoder, epochs: 0.2, ray_size: 8}]}"
+    )
+    command = [sys.executable, str(SCRIPT.with_name("em.py")), "--config", str(tmp_path / "run.yaml")]
+    command += ["--shards", str(shards), "--labels", str(labels), "--out", str(tmp_path / "run")]
+    result = subprocess.run(
+        [*command, "--init", str(tmp_path / "model")], capture_output=True, text=True, timeout=500
+    )
+    assert result.returncode == 0, result.stderr
+    assert read_config(tmp_path / "run" / "checkpoint") == config
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [(line["kind"], line["skipped"]) for line in lines] == [("decoder", 0), ("encoder", 0)]
 
 
 def test_without_a_parser_the_papers_model_cannot_see_hair():
