@@ -11,14 +11,18 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
+from facesep.config import to_dict
 from facesep.errors import FaceSepError
 from facesep.model import FaceSep
 from facesep.training.config import load_config
 from facesep.training.dataset import TrainingSet
 from facesep.training.em import Trainer
 from facesep.training.export import export
+from facesep.training.processes import Processes
+from facesep.training.report import TRACKERS, Report
 
 
 def main() -> None:
@@ -38,6 +42,9 @@ def main() -> None:
     )
     parser.add_argument("--recogniser", help="MobileFaceNet weights for L_id; without it L_id is left out")
     parser.add_argument("--resume_from_checkpoint", metavar="latest|FOLDER", help="continue a run")
+    parser.add_argument("--checkpointing_steps", type=int, default=1000, help="steps between checkpoints")
+    parser.add_argument("--checkpoints_total_limit", type=int, default=2, help="how many are kept")
+    parser.add_argument("--report_to", nargs="*", default=[], choices=TRACKERS, help="trackers to log to")
     arguments = parser.parse_args()
     try:
         run(arguments)
@@ -65,7 +72,21 @@ def run(arguments: argparse.Namespace) -> None:
 
         recogniser = MobileFaceNet.load(arguments.recogniser)
     data = TrainingSet(arguments.shards, arguments.labels, "train", config.image_store)
-    trainer = Trainer(config, data, arguments.out, perceptual, recogniser)
+    accelerator = Accelerator(mixed_precision="bf16" if config.bf16 else "no")
+    report = Report(
+        Path(arguments.out), Processes(accelerator), tuple(arguments.report_to), to_dict(config), bar=True
+    )
+    trainer = Trainer(
+        config,
+        data,
+        arguments.out,
+        perceptual,
+        recogniser,
+        accelerator,
+        report,
+        arguments.checkpointing_steps,
+        arguments.checkpoints_total_limit,
+    )
     if arguments.resume_from_checkpoint:
         latest = arguments.resume_from_checkpoint == "latest"
         trainer.resume(None if latest else arguments.resume_from_checkpoint)
@@ -77,7 +98,9 @@ def run(arguments: argparse.Namespace) -> None:
             trainer.encoder.load_state_dict(load_file(arguments.encoder))
         trainer.begin()
     trainer.run()
-    export(trainer, Path(arguments.out) / "checkpoint")
+    report.end()
+    if accelerator.is_main_process:
+        export(trainer, Path(arguments.out) / "checkpoint")
 
 
 if __name__ == "__main__":

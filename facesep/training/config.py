@@ -113,6 +113,8 @@ class TrainConfig:
         identity_every: steps between L_id terms.
         perceptual_share: share of a batch that L_perc looks at.
         codes_learning_rate: Adam step of the code book.
+        start: what the code book holds at first: the ``encoder``'s codes (paper) or the ``labels``.
+        recompute: renderer activations are computed again in the backward pass, which saves memory.
         clip: largest gradient norm of each optimiser.
         ema: decay of the averaged weights that are saved; 0 for none.
         bf16: bfloat16 matrix products.
@@ -120,7 +122,6 @@ class TrainConfig:
         image_store: side in pixels at which photos are kept in memory.
         augmentation: variation of the images.
         log_every: steps between lines of the log.
-        save_every: seconds between checkpoints.
         perceptual: which network ``--perceptual`` names: ``st_vgg`` (ST-LPIPS trunk) or ``vgg19``.
         perceptual_slices: how many of its slices are compared.
         perceptual_crop: side of the random crop it looks at; 0 for the whole image.
@@ -143,6 +144,8 @@ class TrainConfig:
     identity_every: int = 1
     perceptual_share: float = 1.0
     codes_learning_rate: float = 5e-4
+    start: Literal["encoder", "labels"] = "encoder"
+    recompute: bool = False
     clip: float = 1.0
     ema: float = 0.0
     bf16: bool = True
@@ -150,7 +153,6 @@ class TrainConfig:
     image_store: int = 256
     augmentation: Augmentation = field(default_factory=Augmentation)
     log_every: int = 50
-    save_every: float = 600.0
     perceptual: Literal["st_vgg", "vgg19"] = "vgg19"
     perceptual_slices: int = 5
     perceptual_crop: int = 0

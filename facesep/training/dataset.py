@@ -80,6 +80,9 @@ class TrainingSet:
         DataError: if labels are missing for a photo.
     """
 
+    per_photo = 2
+    """Rows of the code book for each photo: itself and its mirror image."""
+
     def __init__(self, shards: str | Path, labels: str | Path, split: str = "train", size: int = 256) -> None:
         source = ShardSet(shards, split)
         known = load_file(str(labels))
