@@ -16,12 +16,14 @@ from safetensors.torch import load_file
 
 from facesep.config import to_dict
 from facesep.errors import FaceSepError
+from facesep.hub import is_repo, push
 from facesep.model import FaceSep
 from facesep.training.config import load_config
 from facesep.training.dataset import TrainingSet
 from facesep.training.em import Trainer
 from facesep.training.export import export
 from facesep.training.processes import Processes
+from facesep.training.publish import Publisher, fetch_state
 from facesep.training.report import TRACKERS, Report
 
 
@@ -41,11 +43,16 @@ def main() -> None:
         "--perceptual", help="weights for L_perc (.safetensors); without it L_perc is left out"
     )
     parser.add_argument("--recogniser", help="MobileFaceNet weights for L_id; without it L_id is left out")
-    parser.add_argument("--resume_from_checkpoint", metavar="latest|FOLDER", help="continue a run")
+    parser.add_argument("--resume_from_checkpoint", metavar="latest|FOLDER|USER/REPO", help="continue a run")
     parser.add_argument("--checkpointing_steps", type=int, default=1000, help="steps between checkpoints")
     parser.add_argument("--checkpoints_total_limit", type=int, default=2, help="how many are kept")
     parser.add_argument("--report_to", nargs="*", default=[], choices=TRACKERS, help="trackers to log to")
+    parser.add_argument("--push_to_hub", action="store_true", help="push every round, and the result")
+    parser.add_argument("--hub_model_id", metavar="USER/REPO", help="repository to push to")
+    parser.add_argument("--private", action="store_true", default=None, help="make a new repository private")
     arguments = parser.parse_args()
+    if arguments.push_to_hub and not arguments.hub_model_id:
+        parser.error("--push_to_hub needs --hub_model_id user/repo")
     try:
         run(arguments)
     except FaceSepError as error:
@@ -86,10 +93,10 @@ def run(arguments: argparse.Namespace) -> None:
         report,
         arguments.checkpointing_steps,
         arguments.checkpoints_total_limit,
+        Publisher(arguments.hub_model_id, arguments.private) if arguments.push_to_hub else None,
     )
     if arguments.resume_from_checkpoint:
-        latest = arguments.resume_from_checkpoint == "latest"
-        trainer.resume(None if latest else arguments.resume_from_checkpoint)
+        trainer.resume(find_state(arguments.resume_from_checkpoint, Path(arguments.out)))
     else:
         if start is not None:
             trainer.encoder.load_state_dict(start.encoder.state_dict())
@@ -100,7 +107,17 @@ def run(arguments: argparse.Namespace) -> None:
     trainer.run()
     report.end()
     if accelerator.is_main_process:
-        export(trainer, Path(arguments.out) / "checkpoint")
+        folder = Path(arguments.out) / "checkpoint"
+        export(trainer, folder)
+        if arguments.push_to_hub:
+            print(push(folder, arguments.hub_model_id, private=arguments.private))
+
+
+def find_state(name: str, out: Path) -> Path | None:
+    """What ``--resume_from_checkpoint`` means: None for the newest of the run."""
+    if name == "latest":
+        return None
+    return Path(name) if Path(name).is_dir() or not is_repo(name) else fetch_state(name, out / "hub")
 
 
 if __name__ == "__main__":

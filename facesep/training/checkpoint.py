@@ -5,6 +5,7 @@ Safetensors and JSON only. A folder appears whole, with the sha256 of every file
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping
@@ -17,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from facesep.card import make_card
-from facesep.checkpoint import read_json, verify_checkpoint, write_checkpoint
+from facesep.checkpoint import read_json, verify_files, write_checkpoint, write_checksums
 from facesep.config import to_dict
 from facesep.errors import CheckpointError
 from facesep.training.codebook import CodeBook
@@ -115,35 +116,39 @@ def _write(
             save_file(copies, str(state / f"{group}.safetensors"))
         for path in parts.iterdir():
             os.replace(path, state / path.name)
+        (state / "progress.json").write_text(json.dumps({**progress, "model": model}, indent=1))
+        write_checksums(state)
 
     model, run = to_dict(config.model_config()), {"run": to_dict(config)}
-    extra = {"train_config.json": run, "state/progress.json": {**progress, "model": model}}
-    write_checkpoint(folder, model, weights, extra, make_card(model, train=run), add=add)
+    write_checkpoint(folder, model, weights, {"train_config.json": run}, make_card(model, train=run), add=add)
 
 
 def load_state(
     folder: Path,
-) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any], list[Path], dict[str, Any]]:
+) -> tuple[dict[str, dict[str, Tensor]], dict[str, Any], list[Path]]:
     """Reads what :func:`save_state` wrote, after checking every file.
 
+    Args:
+        folder: a checkpoint, or the ``state`` folder of one.
+
     Returns:
-        ``(groups, progress, code book files, saved)``, where ``saved["model"]`` is the model's
-        configuration.
+        ``(groups, progress, code book files)``; ``progress["model"]`` is the model's configuration.
 
     Raises:
         CheckpointError: if there is none or it is damaged.
     """
-    if not (folder / "state" / "progress.json").is_file():
+    state = folder / "state" if (folder / "state").is_dir() else folder
+    if not (state / "progress.json").is_file():
         raise CheckpointError(f"{folder} holds no complete training state: give RUN/checkpoints/N")
-    verify_checkpoint(folder)
-    progress = read_json(folder, "state/progress.json")
-    files = sorted((folder / "state").glob("*.safetensors"))
+    verify_files(state)
+    progress = read_json(state, "progress.json")
+    files = sorted(state.glob("*.safetensors"))
     books = [path for path in files if path.name.startswith("codebook-")]
     try:
         groups = {path.stem: load_file(str(path)) for path in files if path not in books}
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{folder} holds no complete training state: {error}") from error
-    return groups, progress, books, {"model": progress["model"]}
+    return groups, progress, books
 
 
 def checkpoints(folder: Path) -> list[Path]:

@@ -6,6 +6,7 @@ numbers of one that was never stopped.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -48,6 +49,7 @@ class Trainer:
         report: where numbers and samples go; by default ``out/log.jsonl`` alone.
         checkpointing_steps: steps between checkpoints; there is one after every phase in any case.
         checkpoints_total_limit: how many checkpoints are kept, the newest.
+        publish: called with a checkpoint and its round after every phase that trained the encoder.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Trainer:
         report: Report | None = None,
         checkpointing_steps: int = 1000,
         checkpoints_total_limit: int = 2,
+        publish: Callable[[Path, int], None] | None = None,
     ) -> None:
         self.config, self.data, self.out = config, data, Path(out)
         self.accelerator = accelerator or Accelerator(mixed_precision="bf16" if config.bf16 else "no")
@@ -68,6 +71,7 @@ class Trainer:
         self.device = self.accelerator.device
         self.out.mkdir(parents=True, exist_ok=True)
         self.report = report or Report(self.out, self.processes)
+        self.publish = publish
         self.checkpointing_steps, self.limit = checkpointing_steps, checkpoints_total_limit
         torch.manual_seed(config.seed)
         model = config.model_config()
@@ -123,14 +127,20 @@ class Trainer:
             "step": self.step,
             "total": self.total,
             "skipped": self.skipped,
+            "round": self._round(),
+            "epochs": sum(phase.epochs for phase in self.config.schedule[: self.phase]),
             "average_steps": {name: average.steps for name, average in self.averages.items()},
         }
         weights = {name: average.state() for name, average in self.averages.items()}
-        folder = self.out / "checkpoints" / f"{self.total:08d}"
+        folder = self.folder()
         written = save_state(folder, self.config, weights, groups, progress, self.book, self.processes)
         if written and self.processes.first:
             clean(folder.parent, self.limit)
         return written
+
+    def folder(self) -> Path:
+        """Where a checkpoint of the present step lies."""
+        return self.out / "checkpoints" / f"{self.total:08d}"
 
     def resume(self, folder: str | Path | None = None) -> None:
         """Continues from a checkpoint (the newest in ``out/checkpoints`` by default).
@@ -139,8 +149,8 @@ class Trainer:
             CheckpointError: if there is none, it is damaged, or it belongs to other data.
         """
         folder = Path(folder) if folder else latest_checkpoint(self.out / "checkpoints")
-        groups, progress, books, saved = load_state(folder)
-        if saved["model"] != to_dict(self.config.model_config()):
+        groups, progress, books = load_state(folder)
+        if progress["model"] != to_dict(self.config.model_config()):
             raise CheckpointError(f"{folder} was made by a run with another model configuration")
         for name, module in (("decoder", self.decoder), ("encoder", self.encoder)):
             module.load_state_dict(groups[name])
@@ -183,7 +193,13 @@ class Trainer:
             self.processes.check_same({"decoder": self.decoder, "encoder": self.encoder})
             self.report.samples(self.total, self._samples(phase, rows[:6]))
             self.phase, self.step = self.phase + 1, 0
-            self.save()
+            written = self.save()
+            if written and phase.kind != "decoder" and self.publish and self.processes.first:
+                self.publish(self.folder(), self._round())
+
+    def _round(self) -> int:
+        """How often the encoder has had its turn: rounds of EM."""
+        return sum(phase.kind != "decoder" for phase in self.config.schedule[: self.phase])
 
     def _rows(self, phase: Phase) -> tuple[Tensor, int]:
         """This process's rows of a phase, and the steps of an epoch, which is the same everywhere."""
