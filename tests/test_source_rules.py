@@ -137,7 +137,7 @@ WRITERS = {
 }
 
 
-NOT_PICTURES = ("codes", "labels", "self")
+NOT_PICTURES = ("book", "codes", "labels", "self")
 """Receivers whose ``save`` writes safetensors."""
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from facesep.errors import ConfigError
-from facesep.images import to_image
+from facesep.provenance import write_image
 from facesep.training.processes import Processes
 
 TRACKERS = ("tensorboard", "wandb", "trackio")
@@ -118,7 +118,7 @@ class Report:
         sheet = torch.cat([torch.cat(list(row), -1) for row in rows], -2)
         folder = self.out / "samples"
         folder.mkdir(parents=True, exist_ok=True)
-        to_image(sheet).save(folder / f"{total:08d}.jpg", quality=92)
+        write_image(sheet, folder / f"{total:08d}.jpg")
 
     def end(self) -> None:
         """Closes the bar and the trackers."""
