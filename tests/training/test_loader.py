@@ -180,3 +180,43 @@ def test_memory_does_not_grow_with_the_photos(files, tmp_path: Path):
     pixels = SIZE * SIZE * 4
     assert peaks[120, True] - peaks[12, True] > 108 * pixels
     assert peaks[120, False] - peaks[12, False] < 108 * 700
+
+
+@pytest.mark.slow
+def test_a_set_of_320000_photos_fits_in_little_memory(tmp_path: Path):
+    """The index of one small shard, repeated under new ids, and labels whose codes are holes in the file."""
+    import json
+
+    from safetensors.numpy import load_file as load_arrays
+    from safetensors.numpy import save_file as save_arrays
+
+    from facesep.codes import CODE_LENGTH
+
+    count = 320_000
+    shards, _ = write_tiny(tmp_path, 11)
+    index = load_arrays(shards / "index.safetensors")
+    rows = np.arange(count) % 10  # the photos of the training split
+    index = {name: array[rows].copy() for name, array in index.items()}
+    index["id"] = np.random.default_rng(0).permutation(count) + 10**12
+    index["person"] = index["id"] // 3
+    save_arrays(index, shards / "index.safetensors")
+    sizes = {"ids": count * 8, "codes": count * 2 * CODE_LENGTH * 4, "depth": count * 16 * 16 * 2}
+    shapes = {"ids": [count], "codes": [count, 2, CODE_LENGTH], "depth": [count, 16, 16]}
+    header, start = {}, 0
+    for name, kind in (("ids", "I64"), ("codes", "F32"), ("depth", "F16")):
+        offsets = [start, start + sizes[name]]
+        header[name], start = {"dtype": kind, "shape": shapes[name], "data_offsets": offsets}, offsets[1]
+    text = json.dumps(header).encode()
+    labels = tmp_path / "large.safetensors"
+    with open(labels, "wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text + np.sort(index["id"]).astype(np.int64).tobytes())
+        file.truncate(8 + len(text) + start)
+    tracemalloc.start()
+    data = TrainingSet(shards, labels, size=SIZE, in_memory=False)
+    for batch in Loader(data, steps(data, count=4), 2):
+        assert batch.photo.isfinite().all()
+        assert data.labels(batch.rows).vector().abs().max() == 0
+    held, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(data) == 2 * count
+    assert held < 100 * 2**20 and peak < 200 * 2**20, (held, peak)  # the pixels alone would be 5 GB
