@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--config", required=True, help="YAML file of the run")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one value")
     parser.add_argument("--shards", required=True, help="folder written by train/prepare_data.py")
-    parser.add_argument("--labels", required=True, help="file written by train/analyse.py")
+    parser.add_argument("--labels", help="file written by train/analyse.py; not needed with start: encoder")
     parser.add_argument("--out", required=True, help="folder for checkpoints and logs")
     parser.add_argument("--init", help="checkpoint (folder or user/repo) whose networks the run starts from")
     parser.add_argument("--encoder", help="pretrained heads, written by train/pretrain_heads.py")
@@ -78,7 +78,9 @@ def run(arguments: argparse.Namespace) -> None:
         from facesep.nets.mobilefacenet import MobileFaceNet
 
         recogniser = MobileFaceNet.load(arguments.recogniser)
-    data = TrainingSet(arguments.shards, arguments.labels, "train", config.image_store)
+    data = TrainingSet(
+        arguments.shards, arguments.labels, "train", config.image_store, config.in_memory, config.mirror
+    )
     accelerator = Accelerator(mixed_precision="bf16" if config.bf16 else "no")
     report = Report(
         Path(arguments.out), Processes(accelerator), tuple(arguments.report_to), to_dict(config), bar=True

@@ -119,7 +119,9 @@ class TrainConfig:
         ema: decay of the averaged weights that are saved; 0 for none.
         bf16: bfloat16 matrix products.
         seed: of everything random.
-        image_store: side in pixels at which photos are kept in memory.
+        image_store: side in pixels at which photos are read.
+        in_memory: keeps all photos in memory; else they are read from the shards ahead of each step.
+        mirror: trains on mirror images as well.
         augmentation: variation of the images.
         log_every: steps between lines of the log.
         perceptual: which network ``--perceptual`` names: ``st_vgg`` (ST-LPIPS trunk) or ``vgg19``.
@@ -151,6 +153,8 @@ class TrainConfig:
     bf16: bool = True
     seed: int = 0
     image_store: int = 256
+    in_memory: bool = True
+    mirror: bool = True
     augmentation: Augmentation = field(default_factory=Augmentation)
     log_every: int = 50
     perceptual: Literal["st_vgg", "vgg19"] = "vgg19"

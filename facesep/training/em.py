@@ -6,14 +6,14 @@ numbers of one that was never stopped.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from facesep.codes import ATTRIBUTES, Codes
+from facesep.codes import ATTRIBUTES, CODE_LENGTH, Codes
 from facesep.config import to_dict
 from facesep.errors import CheckpointError, ConfigError
 from facesep.nets.decoder import Decoder
@@ -30,6 +30,7 @@ from facesep.training.checkpoint import (
 from facesep.training.codebook import CodeBook
 from facesep.training.config import Phase, TrainConfig
 from facesep.training.dataset import Batch, TrainingSet
+from facesep.training.loader import Loader, Step
 from facesep.training.objective import Objective, Terms
 from facesep.training.optim import Average, build_optimisers, cosine_rate
 from facesep.training.processes import Processes
@@ -91,7 +92,7 @@ class Trainer:
         self.phase, self.step, self.total, self.skipped = 0, 0, 0, 0
         self.book = CodeBook(
             self.out / "codebook",
-            len(data) // data.per_photo,
+            len(data.ids),
             data.per_photo,
             self.processes.rank,
             self.processes.count,
@@ -103,7 +104,7 @@ class Trainer:
         """Starts a new run from the present weights; the code book holds labels or the encoder's codes."""
         if self.config.start == "labels":
             for rows in self.book.rows().split(4096):
-                self.book.write(rows, self.data.codes[rows])
+                self.book.write(rows, self.data.labels(rows))
         else:
             self._encode_book(self.config.schedule[0])
         for average in self.averages.values():
@@ -177,17 +178,13 @@ class Trainer:
             if self.step == 0:
                 self._begin_phase(phase)
             self.report.begin(self.phase, phase.kind, self.step, steps)
-            while self.step < steps:
-                epoch, position = divmod(self.step, per_epoch)
-                generator = torch.Generator().manual_seed(self._seed(epoch, salt=1))
-                order = torch.randperm(len(rows), generator=generator)
-                chosen = rows[order[position * self.config.batch_size :][: self.config.batch_size]]
-                terms = self._step(phase, chosen, self.step / steps)
+            for batch in Loader(self.data, self._plan(phase, rows, per_epoch, steps)):
+                terms = self._step(phase, batch, self.step / steps)
                 self.step += 1
                 self.total += 1
-                self.report.step(terms, len(chosen))
+                self.report.step(terms, len(batch.rows))
                 if self.step % self.config.log_every == 0 or self.step == steps:
-                    self.report.log(self.total, self.skipped, self._code_norms(chosen))
+                    self.report.log(self.total, self.skipped, self._code_norms(batch.rows))
                 if self.total % self.checkpointing_steps == 0 and self.step < steps:
                     self.save()
             self.processes.check_same({"decoder": self.decoder, "encoder": self.encoder})
@@ -203,14 +200,22 @@ class Trainer:
 
     def _rows(self, phase: Phase) -> tuple[Tensor, int]:
         """This process's rows of a phase, and the steps of an epoch, which is the same everywhere."""
-        rows = torch.arange(len(self.data))
-        if phase.sharp:
-            rows = rows[self.data.sharp.repeat_interleave(self.data.per_photo)]
+        rows = self.data.rows(phase.sharp)
         owner = rows // self.data.per_photo % self.processes.count
         fewest = int(torch.bincount(owner, minlength=self.processes.count).min())
         if fewest == 0:
             raise ConfigError("some processes have no photos in this phase: start fewer processes")
         return rows[owner == self.processes.rank], max(fewest // self.config.batch_size, 1)
+
+    def _plan(self, phase: Phase, rows: Tensor, per_epoch: int, steps: int) -> Iterator[Step]:
+        """What the steps that are left of a phase want to see."""
+        size = self.objective.image_size(phase)
+        for step in range(self.step, steps):
+            epoch, position = divmod(step, per_epoch)
+            generator = torch.Generator().manual_seed(self._seed(epoch, salt=1))
+            order = torch.randperm(len(rows), generator=generator)
+            chosen = rows[order[position * self.config.batch_size :][: self.config.batch_size]]
+            yield Step(chosen, size, self._seed(step, salt=2), self.config.augmentation)
 
     def _seed(self, number: int, salt: int = 0) -> int:
         run = self.config.seed * 1_000_003 + self.phase * 10_007 + salt
@@ -230,15 +235,14 @@ class Trainer:
             with self.accelerator.autocast():
                 self.book.write(rows, self.objective.encode(batch))
 
-    def _step(self, phase: Phase, rows: Tensor, done: float) -> Terms:
+    def _step(self, phase: Phase, batch: Batch, done: float) -> Terms:
         """One optimisation step on some rows of the code book; returns the loss terms."""
-        config = self.config
+        config, rows = self.config, batch.rows
         torch.manual_seed(self._seed(self.step))
-        batch = self.data.batch(rows, self.objective.image_size(phase), config.augmentation)
         rate = cosine_rate(phase.learning_rate, phase.final_learning_rate, done)
         moving = self._moving(phase)
         self._enable(phase, moving)
-        gradient = torch.zeros(len(rows), self.data.codes.vector().shape[1])
+        gradient = torch.zeros(len(rows), CODE_LENGTH)
         totals: dict[str, list[Tensor]] = {}
         offset, finite = 0, True
         for part in batch.split(config.micro_batch):

@@ -51,10 +51,10 @@ def test_rounds_are_pushed_and_continued_elsewhere(hub, monkeypatch, data, tmp_p
 
     step = here._step
 
-    def interrupted(phase, rows, done):
+    def interrupted(phase, batch, done):
         if here.phase == 2:
             raise StopError
-        return step(phase, rows, done)
+        return step(phase, batch, done)
 
     here._step = interrupted
     here.begin()

@@ -47,10 +47,10 @@ def main() -> None:
     trainer = Trainer(CONFIG, data, arguments.out, checkpointing_steps=1)
     step, save, saves = trainer._step, trainer.save, 0
 
-    def dying_step(phase, rows, done):
+    def dying_step(phase, batch, done):
         if arguments.die_at == [trainer.phase, trainer.step]:
             die()
-        return step(phase, rows, done)
+        return step(phase, batch, done)
 
     def counted_save():
         nonlocal saves

@@ -44,11 +44,11 @@ def main() -> None:
     seen, digests, count = set(), [], 0
     step, samples = trainer._step, trainer.report.samples
 
-    def watched(phase, rows, done):
+    def watched(phase, batch, done):
         nonlocal count
         count += 1
-        seen.update(rows.tolist())
-        return step(phase, rows, done)
+        seen.update(batch.rows.tolist())
+        return step(phase, batch, done)
 
     def after_phase(*arguments):
         digests.append(state(trainer))
@@ -84,7 +84,8 @@ def plain(trainer: Trainer, config: TrainConfig, data: TrainingSet, out: Path) -
     own = torch.tensor([0, 2, 4, 6])
     own = own[own // 2 % count == trainer.processes.rank]
     before = {k: v.clone() for k, v in trainer.decoder.state_dict().items()}
-    trainer._step(Phase("decoder", learning_rate=1.0, final_learning_rate=1.0), own, 0.0)
+    phase = Phase("decoder", learning_rate=1.0, final_learning_rate=1.0)
+    trainer._step(phase, data.batch(own, trainer.objective.image_size(phase)), 0.0)
     moved = {k: float((v - before[k]).double().norm()) for k, v in trainer.decoder.state_dict().items()}
     if trainer.processes.first:
         out.mkdir(parents=True, exist_ok=True)

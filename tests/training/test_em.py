@@ -165,10 +165,10 @@ def test_a_stopped_run_ends_like_one_that_was_not(data, tmp_path):
     stopped.begin()
     step = stopped._step
 
-    def interrupted(phase, rows, done):
+    def interrupted(phase, batch, done):
         if stopped.phase == 1 and stopped.step == 3:
             raise StopError
-        terms = step(phase, rows, done)
+        terms = step(phase, batch, done)
         stopped.step, stopped.total = stopped.step + 1, stopped.total + 1
         stopped.save()
         stopped.step, stopped.total = stopped.step - 1, stopped.total - 1
