@@ -22,6 +22,7 @@ from facesep.training.config import load_config
 from facesep.training.dataset import TrainingSet
 from facesep.training.em import Trainer
 from facesep.training.export import export
+from facesep.training.loss_networks import loss_networks
 from facesep.training.processes import Processes
 from facesep.training.publish import Publisher, fetch_state
 from facesep.training.report import TRACKERS, Report
@@ -42,7 +43,7 @@ def main() -> None:
     parser.add_argument(
         "--perceptual", help="weights for L_perc (.safetensors); without it L_perc is left out"
     )
-    parser.add_argument("--recogniser", help="MobileFaceNet weights for L_id; without it L_id is left out")
+    parser.add_argument("--recogniser", help="weights for L_id (.safetensors); without it L_id is left out")
     parser.add_argument("--resume_from_checkpoint", metavar="latest|FOLDER|USER/REPO", help="continue a run")
     parser.add_argument("--checkpointing_steps", type=int, default=1000, help="steps between checkpoints")
     parser.add_argument("--checkpoints_total_limit", type=int, default=2, help="how many are kept")
@@ -65,19 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
     start = FaceSep.from_pretrained(arguments.init) if arguments.init else None
     if start is not None:
         config = dataclasses.replace(config, model=start.config)
-    perceptual = recogniser = None
-    if arguments.perceptual and config.perceptual == "st_vgg":
-        from facesep.nets.st_lpips import StLpips
-
-        perceptual = StLpips.from_file(arguments.perceptual, config.perceptual_slices)
-    elif arguments.perceptual:
-        from facesep.nets.perceptual import VGG19
-
-        perceptual = VGG19.from_file(arguments.perceptual)
-    if arguments.recogniser:
-        from facesep.nets.mobilefacenet import MobileFaceNet
-
-        recogniser = MobileFaceNet.load(arguments.recogniser)
+    perceptual, recogniser = loss_networks(config, arguments.perceptual, arguments.recogniser)
     data = TrainingSet(
         arguments.shards, arguments.labels, "train", config.image_store, config.in_memory, config.mirror
     )

@@ -125,6 +125,7 @@ class TrainConfig:
         augmentation: variation of the images.
         log_every: steps between lines of the log.
         perceptual: which network ``--perceptual`` names: ``st_vgg`` (ST-LPIPS trunk) or ``vgg19``.
+        recogniser: which network ``--recogniser`` names: ``mobilefacenet`` or ``arcface`` (paper).
         perceptual_slices: how many of its slices are compared.
         perceptual_crop: side of the random crop it looks at; 0 for the whole image.
     """
@@ -158,6 +159,7 @@ class TrainConfig:
     augmentation: Augmentation = field(default_factory=Augmentation)
     log_every: int = 50
     perceptual: Literal["st_vgg", "vgg19"] = "vgg19"
+    recogniser: Literal["mobilefacenet", "arcface"] = "arcface"
     perceptual_slices: int = 5
     perceptual_crop: int = 0
 
