@@ -168,6 +168,9 @@ class TrainConfig:
             raise ConfigError(f"attributes needs one weight for each of {', '.join(ATTRIBUTES)}")
         if not 1 <= self.micro_batch <= self.batch_size:
             raise ConfigError("micro_batch must be between 1 and batch_size")
+        swaps = any(phase.kind != "decoder" and self.weights_of(phase).swap > 0 for phase in self.schedule)
+        if swaps and self.micro_batch < 2:
+            raise ConfigError("L_dis swaps codes within a micro_batch: make it 2 or more, or weights.swap 0")
 
     def weights_of(self, phase: Phase) -> Weights:
         """The loss weights in a phase."""

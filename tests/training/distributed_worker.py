@@ -31,7 +31,7 @@ def main() -> None:
     data = TrainingSet(arguments.shards, arguments.labels, "train", 64)
     values = {"preset": "tiny", "distance": "scaled", "shape_optimiser": "adam", "start": "labels"}
     values |= {"weights": Weights(white=1.0, image=1.0), "bf16": False, "image_store": 64, "log_every": 1}
-    values |= {"batch_size": 2, "micro_batch": 1, "schedule": PHASES}
+    values |= {"batch_size": 2, "micro_batch": 2, "schedule": PHASES}
     trainer = Trainer(TrainConfig(**values), data, arguments.out)
     if arguments.plain:
         plain(trainer, TrainConfig(**values), data, arguments.out)
@@ -72,7 +72,13 @@ def plain(trainer: Trainer, config: TrainConfig, data: TrainingSet, out: Path) -
 
     count = trainer.processes.count
     still = replace(
-        config, batch_size=4 // count, augmentation=Augmentation(0, 0, 0, 0, 0), clip=1e9, ema=0.0
+        config,
+        batch_size=4 // count,
+        micro_batch=1,
+        schedule=PHASES[:1],
+        augmentation=Augmentation(0, 0, 0, 0, 0),
+        clip=1e9,
+        ema=0.0,
     )
     trainer = Trainer(still, data, out, accelerator=trainer.accelerator)
     decoder = trainer.decoder.forward

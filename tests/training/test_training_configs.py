@@ -11,6 +11,7 @@ from tiny_data import write_tiny
 
 from facesep.codes import CODE_SIZES, Codes
 from facesep.config import preset
+from facesep.errors import ConfigError
 from facesep.nets.decoder import Decoder
 from facesep.training.config import Phase, TrainConfig, Weights, load_config
 from facesep.training.dataset import TrainingSet
@@ -58,6 +59,12 @@ def run(data: TrainingSet, out: Path, **changes) -> Trainer:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> TrainingSet:
     return TrainingSet(*write_tiny(tmp_path_factory.mktemp("tiny")), "train", 64)
+
+
+def test_a_loss_cannot_vanish_unseen():
+    with pytest.raises(ConfigError, match="L_dis"):
+        load_config(CONFIGS / "paper.yaml", ["micro_batch=1"])
+    load_config(CONFIGS / "paper.yaml", ["micro_batch=1", "weights.swap=0"])
 
 
 def test_losses_can_be_left_out(data, tmp_path):
