@@ -8,7 +8,6 @@ killed anywhere goes on with the shards that have no record.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -248,6 +247,8 @@ def on_white(one: Prepared) -> Prepared:
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """Keeps a second run out of the folder; the lock ends with the process, however that ends."""
+    import fcntl  # not on Windows, where the readers of shards do not work either
+
     with open(out / ".lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
