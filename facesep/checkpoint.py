@@ -281,6 +281,36 @@ def write_checksums(folder: str | Path) -> None:
     _write_json(folder / CHECKSUMS, {name: sha256(folder / name) for name in _checked(folder)})
 
 
+def verify_part(folder: str | Path, part: str) -> list[str]:
+    """Checks the sha256 of every file in a subfolder of a checkpoint.
+
+    Returns:
+        Their names, relative to the checkpoint.
+
+    Raises:
+        CheckpointError: if there are none, or one is missing, changed or not listed.
+    """
+    folder = Path(folder)
+    names = [name for name in _checksums(folder) if name.startswith(f"{part}/")]
+    if not names:
+        raise CheckpointError(f"the checkpoint {folder} has no {part}")
+    for name in names:
+        _verified(folder, name)
+    unlisted = set(_checked(folder / part)) - {name.removeprefix(f"{part}/") for name in names}
+    if unlisted:
+        raise CheckpointError(
+            f"{folder / CHECKSUMS} does not list {part}/{min(unlisted)}: it was added later"
+        )
+    return names
+
+
+def copy_part(folder: str | Path, part: str, target: Path) -> None:
+    """Copies the verified files of a subfolder of a checkpoint into another one's ``target``."""
+    for name in verify_part(folder, part):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(Path(folder) / name, target / name)
+
+
 def sha256(path: Path) -> str:
     """The sha256 of a file, in hexadecimal."""
     digest = hashlib.sha256()

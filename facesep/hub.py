@@ -47,6 +47,7 @@ __all__ = [
     "read_json",
     "read_part",
     "resolve",
+    "upload",
     "verify_checkpoint",
     "write_checkpoint",
 ]
@@ -146,10 +147,31 @@ def push(
         CheckpointError: if the folder is not a sound checkpoint.
         HubError: if the Hub cannot be reached or refuses.
     """
-    if not is_repo(repo_id):
-        raise ConfigError(f"{repo_id[:200]!r} is not a repository name: give user/repo")
-    branch = _check_revision(branch)
+    _check_target(repo_id, branch)
     verify_checkpoint(folder)
+    return upload(
+        folder,
+        repo_id,
+        branch=branch,
+        private=private,
+        token=token,
+        commit_message=commit_message,
+        create_pr=create_pr,
+    )
+
+
+def upload(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    branch: str | None = None,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    commit_message: str = "Upload facesep checkpoint",
+    create_pr: bool = False,
+) -> str:
+    """Uploads the files of a folder in one commit; see :func:`push`, which checks them first."""
+    _check_target(repo_id, branch)
     api = HfApi(token=token, library_name="facesep", library_version=facesep.__version__)
     with explain(repo_id, branch):
         api.create_repo(repo_id, private=private, exist_ok=True)
@@ -165,6 +187,12 @@ def push(
             ignore_patterns=list(NOT_FILES),
         )
     return str(commit.commit_url)
+
+
+def _check_target(repo_id: str, branch: str | None) -> None:
+    if not is_repo(repo_id):
+        raise ConfigError(f"{repo_id[:200]!r} is not a repository name: give user/repo")
+    _check_revision(branch)
 
 
 def parse_repo(name: str) -> tuple[str, str | None]:

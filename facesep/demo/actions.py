@@ -103,9 +103,14 @@ def choose(sep: FaceSep, choice: Choice, face: int) -> Subject:
 
 
 def transfer(
-    sep: FaceSep, base: Codes, donor: Codes, attributes: Sequence[str], strength: float = 1.0
+    sep: FaceSep,
+    base: Codes,
+    donor: Codes,
+    attributes: Sequence[str],
+    strength: float = 1.0,
+    refine: bool = False,
 ) -> tuple[Codes, bytes]:
-    """Takes attributes from a donor.
+    """Takes attributes from a donor; ``refine`` adds invented detail to the picture.
 
     Returns:
         The new codes and their picture, a marked PNG.
@@ -116,10 +121,16 @@ def transfer(
     """
     check_range("strength", strength, 0, MAX_STRENGTH)
     codes = sep.transfer(base, donor, parse_attributes(list(attributes)), float(strength))
-    return codes, encode(sep.render(codes))
+    return codes, encode(sep.render(codes, refine=refine))
 
 
-def turn(sep: FaceSep, codes: Codes, yaw: float | None = None, pitch: float | None = None) -> bytes:
+def turn(
+    sep: FaceSep,
+    codes: Codes,
+    yaw: float | None = None,
+    pitch: float | None = None,
+    refine: bool = False,
+) -> bytes:
     """A picture of a face from another view, a marked PNG; None keeps the angle of the photo.
 
     Raises:
@@ -128,7 +139,7 @@ def turn(sep: FaceSep, codes: Codes, yaw: float | None = None, pitch: float | No
     for name, value, most in (("yaw", yaw, MAX_YAW), ("pitch", pitch, MAX_PITCH)):
         if value is not None:
             check_range(name, value, -most, most)
-    return encode(sep.render(codes, yaw=yaw, pitch=pitch))
+    return encode(sep.render(codes, yaw=yaw, pitch=pitch, refine=refine))
 
 
 def orbit(
@@ -141,6 +152,7 @@ def orbit(
     frames: int = 60,
     fps: float = 30.0,
     on_frame: Callable[[int], object] | None = None,
+    refine: bool = False,
 ) -> Path:
     """A video of the turning head; see :meth:`FaceSep.orbit`.
 
@@ -153,7 +165,9 @@ def orbit(
     check_range("fps", fps, 1, 60)
     if frames != int(frames):
         raise ConfigError("frames must be a whole number")
-    sep.orbit(codes, path, yaw=yaw, pitch=pitch, frames=int(frames), fps=fps, on_frame=on_frame)
+    sep.orbit(
+        codes, path, yaw=yaw, pitch=pitch, frames=int(frames), fps=fps, on_frame=on_frame, refine=refine
+    )
     return path
 
 

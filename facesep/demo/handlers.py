@@ -165,7 +165,9 @@ class Handlers:
     def _transferred(
         self, session: Session, source: Subject, donor: Subject, attributes: list[str], strength: float
     ) -> tuple[tuple[str, str], dict, dict]:
-        codes, picture = actions.transfer(self.sep, source.codes, donor.codes, attributes, strength)
+        codes, picture = actions.transfer(
+            self.sep, source.codes, donor.codes, attributes, strength, session.refine
+        )
         session.kept["result"] = codes
         before = str(session.write("photo.jpg", source.picture))
         after = str(session.write(PICTURE, picture))
@@ -204,7 +206,7 @@ class Handlers:
         if not isinstance(subject, Subject):
             return gr.skip(), gr.skip(), None, None
         yaw, pitch = actions.angles(subject.codes)
-        picture = session.write(PICTURE, actions.turn(self.sep, subject.codes))
+        picture = session.write(PICTURE, actions.turn(self.sep, subject.codes, refine=session.refine))
         return round(yaw), round(pitch), str(picture), None
 
     def turn(self, yaw: float, pitch: float, consent: bool, request: gr.Request) -> Any:
@@ -214,7 +216,8 @@ class Handlers:
         subject = session.kept.get("turn")
         if not isinstance(subject, Subject):
             return gr.skip()
-        return str(session.write(PICTURE, actions.turn(self.sep, subject.codes, yaw, pitch)))
+        picture = actions.turn(self.sep, subject.codes, yaw, pitch, session.refine)
+        return str(session.write(PICTURE, picture))
 
     def orbit(
         self,
@@ -241,6 +244,7 @@ class Handlers:
             codes,
             path,
             on_frame=lambda done: progress((done, total), desc="Rendering", unit="frames"),
+            refine=session.refine,
             **options,
         )
         return str(path)

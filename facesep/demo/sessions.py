@@ -28,11 +28,13 @@ class Session:
         folder: where its pictures and videos lie, under a name that cannot be guessed.
         kept: faces by the name of their place on the page.
         used: when it was last asked for, on the clock of its :class:`Sessions`.
+        refine: whether its results are refined.
     """
 
     folder: Path
     kept: dict[str, Any] = field(default_factory=dict)
     used: float = 0.0
+    refine: bool = False
 
     def new_file(self, name: str) -> Path:
         """A path that ends in ``name`` and cannot be guessed."""
@@ -67,6 +69,7 @@ class Sessions:
         self.root = Path(root)
         self.keep_seconds, self.capacity, self.clock = keep_seconds, capacity, clock
         self._sessions: dict[str, Session] = {}
+        self._refining: set[str] = set()
         self._lock = threading.Lock()
         self._remove_leftovers()
 
@@ -81,7 +84,16 @@ class Sessions:
                 self._sessions[key] = Session(self.root / f"{_PREFIX}{secrets.token_hex(16)}")
             session = self._sessions[key]
             session.used = self.clock()
+            session.refine = key in self._refining
             return session
+
+    def switch_refining(self, key: str, on: bool) -> None:
+        """Remembers a visit's switch, also while its photos are forgotten and uploaded again."""
+        with self._lock:
+            if len(self._refining) >= 16 * self.capacity:
+                self._refining.clear()
+            self._refining.discard(key)
+            self._refining.update({key} if on else ())
 
     def sweep(self) -> None:
         """Forgets visits that were idle for too long."""
@@ -104,6 +116,7 @@ class Sessions:
         """Drops a visit and deletes its files."""
         with self._lock:
             self._drop(key or "")
+            self._refining.discard(key or "")
 
     def _remove_leftovers(self) -> None:
         """Deletes what a server that was killed could not."""

@@ -21,6 +21,7 @@ from facesep.demo.limits import (
     QUEUE,
     SWEEP_SECONDS,
 )
+from facesep.demo.refine import add_switch
 from facesep.demo.sessions import Sessions
 from facesep.model import FaceSep
 
@@ -91,6 +92,7 @@ def build_page(sep: FaceSep, sessions: Sessions | None = None) -> gr.Blocks:
                 transfer = _transfer_tab(handlers, consent)
             with gr.Tab("Turn", id="turn"):
                 turn = _turn_tab(handlers, consent)
+        add_switch(sep, sessions)
         gr.Markdown(PRIVACY)
 
         gated = [*transfer.gated, *turn.gated]

@@ -187,6 +187,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     Raises:
         ConfigError: for a missing file, bad YAML, unknown keys or wrong types.
     """
+    return from_dict(TrainConfig, load_values(path, overrides), str(path))
+
+
+def load_values(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The values of a YAML file with ``key.sub=value`` overrides, unchecked.
+
+    Raises:
+        ConfigError: for a missing file or bad YAML.
+    """
     import yaml
 
     try:
@@ -200,7 +209,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
         raise ConfigError(f"cannot read {path}: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
-    return from_dict(TrainConfig, values, str(path))
+    return values
 
 
 def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:
