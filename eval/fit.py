@@ -2,7 +2,7 @@
 
 The folder then goes to eval/table2.py as a method and to eval/speed.py for its seconds::
 
-    python eval/fit.py --shards data/portraits --limit 8 --out fitted
+    python eval/fit.py --shards data/portraits --count 8 --out fitted
     python eval/table2.py --shards data/portraits --renders "per-image fitting=fitted" --partial
 """
 
@@ -12,9 +12,10 @@ import argparse
 import sys
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
-from facesep import FaceSepError
+from facesep import ConfigError, FaceSepError
 from facesep.evaluation import fitting, options
 from facesep.evaluation.ledger import Ledger
 from facesep.evaluation.processes import processes
@@ -30,6 +31,7 @@ def main() -> int:
     options.add_checkpoint(parser)
     options.add_data(parser)
     recipe = fitting.Recipe()
+    parser.add_argument("--count", type=int, help="fit only so many of the photos, taken evenly")
     parser.add_argument("--steps", type=int, default=recipe.steps, help="of Adam for each photo")
     parser.add_argument("--rate", type=float, default=recipe.rate, help="learning rate")
     parser.add_argument("--prior", type=float, default=recipe.prior, help="weight of staying near the start")
@@ -50,6 +52,8 @@ def main() -> int:
 def run(args: argparse.Namespace) -> None:
     """Fits the photos that are not done yet."""
     own = processes(args.device)
+    if args.count is not None and args.count < 1:
+        raise ConfigError("--count must be at least 1")
     (sep,) = options.open_models({"facesep": args.checkpoint}, own.device).values()
     photos = options.open_photos(args, sep)
     recipe = fitting.Recipe(args.steps, args.rate, args.prior, args.start)
@@ -60,7 +64,9 @@ def run(args: argparse.Namespace) -> None:
     }
     ledger = Ledger(args.out, fitting.LEDGER, settings, own.rank)
     done = ledger.done()
-    todo = [place for place in range(len(photos)) if photos.name(place) not in done][own.rank :: own.count]
+    count = len(photos) if args.count is None else min(args.count, len(photos))
+    places = np.linspace(0, len(photos) - 1, count).round().astype(int).tolist()
+    todo = [place for place in places if photos.name(place) not in done][own.rank :: own.count]
     mean = fitting.mean_codes(sep, photos) if todo and recipe.start == "mean" else None
     for place in todo:
         name = photos.name(place)

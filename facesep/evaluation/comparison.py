@@ -226,7 +226,8 @@ def _measure(methods: Methods, photos: list[Photo], measures: Measures) -> list[
         for one in measures.identities:
             columns[one.column] = cosine(one.embed_all(picture, points), own[one.column])
         for column, factor in DISTANCES.items() if seen else ():
-            columns[column] = 1 - cosine(seen[name][factor], seen[""][factor])
+            alike = cosine(seen[name][factor], seen[""][factor])
+            columns[column] = (1 - alike).clip(0)  # rounding may leave -1e-16
         for row in rows[name]:
             numbers = {column: float(values[row]) for column, values in columns.items()}
             found[row][name] = {k: v if math.isfinite(v) else None for k, v in numbers.items()}

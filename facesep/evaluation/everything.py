@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from facesep.data.shards import ShardSet
 from facesep.errors import ConfigError
 from facesep.evaluation import plots
 from facesep.evaluation.comparison import COLUMNS
+from facesep.evaluation.expression import EXPRESSIONS
 from facesep.evaluation.ledger import Ledger
 from facesep.evaluation.paper import FACTORS
 from facesep.evaluation.report import describe, markdown, read_report
@@ -51,8 +53,8 @@ def steps(args: argparse.Namespace) -> list[list[str]]:
     fitted = []
     if args.fit:
         folder = str(out / "fitted")
-        chosen = [*forward(args, [name for name in DATA if name != "limit"]), "--limit", str(args.fit)]
-        commands.append(["fit.py", *one, *chosen, "--steps", str(args.fit_steps), *device, "--out", folder])
+        amount = ["--count", str(args.fit), "--steps", str(args.fit_steps)]
+        commands.append(["fit.py", *one, *data, *amount, *device, "--out", folder])
         renders += ["--renders", f"{FITTED}={folder}", "--partial"]
         fitted = ["--fit", folder]
     elif args.partial:
@@ -74,7 +76,7 @@ def steps(args: argparse.Namespace) -> list[list[str]]:
         )
     photo = args.photo or str(example())
     commands.append(["speed.py", *one, "--photo", photo, *fitted, *device, *report])
-    if args.shards:
+    if args.shards and has_pairs(args.shards, args.split):
         landmarks = ["--landmarks", args.landmarks] if args.landmarks else []
         names = ("shards", "split")
         commands.append(["expression.py", *one, *forward(args, names), *landmarks, *run, *report])
@@ -92,6 +94,16 @@ def forward(args: argparse.Namespace, names: Sequence[str]) -> list[str]:
         if value is not None:
             words += [f"--{name.replace('_', '-')}", str(value)]
     return words
+
+
+def has_pairs(shards: str, split: str) -> bool:
+    """Whether somebody has a neutral and a smiling photo, as ``expression.py`` needs it."""
+    seen: dict[str, set[str]] = {}
+    data = ShardSet(shards, split)
+    for row in range(len(data)):
+        meta = data.meta(row)
+        seen.setdefault(meta.get("person") or meta["name"], set()).add(meta.get("expression") or "")
+    return any(set(EXPRESSIONS) <= found for found in seen.values())
 
 
 def example() -> Path:
@@ -121,6 +133,16 @@ def run_all(scripts: Path, commands: Sequence[Sequence[str]], args: argparse.Nam
     out = Path(args.out)
     settings = {"checkpoint": describe(args.checkpoint)["sha256"]}
     ledger = Ledger(out / "work", "steps", settings)
+    try:
+        _run_each(scripts, commands, args, ledger)
+    finally:
+        if (out / REPORT).is_file():
+            finish(out)
+
+
+def _run_each(
+    scripts: Path, commands: Sequence[Sequence[str]], args: argparse.Namespace, ledger: Ledger
+) -> None:
     done = ledger.done()
     for number, (script, *arguments) in enumerate(commands, start=1):
         key = " ".join([script, *arguments])
@@ -135,7 +157,6 @@ def run_all(scripts: Path, commands: Sequence[Sequence[str]], args: argparse.Nam
         if status:
             raise ConfigError(f"{script} failed; the same command goes on from there once that is mended")
         ledger.add(key, True)
-    finish(out)
 
 
 def finish(out: Path) -> None:

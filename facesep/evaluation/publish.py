@@ -52,7 +52,8 @@ def results_yaml(report: Mapping[str, Any], benchmark: Benchmark) -> str:
     titles = "; ".join(one["title"] for one in report["tables"])
     if found is None:
         raise ConfigError(f"the report has no table {benchmark.table!r}, it has: {titles}")
-    number = found["results"].get(benchmark.method, {}).get(benchmark.column)
+    row = found["results"].get(benchmark.method)
+    number = row.get(benchmark.column) if isinstance(row, Mapping) else None
     if number is None:
         raise ConfigError(
             f"{benchmark.table!r} has no number {benchmark.column!r} of {benchmark.method!r}: "

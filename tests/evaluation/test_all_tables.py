@@ -99,9 +99,7 @@ def test_ablations_and_rounds(shards, checkpoint, tmp_path):
     ("script", "arguments", "words"),
     [
         ("table2.py", ("--lpips", "none", "--identity", "none"), "give --shards"),
-        ("separation.py", ("--shards", "x"), "needs --estimator"),
         ("ablation.py", ("--shards", "x"), "at least two"),
-        ("em_rounds.py", ("--shards", "x"), "give --branch"),
         ("publish.py", ("nowhere.json", "x", "--dataset", "a/b"), "a benchmark needs"),
     ],
 )
