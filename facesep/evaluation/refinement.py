@@ -57,7 +57,7 @@ def curve(
     """
     found: dict[int, list[dict[str, float]]] = {count: [] for count in (0, *calls)}
     for done, photo in enumerate(photos, start=1):
-        render = sep.render(sep.encode(photo.image, aligned=True), output="tensor").cpu()
+        render = sep.render(sep.encode(photo.image, aligned=True), output="tensor").cpu().clamp(0, 1)
         own = identity.embed(photo.image) if identity else None
         for count, rows in found.items():
             start = time.perf_counter()

@@ -30,7 +30,7 @@ class UNetConfig:
         channels: width of each level; each level halves the picture.
         layers: residual blocks of a level.
         attention: how many of the last levels attend.
-        head: width of an attention head.
+        head: width of an attention head; it divides the widths that attend.
         groups: groups of the norms; they divide every width.
     """
 
@@ -45,6 +45,9 @@ class UNetConfig:
             raise ConfigError(f"unet.groups={self.groups} must divide every width of {self.channels}")
         if not 0 <= self.attention <= len(self.channels):
             raise ConfigError(f"unet.attention must be 0 to {len(self.channels)}")
+        attending = self.channels[-max(self.attention, 1) :]  # the middle always attends
+        if any(width % self.head for width in attending):
+            raise ConfigError(f"unet.head={self.head} must divide the widths {attending}")
 
 
 @dataclass(frozen=True)
