@@ -13,7 +13,13 @@ from string import Template
 
 from facesep.errors import ConfigError
 
-_TAGS = ("face", "facial-attribute-transfer", "novel-view-synthesis", "nerf", "facesep")
+TAGS = ("face", "facial-attribute-transfer", "novel-view-synthesis", "nerf", "facesep")
+_REFINER = (
+    "This checkpoint has a refiner (`refiner/`, a diffusers pipeline): `sep.render(codes, refine=True)` adds "
+    "detail. It is invented, costs time, is off by default, and takes no part in the numbers above unless "
+    "they say so."
+)
+_NO_REFINER = "This checkpoint has no refiner."
 _NOT_RECORDED = "Not recorded in this checkpoint."
 
 
@@ -23,6 +29,7 @@ def make_card(
     train: Mapping | None = None,
     *,
     repo_id: str | None = None,
+    refiner: bool = False,
 ) -> str:
     """Writes the card of a checkpoint.
 
@@ -33,6 +40,7 @@ def make_card(
         train: content of ``train_config.json``. Read here: ``license`` (SPDX name), ``data``, a list of
             ``{"name", "images", "license", "consent", "source"}``, ``command``, ``commit``, ``summary``.
         repo_id: ``user/repo`` on the Hub.
+        refiner: whether the checkpoint has one.
 
     Returns:
         Markdown with YAML front matter.
@@ -43,28 +51,30 @@ def make_card(
     train = train or {}
     template = resources.files("facesep") / "templates" / "model_card.md"
     return Template(template.read_text(encoding="utf-8")).substitute(
-        front_matter=_front_matter(train),
+        front_matter=front_matter(train),
         title=_line(repo_id.rpartition("/")[2] if repo_id else "facesep checkpoint"),
         repo=_line(repo_id or "user/repo"),
-        origin=_origin(train),
-        data=_data(train.get("data")),
+        origin=describe_origin(train),
+        data=describe_data(train.get("data")),
         numbers=_numbers(eval or {}),
+        refinement=_REFINER if refiner else _NO_REFINER,
         configuration=markdown_table({"setting": k, "value": v} for k, v in _flatten(config)),
     )
 
 
-def _front_matter(train: Mapping) -> str:
+def front_matter(about: Mapping, library: str = "facesep", tags: Iterable[str] = TAGS) -> str:
     """YAML; a JSON value is a YAML value, which leaves nothing to escape."""
     values = {
-        "license": str(train.get("license") or "other"),
-        "library_name": "facesep",
+        "license": str(about.get("license") or "other"),
+        "library_name": library,
         "pipeline_tag": "image-to-image",
-        "tags": list(_TAGS),
+        "tags": list(tags),
     }
     return "\n".join(f"{key}: {json.dumps(value)}" for key, value in values.items())
 
 
-def _origin(train: Mapping) -> str:
+def describe_origin(train: Mapping) -> str:
+    """How weights were made, and their licence."""
     lines = [_line(train["summary"])] if train.get("summary") else []
     lines += [f"- {name}: `{_line(train[key])}`" for key, name in _ORIGIN.items() if train.get(key)]
     lines.append(f"- licence of the weights: {_line(train.get('license') or 'not recorded')}")
@@ -74,7 +84,8 @@ def _origin(train: Mapping) -> str:
 _ORIGIN = {"imported_from": "imported from", "command": "trained by", "commit": "code at commit"}
 
 
-def _data(data: Iterable[Mapping] | None) -> str:
+def describe_data(data: Iterable[Mapping] | None) -> str:
+    """A table of what weights were trained on."""
     rows = [
         {
             "set": _link(one.get("name", "unnamed"), one.get("source")),

@@ -5,8 +5,9 @@
     config.json  <part>/model.safetensors ...  checksums.json  train_config.json  eval.json  README.md
 
 ``config.json`` carries ``format`` and ``facesep_version``; ``checksums.json`` has the sha256 of every
-other JSON and safetensors file. Nothing here unpickles, and nothing is loaded that is not exactly what
-the network expects: every deviation is a :class:`~facesep.errors.CheckpointError` naming file and key.
+other JSON and safetensors file, apart from those in folders with a table of their own. Nothing here
+unpickles, and nothing is loaded that is not exactly what the network expects: every deviation is a
+:class:`~facesep.errors.CheckpointError` naming file and key.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def write_checkpoint(
         if add is not None:
             add(staging)
         _keep_other_files(folder, staging)
-        _write_json(staging / CHECKSUMS, {name: sha256(staging / name) for name in _checked(staging)})
+        write_checksums(staging)
         _swap(staging, folder)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"cannot write the checkpoint {folder}: {error}") from error
@@ -260,10 +261,54 @@ def verify_checkpoint(folder: str | Path) -> None:
     Raises:
         CheckpointError: for the first file that is missing or changed.
     """
-    folder = Path(folder)
     read_config(folder)
-    for name in _checksums(folder):
+    verify_files(folder)
+
+
+def verify_files(folder: str | Path) -> None:
+    """Checks a folder's files against its ``checksums.json``.
+
+    Raises:
+        CheckpointError: for the first file that is missing or changed.
+    """
+    for name in _checksums(Path(folder)):
+        _verified(Path(folder), name)
+
+
+def write_checksums(folder: str | Path) -> None:
+    """Writes ``checksums.json`` for the JSON and safetensors files of a folder."""
+    folder = Path(folder)
+    _write_json(folder / CHECKSUMS, {name: sha256(folder / name) for name in _checked(folder)})
+
+
+def verify_part(folder: str | Path, part: str) -> list[str]:
+    """Checks the sha256 of every file in a subfolder of a checkpoint.
+
+    Returns:
+        Their names, relative to the checkpoint.
+
+    Raises:
+        CheckpointError: if there are none, or one is missing, changed or not listed.
+    """
+    folder = Path(folder)
+    names = [name for name in _checksums(folder) if name.startswith(f"{part}/")]
+    if not names:
+        raise CheckpointError(f"the checkpoint {folder} has no {part}")
+    for name in names:
         _verified(folder, name)
+    unlisted = set(_checked(folder / part)) - {name.removeprefix(f"{part}/") for name in names}
+    if unlisted:
+        raise CheckpointError(
+            f"{folder / CHECKSUMS} does not list {part}/{min(unlisted)}: it was added later"
+        )
+    return names
+
+
+def copy_part(folder: str | Path, part: str, target: Path) -> None:
+    """Copies the verified files of a subfolder of a checkpoint into another one's ``target``."""
+    for name in verify_part(folder, part):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(Path(folder) / name, target / name)
 
 
 def sha256(path: Path) -> str:
@@ -276,8 +321,13 @@ def sha256(path: Path) -> str:
 
 
 def _checked(folder: Path) -> Iterable[str]:
-    """Relative names of the files that checksums cover."""
-    paths = sorted(p for p in folder.rglob("*") if p.suffix in (".json", ".safetensors") and p.is_file())
+    """Relative names of the files that checksums cover; folders with a table of their own keep theirs."""
+    own = [path.parent for path in folder.rglob(CHECKSUMS) if path.parent != folder]
+    paths = sorted(
+        p
+        for p in folder.rglob("*")
+        if p.suffix in (".json", ".safetensors") and p.is_file() and not any(o in p.parents for o in own)
+    )
     names = [p.relative_to(folder).as_posix() for p in paths]
     return [name for name in names if name != CHECKSUMS and not name.startswith(".")]
 

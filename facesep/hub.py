@@ -47,6 +47,7 @@ __all__ = [
     "read_json",
     "read_part",
     "resolve",
+    "upload",
     "verify_checkpoint",
     "write_checkpoint",
 ]
@@ -100,7 +101,7 @@ def resolve(
     if pinned and revision and pinned != revision:
         raise ConfigError(f"two revisions given: {pinned!r} in the name and {revision!r}: keep one")
     revision = _check_revision(pinned or revision)
-    with _explain(repo_id, revision):
+    with explain(repo_id, revision):
         return Path(
             snapshot_download(
                 repo_id,
@@ -146,12 +147,33 @@ def push(
         CheckpointError: if the folder is not a sound checkpoint.
         HubError: if the Hub cannot be reached or refuses.
     """
-    if not _is_repo(repo_id):
-        raise ConfigError(f"{repo_id[:200]!r} is not a repository name: give user/repo")
-    branch = _check_revision(branch)
+    _check_target(repo_id, branch)
     verify_checkpoint(folder)
+    return upload(
+        folder,
+        repo_id,
+        branch=branch,
+        private=private,
+        token=token,
+        commit_message=commit_message,
+        create_pr=create_pr,
+    )
+
+
+def upload(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    branch: str | None = None,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    commit_message: str = "Upload facesep checkpoint",
+    create_pr: bool = False,
+) -> str:
+    """Uploads the files of a folder in one commit; see :func:`push`, which checks them first."""
+    _check_target(repo_id, branch)
     api = HfApi(token=token, library_name="facesep", library_version=facesep.__version__)
-    with _explain(repo_id, branch):
+    with explain(repo_id, branch):
         api.create_repo(repo_id, private=private, exist_ok=True)
         if branch is not None:
             api.create_branch(repo_id, branch=branch, exist_ok=True)
@@ -167,6 +189,12 @@ def push(
     return str(commit.commit_url)
 
 
+def _check_target(repo_id: str, branch: str | None) -> None:
+    if not is_repo(repo_id):
+        raise ConfigError(f"{repo_id[:200]!r} is not a repository name: give user/repo")
+    _check_revision(branch)
+
+
 def parse_repo(name: str) -> tuple[str, str | None]:
     """Splits ``user/repo@revision`` into its repository and its revision.
 
@@ -174,7 +202,7 @@ def parse_repo(name: str) -> tuple[str, str | None]:
         ConfigError: for anything else.
     """
     repo_id, separator, revision = name.partition("@")
-    if not _is_repo(repo_id) or (separator and not revision):
+    if not is_repo(repo_id) or (separator and not revision):
         shown = name if len(name) <= 200 else name[:200] + "..."
         raise ConfigError(f"{shown!r} is neither an existing folder nor a repository: {_NAME_HELP}")
     return repo_id, _check_revision(revision or None)
@@ -309,7 +337,8 @@ def _existing(path: Path) -> Path | None:
         return None
 
 
-def _is_repo(name: str) -> bool:
+def is_repo(name: str) -> bool:
+    """Whether a name has the form ``user/repo``."""
     return bool(_REPO.fullmatch(name)) and ".." not in name and "--" not in name
 
 
@@ -322,7 +351,7 @@ def _check_revision(revision: str | None) -> str | None:
 
 
 @contextmanager
-def _explain(repo_id: str, revision: str | None) -> Iterator[None]:
+def explain(repo_id: str, revision: str | None = None) -> Iterator[None]:
     """Turns every failure of the Hub's client into a sentence that says what to do."""
     try:
         yield

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from facesep.camera import orbit_path
-from facesep.checkpoint import read_config, read_json, read_part, write_checkpoint
+from facesep.checkpoint import copy_part, read_config, read_json, read_part, write_checkpoint
 from facesep.codes import Attribute, Codes
 from facesep.config import ModelConfig, from_dict, to_dict
 from facesep.errors import CheckpointError, CodesError, ConfigError, ImageError
@@ -22,9 +23,23 @@ from facesep.hub import CheckpointMixin
 from facesep.images import Source, load_image, to_image, to_tensor
 from facesep.nets.decoder import Decoder
 from facesep.nets.encoder import build_encoder
+from facesep.refine import FOLDER, INDEX
+
+if TYPE_CHECKING:
+    from facesep.refine import FaceRefiner
 
 Photo = Source
 """One photo: a path, bytes, a PIL image, an array ``[H, W, 3]`` or a tensor ``[3, H, W]`` in 0..1."""
+
+
+NO_REFINER = (
+    "there is no refiner in this checkpoint, and none is downloaded unasked: set one with "
+    'sep.refiner = FaceRefiner.from_pretrained("user/repo" or a folder) from facesep.refine (on the command '
+    "line: --refiner); docs/refinement.md says how to train or import one"
+)
+REFINE_OPTIONS = ("steps", "start", "eta", "seed", "on_step")
+Refine = bool | Mapping[str, Any]
+"""Whether to refine: no, yes, or yes with options of :meth:`FaceRefiner.refine`."""
 
 
 class FaceSep(CheckpointMixin):
@@ -43,6 +58,8 @@ class FaceSep(CheckpointMixin):
     def __init__(self, config: ModelConfig, extras: dict[str, dict[str, Any]] | None = None) -> None:
         self.config = config
         self.extras = dict(extras or {})
+        self._refiner: FaceRefiner | None = None
+        self._refiner_home: Path | None = None
         self.encoder = build_encoder(config.encoder).eval().requires_grad_(False)
         self.decoder = Decoder(config.decoder).eval().requires_grad_(False)
 
@@ -69,6 +86,8 @@ class FaceSep(CheckpointMixin):
         model = cls(config, extras)
         for name, module in model._modules():
             module.load_state_dict(read_part(folder, name, module.state_dict()))
+        if (folder / FOLDER / INDEX).is_file():
+            model._refiner_home = folder
         return model.to(device, dtype)
 
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -78,14 +97,24 @@ class FaceSep(CheckpointMixin):
             {name: module.state_dict() for name, module in self._modules()},
             {f"{name}.json": value for name, value in self.extras.items()},
             self.model_card(),
+            add=self._add_refiner,
         )
+
+    def _add_refiner(self, staging: Path) -> None:
+        if self._refiner is not None:
+            self._refiner.save_pretrained(staging / FOLDER)
+        elif self._refiner_home is not None:
+            copy_part(self._refiner_home, FOLDER, staging)
 
     def model_card(self) -> str:
         """Text of the checkpoint's card, from its configuration, training record and evaluation."""
         from facesep.card import make_card
 
         return make_card(
-            to_dict(self.config), eval=self.extras.get("eval"), train=self.extras.get("train_config")
+            to_dict(self.config),
+            eval=self.extras.get("eval"),
+            train=self.extras.get("train_config"),
+            refiner=self.has_refiner,
         )
 
     def _modules(self) -> list[tuple[str, torch.nn.Module]]:
@@ -106,6 +135,8 @@ class FaceSep(CheckpointMixin):
         try:
             for _, module in self._modules():
                 module.to(device, dtype)
+            if self._refiner is not None:
+                self._refiner.to(self.device)
         except (RuntimeError, AssertionError) as error:
             raise ConfigError(f"cannot move the model to {device}: {str(error).splitlines()[0]}") from error
         return self
@@ -119,6 +150,37 @@ class FaceSep(CheckpointMixin):
     def dtype(self) -> torch.dtype:
         """Float type of the weights."""
         return self.decoder.background.dtype
+
+    @property
+    def has_refiner(self) -> bool:
+        """Whether :attr:`refiner` is there; answered without loading it."""
+        return self._refiner is not None or self._refiner_home is not None
+
+    @property
+    def refiner(self) -> FaceRefiner:
+        """The refiner, loaded at its first use: the checkpoint's, or one that was set.
+
+        Example:
+            >>> sep.refiner = FaceRefiner.from_pretrained("user/refiner")  # doctest: +SKIP
+
+        Raises:
+            ConfigError: if there is none, or diffusers is not installed.
+            CheckpointError: if it is damaged.
+        """
+        if self._refiner is None:
+            if self._refiner_home is None:
+                raise ConfigError(NO_REFINER)
+            from facesep.refine import FaceRefiner
+
+            self._refiner = FaceRefiner.from_pretrained(self._refiner_home, device=self.device)
+            self._refiner.set_progress_bar_config(disable=True)
+        return self._refiner
+
+    @refiner.setter
+    def refiner(self, refiner: FaceRefiner | None) -> None:
+        self._refiner, self._refiner_home = refiner, None
+        if refiner is not None:
+            refiner.to(self.device)
 
     @property
     def image_size(self) -> int:
@@ -203,6 +265,7 @@ class FaceSep(CheckpointMixin):
         pitch: float | None = None,
         roll: float | None = None,
         output: str = "pil",
+        refine: Refine = False,
     ) -> Image.Image | list[Image.Image] | Tensor:
         """Renders codes on white.
 
@@ -212,19 +275,24 @@ class FaceSep(CheckpointMixin):
             pitch: degrees; positive nods.
             roll: degrees; positive tilts counter-clockwise.
             output: ``pil`` or ``tensor``.
+            refine: True adds invented detail with :attr:`refiner`, which costs time; a mapping does so with
+                options such as ``{"steps": 5, "seed": 1}``, see :meth:`FaceRefiner.refine`.
 
         Returns:
             An image (a list for a batch), or ``Tensor[3, S, S]`` (``[B, 3, S, S]``) in 0..1.
 
         Raises:
-            ConfigError: for an unknown output or an angle beyond 90 degrees.
+            ConfigError: for an unknown output, an angle beyond 90 degrees, or without a refiner to refine.
         """
         if output not in ("pil", "tensor"):
             raise ConfigError(f"output must be 'pil' or 'tensor', got {output!r}")
+        refined = self._refinement(refine)
         batch = _as_codes(codes).batch().to(self.device)
         batch = _turned(batch, pitch, yaw, roll)
         # One face at a time: its samples then stay in the processor's cache.
         images = torch.cat([self._render_batch(batch[i : i + 1]) for i in range(len(batch))])
+        if refined is not None:
+            images = refined(images.clamp(0, 1))
         if output == "tensor":
             return images if codes.batched else images[0]
         pictures = [to_image(image) for image in images]
@@ -268,6 +336,7 @@ class FaceSep(CheckpointMixin):
         frames: int = 60,
         fps: float = 30.0,
         on_frame: Callable[[int], object] | None = None,
+        refine: Refine = False,
     ) -> Path | Iterator[Image.Image]:
         """Turns a head left, right and back in a seamless loop.
 
@@ -279,24 +348,38 @@ class FaceSep(CheckpointMixin):
             frames: number of frames.
             fps: frames per second of the video.
             on_frame: called with the number of frames done, for progress.
+            refine: as for :meth:`render`. All frames share one seed, so that the invented detail does not
+                change from frame to frame.
 
         Returns:
             The path, or an iterator of images.
 
         Raises:
             CodesError: for a batch.
-            ConfigError: for less than two frames or angles beyond 80 degrees.
+            ConfigError: for less than two frames, angles beyond 80 degrees, or without a refiner to refine.
             VideoError: if the video cannot be written.
         """
         if _as_codes(codes).batched:
             raise CodesError("an orbit shows one face: pick one with codes[i]")
         poses = orbit_path(frames, yaw, pitch).to(codes.rotation)
-        pictures = (self.render(codes.replace(rotation=pose)) for pose in poses)
+        if isinstance(refine, Mapping) and not isinstance(refine.get("seed", 0), int):
+            raise ConfigError("the frames of a video share one seed")
+        self._refinement(refine)  # before the first frame is asked for
+        pictures = (self.render(codes.replace(rotation=pose), refine=refine) for pose in poses)
         if path is None:
             return pictures
         from facesep.provenance import write_video
 
         return write_video(pictures, path, fps, on_frame=on_frame)
+
+    def _refinement(self, refine: Refine) -> Callable[[Tensor], Tensor] | None:
+        """What turns rendered images into refined ones; None to leave them as they are."""
+        if refine is False:
+            return None
+        options = {} if refine is True else refine
+        if not isinstance(options, Mapping) or set(options) - set(REFINE_OPTIONS):
+            raise ConfigError(f"refine must be True, False or options among {', '.join(REFINE_OPTIONS)}")
+        return functools.partial(self.refiner.refine, **options)
 
     def _codes(self, face: Codes | Photo) -> Codes:
         return face if isinstance(face, Codes) else self.encode(face)

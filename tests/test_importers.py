@@ -363,7 +363,7 @@ def test_the_script_writes_the_papers_model(lightning_file, headnerf_file, tmp_p
     # ... and it is a place to start training from.
     shards, labels = write_tiny(tmp_path)
     (tmp_path / "run.yaml").write_text(
-        "{preset: paper, batch_size: 2, micro_batch: 1, image_store: 64, schedule: ["
+        "{preset: paper, batch_size: 2, micro_batch: 2, image_store: 64, schedule: ["
         "{kind: decoder, epochs: 0.2, ray_size: 8}, {kind: encoder, epochs: 0.2, ray_size: 8}]}"
     )
     command = [sys.executable, str(SCRIPT.with_name("em.py")), "--config", str(tmp_path / "run.yaml")]

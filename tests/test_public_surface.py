@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 SNAPSHOT = Path(__file__).with_name("public_surface.txt")
-MODULES = ("facesep", "facesep.faces", "facesep.provenance")
+MODULES = ("facesep", "facesep.faces", "facesep.provenance", "facesep.refine")
 
 
 def signature(function: object) -> str:
@@ -107,6 +107,7 @@ def surface() -> list[str]:
 @pytest.fixture(scope="module")
 def now() -> list[str]:
     pytest.importorskip("gradio")
+    pytest.importorskip("diffusers")
     return surface()
 
 

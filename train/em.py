@@ -11,14 +11,21 @@ import argparse
 import dataclasses
 from pathlib import Path
 
+from accelerate import Accelerator
 from safetensors.torch import load_file
 
+from facesep.config import to_dict
 from facesep.errors import FaceSepError
+from facesep.hub import is_repo, push
 from facesep.model import FaceSep
 from facesep.training.config import load_config
 from facesep.training.dataset import TrainingSet
 from facesep.training.em import Trainer
 from facesep.training.export import export
+from facesep.training.loss_networks import loss_networks
+from facesep.training.processes import Processes
+from facesep.training.publish import Publisher, fetch_state
+from facesep.training.report import TRACKERS, Report
 
 
 def main() -> None:
@@ -29,16 +36,24 @@ def main() -> None:
     parser.add_argument("--config", required=True, help="YAML file of the run")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one value")
     parser.add_argument("--shards", required=True, help="folder written by train/prepare_data.py")
-    parser.add_argument("--labels", required=True, help="file written by train/analyse.py")
+    parser.add_argument("--labels", help="file written by train/analyse.py; not needed with start: encoder")
     parser.add_argument("--out", required=True, help="folder for checkpoints and logs")
     parser.add_argument("--init", help="checkpoint (folder or user/repo) whose networks the run starts from")
     parser.add_argument("--encoder", help="pretrained heads, written by train/pretrain_heads.py")
     parser.add_argument(
         "--perceptual", help="weights for L_perc (.safetensors); without it L_perc is left out"
     )
-    parser.add_argument("--recogniser", help="MobileFaceNet weights for L_id; without it L_id is left out")
-    parser.add_argument("--resume_from_checkpoint", metavar="latest|FOLDER", help="continue a run")
+    parser.add_argument("--recogniser", help="weights for L_id (.safetensors); without it L_id is left out")
+    parser.add_argument("--resume_from_checkpoint", metavar="latest|FOLDER|USER/REPO", help="continue a run")
+    parser.add_argument("--checkpointing_steps", type=int, default=1000, help="steps between checkpoints")
+    parser.add_argument("--checkpoints_total_limit", type=int, default=2, help="how many are kept")
+    parser.add_argument("--report_to", nargs="*", default=[], choices=TRACKERS, help="trackers to log to")
+    parser.add_argument("--push_to_hub", action="store_true", help="push every round, and the result")
+    parser.add_argument("--hub_model_id", metavar="USER/REPO", help="repository to push to")
+    parser.add_argument("--private", action="store_true", default=None, help="make a new repository private")
     arguments = parser.parse_args()
+    if arguments.push_to_hub and not arguments.hub_model_id:
+        parser.error("--push_to_hub needs --hub_model_id user/repo")
     try:
         run(arguments)
     except FaceSepError as error:
@@ -51,24 +66,28 @@ def run(arguments: argparse.Namespace) -> None:
     start = FaceSep.from_pretrained(arguments.init) if arguments.init else None
     if start is not None:
         config = dataclasses.replace(config, model=start.config)
-    perceptual = recogniser = None
-    if arguments.perceptual and config.perceptual == "st_vgg":
-        from facesep.nets.st_lpips import StLpips
-
-        perceptual = StLpips.from_file(arguments.perceptual, config.perceptual_slices)
-    elif arguments.perceptual:
-        from facesep.nets.perceptual import VGG19
-
-        perceptual = VGG19.from_file(arguments.perceptual)
-    if arguments.recogniser:
-        from facesep.nets.mobilefacenet import MobileFaceNet
-
-        recogniser = MobileFaceNet.load(arguments.recogniser)
-    data = TrainingSet(arguments.shards, arguments.labels, "train", config.image_store)
-    trainer = Trainer(config, data, arguments.out, perceptual, recogniser)
+    perceptual, recogniser = loss_networks(config, arguments.perceptual, arguments.recogniser)
+    data = TrainingSet(
+        arguments.shards, arguments.labels, "train", config.image_store, config.in_memory, config.mirror
+    )
+    accelerator = Accelerator(mixed_precision="bf16" if config.bf16 else "no")
+    report = Report(
+        Path(arguments.out), Processes(accelerator), tuple(arguments.report_to), to_dict(config), bar=True
+    )
+    trainer = Trainer(
+        config,
+        data,
+        arguments.out,
+        perceptual,
+        recogniser,
+        accelerator,
+        report,
+        arguments.checkpointing_steps,
+        arguments.checkpoints_total_limit,
+        Publisher(arguments.hub_model_id, arguments.private) if arguments.push_to_hub else None,
+    )
     if arguments.resume_from_checkpoint:
-        latest = arguments.resume_from_checkpoint == "latest"
-        trainer.resume(None if latest else arguments.resume_from_checkpoint)
+        trainer.resume(find_state(arguments.resume_from_checkpoint, Path(arguments.out)))
     else:
         if start is not None:
             trainer.encoder.load_state_dict(start.encoder.state_dict())
@@ -77,7 +96,19 @@ def run(arguments: argparse.Namespace) -> None:
             trainer.encoder.load_state_dict(load_file(arguments.encoder))
         trainer.begin()
     trainer.run()
-    export(trainer, Path(arguments.out) / "checkpoint")
+    report.end()
+    if accelerator.is_main_process:
+        folder = Path(arguments.out) / "checkpoint"
+        export(trainer, folder)
+        if arguments.push_to_hub:
+            print(push(folder, arguments.hub_model_id, private=arguments.private))
+
+
+def find_state(name: str, out: Path) -> Path | None:
+    """What ``--resume_from_checkpoint`` means: None for the newest of the run."""
+    if name == "latest":
+        return None
+    return Path(name) if Path(name).is_dir() or not is_repo(name) else fetch_state(name, out / "hub")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,11 @@ The paper's whole model::
     python train/import_weights.py paper --adaface adaface_ir50_ms1mv2.ckpt --deep3d epoch_20.pth \
         --ctrlhair 0500000.ckpt --bisenet 79999_iter.pth --headnerf model_Reso32HR.pth --out checkpoint
 
+DifFace as a refiner::
+
+    python train/import_weights.py refiner --unet iddpm_ffhq512_ema500000.pth \
+        --estimator swinir_restoration512_L1.pth --out refiner
+
 docs/checkpoints.md says where the files come from and what their licences allow.
 """
 
@@ -20,6 +25,7 @@ import sys
 from facesep.errors import FaceSepError
 from facesep.importers import ORIGINS, import_file
 from facesep.importers.paper import assemble
+from facesep.importers.refiner import assemble_refiner
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -42,6 +48,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     paper.add_argument("--image-size", type=int, default=1024, help="1024 (default), 512 or 256")
     paper.add_argument("--colour", choices=("rgb", "bgr"), help="what the AdaFace weights were trained on")
     paper.add_argument("--out", required=True, help="folder of the checkpoint")
+    refiner = commands.add_parser("refiner", help="DifFace as a refiner in diffusers' layout")
+    refiner.add_argument("--unet", required=True, metavar="FILE", help="iddpm_ffhq512_ema500000.pth")
+    refiner.add_argument("--estimator", required=True, metavar="FILE", help="swinir_restoration512_L1.pth")
+    refiner.add_argument("--out", required=True, help="folder of the refiner")
     return parser.parse_args(arguments)
 
 
@@ -61,6 +71,9 @@ def main(arguments: list[str] | None = None) -> int:
                 colour=options.colour,
             )
             print(f"wrote the checkpoint {options.out}", *(f"  {note}" for note in notes), sep="\n")
+        elif options.origin == "refiner":
+            assemble_refiner(options.out, options.unet, options.estimator)
+            print(f"wrote the refiner {options.out}")
         else:
             extra = {"colour": options.colour} if options.origin == "adaface" else {}
             for file in options.files:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -22,6 +24,9 @@ from facesep.codes import Codes, parse_attributes
 from facesep.errors import ConfigError
 from facesep.model import FaceSep
 from facesep.provenance import write_image
+
+if TYPE_CHECKING:
+    from facesep.refine import FaceRefiner
 
 
 def encode(options: Namespace) -> None:
@@ -88,6 +93,7 @@ def mix(options: Namespace) -> None:
 
 def orbit(options: Namespace) -> None:
     """One face to a video of the turning head."""
+    refine = _refinement(options)
     default = f"{Path(options.photo).stem}-orbit.mp4"
     path = output_path(options.output, default, VIDEOS, [options.photo], options.overwrite)
     progress, read = _start(options)
@@ -99,6 +105,7 @@ def orbit(options: Namespace) -> None:
         pitch=options.pitch,
         frames=options.frames,
         fps=options.fps,
+        refine=refine,
         on_frame=lambda done: progress.count("rendering", done, options.frames),
     )
     say(str(path))
@@ -109,7 +116,37 @@ def _start(options: Namespace) -> tuple[Progress, Reader]:
     progress = Progress(options.quiet)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     sep = FaceSep.from_pretrained(options.checkpoint, device=device)
+    if _refinement(options) is not False:
+        if options.refiner is not None:
+            sep.refiner = _load_refiner(options.refiner)
+        sep.refiner  # noqa: B018 without one it raises here, before any work is done
     return progress, Reader(sep, progress, options.aligned)
+
+
+def _load_refiner(name: str) -> FaceRefiner:
+    from facesep.refine import FaceRefiner
+
+    refiner = FaceRefiner.from_pretrained(name)
+    refiner.set_progress_bar_config(disable=True)
+    return refiner
+
+
+def _refinement(options: Namespace) -> bool | dict[str, Any]:
+    """What ``render(refine=...)`` takes.
+
+    Raises:
+        ConfigError: for options of a refinement that is not asked for.
+    """
+    given = vars(options)
+    chosen = {
+        name: given[f"refine_{name}"] for name in ("steps", "seed") if given.get(f"refine_{name}") is not None
+    }
+    if given.get("refine") or given.get("refiner") is not None:
+        return chosen or True
+    if chosen:
+        option = f"--refine-{next(iter(chosen))}"
+        raise ConfigError(f"{option} does nothing without --refine or --refiner: add one of them")
+    return False
 
 
 def _picture(options: Namespace, suffix: str, inputs: list[str]) -> Path:
@@ -128,7 +165,11 @@ def _write(
     sep: FaceSep, codes: Codes, path: Path, options: Namespace, codes_path: Path | None = None
 ) -> None:
     """Renders and writes the picture, and the codes if they are wanted."""
-    image = sep.render(codes, yaw=options.yaw, pitch=options.pitch, roll=options.roll)
+    refine = _refinement(options)
+    if refine is not False:
+        shown = {"on_step": partial(Progress(options.quiet).count, "refining")}
+        refine = shown if refine is True else refine | shown
+    image = sep.render(codes, yaw=options.yaw, pitch=options.pitch, roll=options.roll, refine=refine)
     say(str(write_image(image, path)))
     if codes_path is not None:
         codes.save(codes_path, include_identity=True)

@@ -29,6 +29,7 @@ it only with --include-identity: keep such files as carefully as the law asks, a
 _RENDER = """examples:
   facesep render anna.jpg
   facesep render anna.jpg --yaw 25 --pitch -5 --output side.png
+  facesep render anna.jpg --refiner user/refiner --refine-steps 10
 """
 _TRANSFER = """examples:
   facesep transfer anna.jpg ben.jpg
@@ -76,18 +77,21 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"facesep {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     model, view, files = _model_options(), _view_options(), _file_options()
+    refine = _refine_options()
 
     encode = _command(commands, "encode", "photos to codes", _ENCODE, model, files)
     encode.add_argument("photos", nargs="+", metavar="PHOTO")
     _output(encode, "a .safetensors file, or a folder for several photos (default: <photo>.safetensors here)")
     _identity(encode)
 
-    render = _command(commands, "render", "one face, also from another view", _RENDER, model, view, files)
+    render = _command(
+        commands, "render", "one face, also from another view", _RENDER, model, view, refine, files
+    )
     render.add_argument("photo", metavar="PHOTO_OR_CODES")
     _output(render, "a .png, .jpg or .webp file (default: <photo>-render.png here)")
 
     transfer = _command(
-        commands, "transfer", "attributes from one person to another", _TRANSFER, model, view, files
+        commands, "transfer", "attributes from one person to another", _TRANSFER, model, view, refine, files
     )
     transfer.add_argument("photo", metavar="PHOTO_OR_CODES", help="the face to change")
     transfer.add_argument("donor", metavar="DONOR", help="photo or codes of the face to take from")
@@ -105,7 +109,7 @@ def build_parser() -> argparse.ArgumentParser:
     _output(transfer, "a .png, .jpg or .webp file (default: <photo>-from-<donor>.png here)")
     _codes(transfer)
 
-    mix = _command(commands, "mix", "attributes from several people", _MIX, model, view, files)
+    mix = _command(commands, "mix", "attributes from several people", _MIX, model, view, refine, files)
     mix.add_argument("photo", metavar="PHOTO_OR_CODES", help="the face to change")
     mix.add_argument(
         "donors",
@@ -116,7 +120,7 @@ def build_parser() -> argparse.ArgumentParser:
     _output(mix, "a .png, .jpg or .webp file (default: <photo>-mix.png here)")
     _codes(mix)
 
-    orbit = _command(commands, "orbit", "a video of the turning head", _ORBIT, model, files)
+    orbit = _command(commands, "orbit", "a video of the turning head", _ORBIT, model, refine, files)
     orbit.add_argument("photo", metavar="PHOTO_OR_CODES")
     orbit.add_argument("--yaw", type=float, default=40.0, help="largest turn in degrees (default: 40)")
     orbit.add_argument("--pitch", type=float, default=8.0, help="largest nod in degrees (default: 8)")
@@ -178,6 +182,21 @@ def _view_options() -> argparse.ArgumentParser:
     group.add_argument("--yaw", type=float, help="degrees; positive turns the nose to image right")
     group.add_argument("--pitch", type=float, help="degrees; positive nods")
     group.add_argument("--roll", type=float, help="degrees; positive tilts counter-clockwise")
+    return group
+
+
+def _refine_options() -> argparse.ArgumentParser:
+    group = argparse.ArgumentParser(add_help=False)
+    group.add_argument(
+        "--refine",
+        action="store_true",
+        help="add invented detail with the checkpoint's refiner; slow (default: off)",
+    )
+    group.add_argument(
+        "--refiner", metavar="NAME", help="refine with this folder or user/repo[@revision] instead"
+    )
+    group.add_argument("--refine-steps", type=int, metavar="N", help="network calls for each picture")
+    group.add_argument("--refine-seed", type=int, metavar="N", help="noise to start from (default: 0)")
     return group
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from facesep.data.prepare import Prepared, RejectError
+from facesep.data.source import Prepared, RejectError, Source, in_two_splits
 from facesep.errors import DataError, FaceError
 from facesep.faces.crop import Crop
 
@@ -29,7 +29,7 @@ def five_points(landmarks: np.ndarray) -> np.ndarray:
     return np.array([*eyes, landmarks[NOSE_TIP, :2], *mouth])
 
 
-class PortraitSource:
+class PortraitSource(Source):
     """Reads a portraits folder.
 
     Args:
@@ -61,6 +61,18 @@ class PortraitSource:
         """Names in the order of the table."""
         return list(self._rows)
 
+    def path(self, name: str) -> Path:
+        """The photo's file."""
+        return self.root / f"{name}.jpg"
+
+    def facts(self, name: str) -> dict[str, str]:
+        """The photo's row of the table."""
+        return self._rows[name]
+
+    def excluded(self) -> dict[str, str]:
+        """Photos of people who are listed in two splits."""
+        return in_two_splits((name, row["person"], row["split"]) for name, row in self._rows.items())
+
     def prepare(self, name: str, size: int) -> Prepared:
         """Crops one photo with its label map and moves its landmarks into the crop."""
         row, landmarks = self._rows[name], self._landmarks.get(name)
@@ -71,9 +83,9 @@ class PortraitSource:
         if interocular < MIN_INTEROCULAR:
             raise RejectError("face too small")
         try:
-            with Image.open(self.root / f"{name}.jpg") as photo, Image.open(self._label(name)) as label:
+            with Image.open(self.path(name)) as photo, Image.open(self._label(name)) as label:
                 photo, label = ImageOps.exif_transpose(photo).convert("RGB"), label.convert("L")
-        except OSError as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise RejectError("unreadable photo or label map") from error
         if photo.size != label.size:
             raise RejectError("photo and label map differ in size")

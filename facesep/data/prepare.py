@@ -1,64 +1,81 @@
 """Photos -> canonical crops -> shards.
 
 A source lists photos by name and turns one name into a canonical crop with labels; the rest of this
-file knows nothing about where photos come from. Work is divided by shard: a run that was stopped goes
-on with the shards that are not finished.
+file knows nothing about where photos come from. Work is divided by shard: every file appears under its
+name only when it is complete, and the record of a shard is written after the shard, so a run that was
+killed anywhere goes on with the shards that have no record.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+import numpy as np
 from PIL import Image
 
-from facesep.data.shards import encode_sample, stable_id, write_index, write_shard
+from facesep.data.duplicates import file_sizes, same_files
+from facesep.data.shards import encode_sample, file_sha256, stable_id, write_file, write_index, write_shard
+from facesep.data.sheet import rejects_sheet
+from facesep.data.source import Prepared, RejectError, Source
+from facesep.data.workers import run_jobs
 from facesep.errors import ConfigError, DataError
 
 SHARD_SAMPLES = 500
-
-
-class RejectError(Exception):
-    """Raised by a source for a photo that cannot be used; the message is a short, countable reason."""
+SMALL = "small"
+"""Folder of the smaller copy inside the folder of the shards."""
+DUPLICATE = "same file as another photo"
+Rejected = list[list[str]]
+"""``[name, reason]`` pairs."""
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A canonical crop.
+class Job:
+    """One shard.
 
     Attributes:
-        image: RGB, ``size x size``, background kept.
-        label: mode L: 0 background, 1 face, 2 hair, 3 neck and body.
-        meta: JSON-ready; has at least ``name``, ``split``, ``points5`` and ``crop``.
+        names: the shard's photos.
+        excluded: those among them that are left out unseen, with the reason.
+        path: the tar file.
+        size: side of the crops in pixels.
+        small: side of the smaller copy; 0 for none.
+        white: puts the head on white.
+        facts: digest of all that the shard's bytes depend on.
     """
 
-    image: Image.Image
-    label: Image.Image
-    meta: dict[str, Any]
+    names: list[str]
+    excluded: dict[str, str]
+    path: Path
+    size: int
+    small: int
+    white: bool
+    facts: str
 
+    @property
+    def record(self) -> Path:
+        """Written last: while it is there, the shard is complete."""
+        return self.path.with_suffix(".done.json")
 
-class Source(Protocol):
-    """Where photos come from. Must be picklable: it is sent to the worker processes."""
+    @property
+    def paths(self) -> list[Path]:
+        """The tar file and its smaller copy."""
+        return [self.path, *([self.path.parent / SMALL / self.path.name] if self.small else [])]
 
-    name: str
-
-    def names(self) -> list[str]:
-        """Names of all photos, in a fixed order, each once."""
-
-    def prepare(self, name: str, size: int) -> Prepared:
-        """Crops one photo.
-
-        Raises:
-            RejectError: if the photo cannot be used.
-        """
+    def finished(self) -> dict[str, Any] | None:
+        """The record, if the shard was completed by a job like this one."""
+        try:
+            record = json.loads(self.record.read_text())
+            same = record["task"] == self.facts and record["bytes"] == [_bytes(p) for p in self.paths]
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return record if same else None
 
 
 def prepare(
@@ -68,8 +85,13 @@ def prepare(
     workers: int = 1,
     shard_samples: int = SHARD_SAMPLES,
     progress: Callable[[int, int], None] | None = None,
+    small: int = 0,
+    white: bool = False,
 ) -> dict[str, Any]:
-    """Writes all photos of a source as shards with an index and a report.
+    """Writes all photos of a source as shards with an index, a report and a contact sheet of rejects.
+
+    The bytes of the shards depend on the source and the settings, not on the number of workers nor on how
+    often the run was stopped.
 
     Args:
         source: where the photos come from.
@@ -77,85 +99,174 @@ def prepare(
         size: side of the crops in pixels.
         workers: processes.
         shard_samples: photos in a shard, at most.
-        progress: called with (shards done, shards in all).
+        progress: called with (photos done, photos in all), first with what earlier runs have done.
+        small: side of a smaller copy of everything in ``out/small``; 0 for none.
+        white: keeps only the head, on white, instead of the whole photo.
 
     Returns:
         The report, also written to ``report.json``: photos, samples, rejects by reason.
 
     Raises:
         ConfigError: for sizes or counts that make no sense.
-        DataError: if no photo could be used.
+        DataError: if no photo could be used, the disk is full, or another run fills the folder.
     """
     if size < 16 or workers < 1 or shard_samples < 1:
         raise ConfigError("size must be at least 16, workers and shard samples at least 1")
+    if small and not 16 <= small < size:
+        raise ConfigError(f"the smaller copy must have 16 to {size - 1} pixels, got {small}")
     out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    with _disk_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+        with _alone(out):
+            return _prepare(source, out, size, workers, shard_samples, progress, small, white)
+
+
+def _prepare(
+    source: Source,
+    out: Path,
+    size: int,
+    workers: int,
+    shard_samples: int,
+    progress: Callable[[int, int], None] | None,
+    small: int,
+    white: bool,
+) -> dict[str, Any]:
+    folders = [out, *([out / SMALL] if small else [])]
+    for folder in folders:
+        folder.mkdir(exist_ok=True)
+        for left in folder.glob("*.tmp"):  # of a run that was killed while it wrote
+            left.unlink()
     names = source.names()
-    chunks = [names[i : i + shard_samples] for i in range(0, len(names), shard_samples)]
-    jobs = [(source, chunk, out / f"{number:05d}.tar", size) for number, chunk in enumerate(chunks)]
-    rejects: list[list[str]] = []
-    for done, shard_rejects in enumerate(_run(jobs, workers), start=1):
-        rejects += shard_rejects
+    paths = [source.path(name) for name in names]
+    sizes = file_sizes(paths)
+    excluded = {names[i]: DUPLICATE for i in same_files(paths, sizes)} | source.excluded()
+    common = [source.name, source.settings(), size, small, white]
+    jobs = []
+    for number, start in enumerate(range(0, len(names), shard_samples)):
+        chunk = names[start : start + shard_samples]
+        out_of = {name: excluded[name] for name in chunk if name in excluded}
+        own = [chunk, sizes[start : start + shard_samples], out_of, [source.facts(name) for name in chunk]]
+        facts = hashlib.sha256(json.dumps([*common, *own]).encode()).hexdigest()
+        jobs.append(Job(chunk, out_of, out / f"{number:05d}.tar", size, small, white, facts))
+    records = {number: record for number, job in enumerate(jobs) if (record := job.finished())}
+    pending = {number: job for number, job in enumerate(jobs) if number not in records}
+    if pending:  # an index must not speak of shards that are about to change
+        for folder in folders:
+            (folder / "index.json").unlink(missing_ok=True)
+    kept = sum(len(jobs[number].names) for number in records)
+
+    def tell(done: int) -> None:
         if progress:
-            progress(done, len(jobs))
-    shards = [job[2] for job in jobs if job[2].exists()]
-    if not shards:
-        raise DataError(f"none of {len(names)} photos of {source.name} could be used: {rejects[:3]}")
-    samples = write_index(out, shards, size)
+            progress(kept + done, len(names))
+
+    tell(0)
+    records |= run_jobs(write_job, source, pending, workers, tell)
+    rejected = [pair for number in range(len(jobs)) for pair in records[number]["rejected"]]
+    used = [number for number, job in enumerate(jobs) if job.path.exists()]
+    if not used:
+        raise DataError(f"none of {len(names)} photos of {source.name} could be used: {rejected[:3]}")
+    for copy, side in reversed(list(enumerate((size, small) if small else (size,)))):
+        files = [jobs[number].paths[copy] for number in used]
+        sums = [records[number]["sha256"][copy] for number in used]
+        samples = write_index(folders[copy], files, side, sums)
     report = {
         "source": source.name,
         "photos": len(names),
         "samples": samples,
-        "rejects": dict(Counter(reason for _, reason in rejects)),
-        "rejected": rejects,
+        "rejects": dict(Counter(reason for _, reason in rejected)),
+        "rejected": rejected,
     }
-    (out / "report.json").write_text(json.dumps(report, indent=1, ensure_ascii=False))
+    if rejected:
+        write_file(out / "rejects.jpg", rejects_sheet(source, rejected))
+    else:
+        (out / "rejects.jpg").unlink(missing_ok=True)
+    write_file(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False).encode())
     return report
 
 
-Job = tuple[Source, list[str], Path, int]
+def write_job(source: Source, job: Job, tick: Callable[[], None]) -> dict[str, Any]:
+    """Writes one shard, its smaller copy and then its record, which is returned.
 
+    Args:
+        source: where the photos come from.
+        job: the shard.
+        tick: called after every photo.
 
-def _run(jobs: list[Job], workers: int) -> Iterator[list[list[str]]]:
-    if workers == 1:
-        yield from map(_prepare_shard, jobs)
-        return
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(_prepare_shard, jobs)
-
-
-def _prepare_shard(job: Job) -> list[list[str]]:
-    """Writes one shard unless it is finished; returns its rejects as ``[name, reason]`` pairs.
-
-    The record beside the shard is written last, so its presence means that the shard is complete.
+    Raises:
+        DataError: if the disk is full.
     """
-    source, names, path, size = job
-    record = path.with_suffix(".done.json")
-    task = hashlib.sha256(json.dumps([source.name, size, names]).encode()).hexdigest()
-    if record.exists():
-        finished = json.loads(record.read_text())
-        if finished["task"] == task and finished["bytes"] == _bytes(path):
-            return finished["rejected"]
-        record.unlink()
-    path.unlink(missing_ok=True)
-    rejected: list[list[str]] = []
-    members = []
-    for name in names:
+    with _disk_errors(job.path.parent):
+        job.record.unlink(missing_ok=True)
+        for path in job.paths:
+            path.unlink(missing_ok=True)
+        rejected: Rejected = []
+        copies: list[list[dict[str, bytes]]] = [[] for _ in job.paths]
+        for name in job.names:
+            try:
+                if name in job.excluded:
+                    raise RejectError(job.excluded[name])
+                one = source.prepare(name, job.size)
+                if job.white:
+                    one = on_white(one)
+                id_ = stable_id(f"{source.name}/{name}")
+                variants = [one, shrink(one, job.small)] if job.small else [one]
+                for members, copy in zip(copies, variants, strict=True):
+                    meta = {"id": f"{id_:016x}", **copy.meta}
+                    members.append(encode_sample(id_, copy.image, copy.label, meta))
+            except RejectError as error:
+                rejected.append([name, str(error)])
+            tick()
+        sums = []
+        for path, members in zip(job.paths, copies, strict=True):
+            if members:
+                write_shard(path, members)
+            sums.append(file_sha256(path) if members else "")
+        record = {"task": job.facts, "bytes": [_bytes(path) for path in job.paths], "sha256": sums}
+        record["rejected"] = rejected
+        write_file(job.record, json.dumps(record).encode())
+        return record
+
+
+def shrink(one: Prepared, size: int) -> Prepared:
+    """A smaller copy of a crop: pixels, label map, and what the record says in pixels of the crop."""
+    factor = size / one.image.width
+    meta = {**one.meta, "size": size}
+    for key, digits in (("points5", 2), ("landmarks", 1)):
+        if meta.get(key):
+            meta[key] = np.round(np.array(meta[key]) * factor, digits).tolist()
+    image = one.image.resize((size, size), Image.LANCZOS)
+    return Prepared(image, one.label.resize((size, size), Image.NEAREST), meta)
+
+
+def on_white(one: Prepared) -> Prepared:
+    """The head (face and hair) on white."""
+    head = one.label.point([255 if value in (1, 2) else 0 for value in range(256)])
+    return replace(one, image=Image.composite(one.image, Image.new("RGB", one.image.size, "white"), head))
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keeps a second run out of the folder; the lock ends with the process, however that ends."""
+    import fcntl  # not on Windows, where the readers of shards do not work either
+
+    with open(out / ".lock", "w") as file:
         try:
-            one = source.prepare(name, size)
-        except RejectError as error:
-            rejected.append([name, str(error)])
-            continue
-        id_ = stable_id(f"{source.name}/{name}")
-        members.append(encode_sample(id_, one.image, one.label, {"id": f"{id_:016x}", **one.meta}))
-    if members:
-        write_shard(path, members)
-    temporary = record.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"task": task, "bytes": _bytes(path), "rejected": rejected}))
-    os.replace(temporary, record)
-    return rejected
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataError(f"another run is filling {out}: wait for it or give another folder") from None
+        yield
+
+
+@contextmanager
+def _disk_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"cannot write to {folder} ({error.strerror or error}): free some space or choose another folder "
+            "and start again; finished shards are kept"
+        ) from error
 
 
 def _bytes(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
+    return os.path.getsize(path) if path.exists() else 0

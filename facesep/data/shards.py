@@ -12,15 +12,18 @@ import io
 import json
 import os
 import tarfile
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+from safetensors.numpy import save as to_bytes
 
 from facesep.errors import DataError
 
@@ -28,6 +31,10 @@ FORMAT = "facesep-shards-1"
 MEMBERS = ("jpg", "mask.png", "json")
 """Extensions of a sample's members, in the order of the columns of the index."""
 SPLITS = ("train", "val", "test")
+FACTS = {"split": np.uint8, "person": np.int64, "sharp": np.bool_, "points5": np.float32}
+"""Columns of the index that repeat parts of the records."""
+MAX_OPEN = 256
+"""Shard files that stay open; those of larger sets are opened for each read."""
 
 
 def stable_id(name: str) -> int:
@@ -67,16 +74,37 @@ def encode_sample(id_: int, image: Image.Image, label: Image.Image, meta: dict[s
 
 def write_shard(path: Path, samples: Iterable[dict[str, bytes]]) -> None:
     """Writes members to a tar file that appears under its name only when it is complete."""
-    temporary = path.with_name(path.name + ".tmp")
+    temporary = _temporary(path)
     with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
         for members in samples:
             for name, data in members.items():
                 info = tarfile.TarInfo(name)  # no time, no user: the same input gives the same bytes
                 info.size = len(data)
                 tar.addfile(info, io.BytesIO(data))
+    _finish(temporary, path)
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Writes a file that appears under its name only when it is complete and on the disk."""
+    temporary = _temporary(path)
+    temporary.write_bytes(data)
+    _finish(temporary, path)
+
+
+def _temporary(path: Path) -> Path:
+    """A name of this process's own, in case a writer of a killed run is still dying."""
+    return path.with_name(f"{path.name}.{os.getpid()}.tmp")
+
+
+def _finish(temporary: Path, path: Path) -> None:
     with open(temporary, "rb") as file:
         os.fsync(file.fileno())
     os.replace(temporary, path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)  # the new name, too, outlives a power cut
+    finally:
+        os.close(folder)
 
 
 def file_sha256(path: Path) -> str:
@@ -88,13 +116,14 @@ def file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_index(folder: Path, shards: list[Path], size: int) -> int:
+def write_index(folder: Path, shards: list[Path], size: int, sums: Sequence[str] | None = None) -> int:
     """Scans finished shards and writes ``index.safetensors`` and ``index.json``.
 
     Args:
         folder: the folder of the shards.
         shards: the shard files, in order.
         size: side of the images in pixels.
+        sums: the shards' SHA-256 sums; None reads the files for them.
 
     Returns:
         The number of samples.
@@ -102,17 +131,19 @@ def write_index(folder: Path, shards: list[Path], size: int) -> int:
     Raises:
         DataError: if a shard is damaged or an id occurs twice.
     """
-    ids, number, offsets, sizes, splits, listed = [], [], [], [], [], []
+    ids, number, offsets, sizes, listed = [], [], [], [], []
+    facts: dict[str, list[Any]] = {name: [] for name in FACTS}
     for index, path in enumerate(shards):
         before = len(ids)
-        for id_, members, split in _scan(path):
+        for id_, members, meta in _scan(path):
             ids.append(id_)
             number.append(index)
             offsets.append([members[ext][0] for ext in MEMBERS])
             sizes.append([members[ext][1] for ext in MEMBERS])
-            splits.append(split)
+            for name, value in _facts(meta).items():
+                facts[name].append(value)
         entry = {"file": path.name, "samples": len(ids) - before, "bytes": path.stat().st_size}
-        listed.append({**entry, "sha256": file_sha256(path)})
+        listed.append({**entry, "sha256": sums[index] if sums else file_sha256(path)})
     if len(set(ids)) != len(ids):
         raise DataError(f"{folder} holds an id twice: the source lists a photo more than once")
     tensors = {
@@ -120,18 +151,27 @@ def write_index(folder: Path, shards: list[Path], size: int) -> int:
         "shard": np.array(number, np.int32),
         "offset": np.array(offsets, np.int64).reshape(-1, len(MEMBERS)),
         "size": np.array(sizes, np.int64).reshape(-1, len(MEMBERS)),
-        "split": np.array(splits, np.uint8),
+        **{name: np.array(values, FACTS[name]) for name, values in facts.items()},
     }
-    save_file(tensors, str(folder / "index.safetensors.tmp"), metadata={"format": FORMAT})
-    os.replace(folder / "index.safetensors.tmp", folder / "index.safetensors")
+    write_file(folder / "index.safetensors", to_bytes(tensors, metadata={"format": FORMAT}))
     header = {"format": FORMAT, "size": size, "samples": len(ids), "splits": SPLITS, "shards": listed}
-    (folder / "index.json.tmp").write_text(json.dumps(header, indent=1))
-    os.replace(folder / "index.json.tmp", folder / "index.json")
+    write_file(folder / "index.json", json.dumps(header, indent=1).encode())
     return len(ids)
 
 
-def _scan(path: Path) -> Iterator[tuple[int, dict[str, tuple[int, int]], int]]:
-    """Yields ``(id, {extension: (offset, size)}, split)`` of each sample of a shard."""
+def _facts(meta: dict[str, Any]) -> dict[str, Any]:
+    """What the index repeats of a record, so that training need not read every record first."""
+    points = np.asarray(meta.get("points5") or np.full((5, 2), np.nan), np.float32)
+    return {
+        "split": SPLITS.index(meta["split"]),
+        "person": stable_id(meta.get("person") or meta.get("name", "")),
+        "sharp": bool(meta.get("good_at_256", True)),
+        "points5": points.reshape(5, 2),
+    }
+
+
+def _scan(path: Path) -> Iterator[tuple[int, dict[str, tuple[int, int]], dict[str, Any]]]:
+    """Yields ``(id, {extension: (offset, size)}, record)`` of each sample of a shard."""
     groups: dict[str, dict[str, tuple[int, int]]] = {}
     try:
         with tarfile.open(path, "r:") as tar, open(path, "rb") as file:
@@ -143,7 +183,9 @@ def _scan(path: Path) -> Iterator[tuple[int, dict[str, tuple[int, int]], int]]:
                     raise DataError(f"{path}: sample {key} has members {sorted(members)}, not {MEMBERS}")
                 file.seek(members["json"][0])
                 meta = json.loads(file.read(members["json"][1]))
-                yield int(key, 16), members, SPLITS.index(meta["split"])
+                if meta["split"] not in SPLITS:
+                    raise ValueError(f"unknown split {meta['split']!r}")
+                yield int(key, 16), members, meta
     except (OSError, tarfile.TarError, ValueError, KeyError) as error:
         raise DataError(f"{path} is damaged ({error}): delete it and prepare the data again") from error
 
@@ -188,8 +230,18 @@ class ShardSet:
         self.splits: np.ndarray = index["split"][keep]
         """Index into :data:`SPLITS` of each sample, ``uint8 [N]``."""
         self._where = index["shard"][keep], index["offset"][keep], index["size"][keep]
-        self._row = {int(id_): row for row, id_ in enumerate(self.ids)}
         self._open: dict[int, int] = {}
+        self._opening = threading.Lock()
+        facts = {name: index[name][keep] for name in FACTS if name in index}
+        if len(facts) < len(FACTS):  # an index of an earlier version
+            found = [_facts(self.meta(row)) for row in range(len(keep))]
+            facts = {name: np.array([one[name] for one in found], FACTS[name]) for name in FACTS}
+        self.people: np.ndarray = facts["person"]
+        """Stable id of each sample's person, ``int64 [N]``; samples without a person have their own."""
+        self.sharp: np.ndarray = facts["sharp"]
+        """Whether the photo is sharp enough for 256 px, ``bool [N]``."""
+        self.points5: np.ndarray = facts["points5"]
+        """Five points in pixels of the image, ``float32 [N, 5, 2]``; NaN where they are not known."""
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -206,13 +258,23 @@ class ShardSet:
         Raises:
             DataError: if this set does not hold it.
         """
-        try:
-            return self._row[int(id_)]
-        except KeyError:
-            raise DataError(f"{self.path} holds no sample {int(id_):016x}") from None
+        order, ordered = self._order
+        place = int(np.searchsorted(ordered, int(id_)))
+        if place == len(ordered) or ordered[place] != int(id_):
+            raise DataError(f"{self.path} holds no sample {int(id_):016x}")
+        return int(order[place])
 
-    def sample(self, index: int) -> Sample:
+    @cached_property
+    def _order(self) -> tuple[np.ndarray, np.ndarray]:
+        order = np.argsort(self.ids)
+        return order, self.ids[order]
+
+    def sample(self, index: int, record: bool = True) -> Sample:
         """Reads and decodes one sample.
+
+        Args:
+            index: its position.
+            record: whether to read its record, too; else ``meta`` stays empty.
 
         Raises:
             DataError: if the shard is damaged there.
@@ -220,7 +282,7 @@ class ShardSet:
         try:
             image = np.asarray(Image.open(io.BytesIO(self.member(index, "jpg"))).convert("RGB"))
             label = np.asarray(Image.open(io.BytesIO(self.member(index, "mask.png"))).convert("L"))
-            meta = self.meta(index)
+            meta = self.meta(index) if record else {}
         except (OSError, ValueError, SyntaxError) as error:
             raise DataError(f"{self._place(index)} is damaged ({error}): prepare it again") from error
         return Sample(int(self.ids[index]), image, label, meta)
@@ -235,7 +297,7 @@ class ShardSet:
             raise IndexError(f"sample {index} of {len(self)}")
         column = MEMBERS.index(extension)
         shard, offset, size = (int(w[index, column] if w.ndim > 1 else w[index]) for w in self._where)
-        data = os.pread(self._descriptor(shard), size, offset)
+        data = self._read(shard, size, offset)
         if len(data) != size:
             raise DataError(f"{self._place(index)} is cut off: prepare it again")
         return data
@@ -255,16 +317,30 @@ class ShardSet:
         while self._open:
             os.close(self._open.popitem()[1])
 
-    def _descriptor(self, shard: int) -> int:
-        if shard not in self._open:
-            self._open[shard] = os.open(self.path / self.shards[shard]["file"], os.O_RDONLY)
-        return self._open[shard]
+    def _read(self, shard: int, size: int, offset: int) -> bytes:
+        descriptor = self._open.get(shard)
+        if descriptor is None:
+            descriptor = os.open(self.path / self.shards[shard]["file"], os.O_RDONLY)
+            with self._opening:
+                keep = shard not in self._open and len(self._open) < MAX_OPEN
+                if keep:
+                    self._open[shard] = descriptor
+            if not keep:
+                try:
+                    return os.pread(descriptor, size, offset)
+                finally:
+                    os.close(descriptor)
+        return os.pread(descriptor, size, offset)
 
     def _place(self, index: int) -> str:
         return f"sample {self.ids[index]:016x} in {self.path / self.shards[self._where[0][index]]['file']}"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": {}}  # file descriptors do not travel to other processes
+        # File descriptors and locks do not travel to other processes.
+        return {name: value for name, value in self.__dict__.items() if name not in ("_open", "_opening")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _open={}, _opening=threading.Lock())
 
     def __del__(self) -> None:
         if "_open" in self.__dict__:

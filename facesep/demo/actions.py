@@ -144,9 +144,14 @@ def choose(sep: FaceSep, choice: Choice, face: int) -> Subject:
 
 
 def transfer(
-    sep: FaceSep, base: Codes, donor: Codes, attributes: Sequence[str], strength: float = 1.0
+    sep: FaceSep,
+    base: Codes,
+    donor: Codes,
+    attributes: Sequence[str],
+    strength: float = 1.0,
+    refine: bool = False,
 ) -> tuple[Codes, bytes]:
-    """Takes attributes from a donor.
+    """Takes attributes from a donor; ``refine`` adds invented detail to the picture.
 
     Returns:
         The new codes and their picture, a marked PNG.
@@ -157,16 +162,19 @@ def transfer(
     """
     check_range("strength", strength, 0, MAX_STRENGTH)
     codes = sep.transfer(base, donor, parse_attributes(list(attributes)), float(strength))
-    return codes, encode(_render(sep, codes))
+    return codes, encode(_render(sep, codes, refine=refine))
 
 
-def mix(sep: FaceSep, base: Codes, donors: Sequence[tuple[str, Codes]]) -> tuple[Codes, bytes]:
+def mix(
+    sep: FaceSep, base: Codes, donors: Sequence[tuple[str, Codes]], refine: bool = False
+) -> tuple[Codes, bytes]:
     """Takes one attribute from each of up to four donors.
 
     Args:
         sep: the model.
         base: the face to change.
         donors: pairs of an attribute and the face it is taken from.
+        refine: adds invented detail to the picture.
 
     Returns:
         The new codes and their picture, a marked PNG.
@@ -181,10 +189,12 @@ def mix(sep: FaceSep, base: Codes, donors: Sequence[tuple[str, Codes]]) -> tuple
         if names.count(name) > 1:
             raise CodesError(f"{name} is taken from two faces: choose another attribute for one of them")
     codes = base.mix(**dict(donors))
-    return codes, encode(_render(sep, codes))
+    return codes, encode(_render(sep, codes, refine=refine))
 
 
-def edit(sep: FaceSep, codes: Codes, moves: Mapping[Direction, float]) -> tuple[Codes, bytes]:
+def edit(
+    sep: FaceSep, codes: Codes, moves: Mapping[Direction, float], refine: bool = False
+) -> tuple[Codes, bytes]:
     """Moves a face along directions, each by so many units from where it stands.
 
     Returns:
@@ -194,7 +204,7 @@ def edit(sep: FaceSep, codes: Codes, moves: Mapping[Direction, float]) -> tuple[
         ConfigError: for a move out of range.
     """
     codes = move(codes, moves)
-    return codes, encode(_render(sep, codes))
+    return codes, encode(_render(sep, codes, refine=refine))
 
 
 def difference(sep: FaceSep, before: Codes, after: Codes) -> bytes:
@@ -226,7 +236,13 @@ def check(data: bytes, suffix: str, folder: Path) -> Verdict:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def turn(sep: FaceSep, codes: Codes, yaw: float | None = None, pitch: float | None = None) -> bytes:
+def turn(
+    sep: FaceSep,
+    codes: Codes,
+    yaw: float | None = None,
+    pitch: float | None = None,
+    refine: bool = False,
+) -> bytes:
     """A picture of a face from another view, a marked PNG; None keeps the angle of the photo.
 
     Raises:
@@ -235,7 +251,7 @@ def turn(sep: FaceSep, codes: Codes, yaw: float | None = None, pitch: float | No
     for name, value, most in (("yaw", yaw, MAX_YAW), ("pitch", pitch, MAX_PITCH)):
         if value is not None:
             check_range(name, value, -most, most)
-    return encode(_render(sep, codes, yaw, pitch))
+    return encode(_render(sep, codes, yaw, pitch, refine))
 
 
 def orbit(
@@ -248,6 +264,7 @@ def orbit(
     frames: int = 60,
     fps: float = 30.0,
     on_frame: Callable[[int], object] | None = None,
+    refine: bool = False,
 ) -> Path:
     """A video of the turning head; see :meth:`FaceSep.orbit`.
 
@@ -260,7 +277,7 @@ def orbit(
     check_range("fps", fps, 1, 60)
     if frames != int(frames):
         raise ConfigError("frames must be a whole number")
-    return write_video(_orbit(sep, codes, yaw, pitch, int(frames)), path, fps, on_frame=on_frame)
+    return write_video(_orbit(sep, codes, yaw, pitch, int(frames), refine), path, fps, on_frame=on_frame)
 
 
 def angles(codes: Codes) -> tuple[float, float]:
@@ -284,13 +301,21 @@ def encode_cut(sep: FaceSep, cut: Cut) -> Codes:
 
 
 @on_gpu
-def _render(sep: FaceSep, codes: Codes, yaw: float | None = None, pitch: float | None = None) -> Image.Image:
-    return sep.render(codes, yaw=yaw, pitch=pitch)
+def _render(
+    sep: FaceSep,
+    codes: Codes,
+    yaw: float | None = None,
+    pitch: float | None = None,
+    refine: bool = False,
+) -> Image.Image:
+    return sep.render(codes, yaw=yaw, pitch=pitch, refine=refine)
 
 
 @on_gpu
-def _orbit(sep: FaceSep, codes: Codes, yaw: float, pitch: float, frames: int) -> Iterator[Image.Image]:
-    yield from sep.orbit(codes, yaw=yaw, pitch=pitch, frames=frames)
+def _orbit(
+    sep: FaceSep, codes: Codes, yaw: float, pitch: float, frames: int, refine: bool
+) -> Iterator[Image.Image]:
+    yield from sep.orbit(codes, yaw=yaw, pitch=pitch, frames=frames, refine=refine)
 
 
 def _subject(sep: FaceSep, cut: Cut) -> Subject:

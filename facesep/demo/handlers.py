@@ -56,13 +56,14 @@ class Handlers:
     """The events of one page.
 
     Args:
-        models: the models that visitors may choose from.
+        model: the model, or several that visitors may choose from.
         sessions: what is kept of each visit.
         uploads: gradio's folder of uploaded files.
     """
 
-    def __init__(self, models: Models, sessions: Sessions, uploads: str | Path) -> None:
-        self.models, self.sessions, self.uploads = models, sessions, uploads
+    def __init__(self, model: FaceSep | Models, sessions: Sessions, uploads: str | Path) -> None:
+        self.models = model if isinstance(model, Models) else Models(model)
+        self.sessions, self.uploads = sessions, uploads
         self._examples: dict[tuple[int, str], Subject] = {}
         self._directions: dict[int, tuple[Direction, ...]] = {}
         self._finding = threading.Lock()
@@ -195,7 +196,7 @@ class Handlers:
         self, session: Session, source: Subject, donor: Subject, attributes: list[str], strength: float
     ) -> tuple[tuple[str, str], dict, dict]:
         codes, picture = actions.transfer(
-            self.model(session), source.codes, donor.codes, attributes, strength
+            self.model(session), source.codes, donor.codes, attributes, strength, self.refine(session)
         )
         session.kept["result"] = codes
         before = str(session.write("photo.jpg", source.picture))
@@ -252,7 +253,9 @@ class Handlers:
         if not isinstance(subject, Subject):
             return gr.skip(), gr.skip(), None, None
         yaw, pitch = actions.angles(subject.codes)
-        picture = session.write(PICTURE, actions.turn(self.model(session), subject.codes))
+        picture = session.write(
+            PICTURE, actions.turn(self.model(session), subject.codes, refine=self.refine(session))
+        )
         return round(yaw), round(pitch), str(picture), None
 
     def turn(self, yaw: float, pitch: float, consent: bool, request: gr.Request) -> Any:
@@ -262,7 +265,8 @@ class Handlers:
         subject = session.kept.get("turn")
         if not isinstance(subject, Subject):
             return gr.skip()
-        return str(session.write(PICTURE, actions.turn(self.model(session), subject.codes, yaw, pitch)))
+        picture = actions.turn(self.model(session), subject.codes, yaw, pitch, self.refine(session))
+        return str(session.write(PICTURE, picture))
 
     def orbit(
         self,
@@ -277,7 +281,8 @@ class Handlers:
         check_range("frames", frames, 2, MAX_FRAMES)
         session = self.sessions.get(request.session_hash)
         codes = self.face(session, "turn").codes
-        return jobs.film(self.model(session), session, codes, progress, yaw=yaw, frames=frames)
+        options = {"yaw": yaw, "frames": frames, "refine": self.refine(session)}
+        return jobs.film(self.model(session), session, codes, progress, **options)
 
     def stop(self, request: gr.Request) -> None:
         """Ends the video that is being made for this visit."""
@@ -288,6 +293,10 @@ class Handlers:
     def model(self, session: Session) -> FaceSep:
         """The model that a visitor uses."""
         return self.models.get(session.model)
+
+    def refine(self, session: Session) -> bool:
+        """Whether results of a visitor are refined: it is switched on, and the model can."""
+        return session.refine and self.model(session).has_refiner
 
     def read(self, session: Session, photo: bytes, face: int | None = None) -> Subject | Choice:
         """Reads a photo, once per visit; see :func:`~facesep.demo.actions.read_photo`."""

@@ -34,6 +34,7 @@ class Session:
         model: name of the model it chose; None as long as it chose none.
         gone: whether it was forgotten.
         used: when it was last asked for, on the clock of its :class:`Sessions`.
+        refine: whether its results are refined.
     """
 
     folder: Path
@@ -43,6 +44,7 @@ class Session:
     model: str | None = None
     gone: bool = False
     used: float = 0.0
+    refine: bool = False
 
     def once(self, data: bytes, read: Callable[[bytes], Any], face: int | None = None) -> Any:
         """What ``read`` gives for a face of a photo; the same bytes are read once per visit."""
@@ -95,6 +97,7 @@ class Sessions:
         self.root = Path(root)
         self.keep_seconds, self.capacity, self.clock = keep_seconds, capacity, clock
         self._sessions: dict[str, Session] = {}
+        self._refining: set[str] = set()
         self._lock = threading.Lock()
         self._remove_leftovers()
 
@@ -109,7 +112,16 @@ class Sessions:
                 self._sessions[key] = Session(self.root / f"{_PREFIX}{secrets.token_hex(16)}")
             session = self._sessions[key]
             session.used = self.clock()
+            session.refine = key in self._refining
             return session
+
+    def switch_refining(self, key: str, on: bool) -> None:
+        """Remembers a visit's switch, also while its photos are forgotten and uploaded again."""
+        with self._lock:
+            if len(self._refining) >= 16 * self.capacity:
+                self._refining.clear()
+            self._refining.discard(key)
+            self._refining.update({key} if on else ())
 
     def sweep(self) -> None:
         """Forgets visits that were idle for too long."""
@@ -132,6 +144,7 @@ class Sessions:
         """Drops a visit and deletes its files."""
         with self._lock:
             self._drop(key or "")
+            self._refining.discard(key or "")
 
     def _remove_leftovers(self) -> None:
         """Deletes what a server that was killed could not."""

@@ -22,6 +22,7 @@ from facesep.demo.limits import (
     SWEEP_SECONDS,
 )
 from facesep.demo.models import Models
+from facesep.demo.refine import add_switch
 from facesep.demo.sessions import Sessions
 from facesep.demo.tabs.drive import Drive
 from facesep.demo.tabs.edit import Edit
@@ -76,8 +77,8 @@ def build_page(model: FaceSep | Models, sessions: Sessions | None = None) -> gr.
         title="facesep", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)
     ) as page:
         sessions = sessions or Sessions(page.GRADIO_CACHE)
-        models = model if isinstance(model, Models) else Models(model)
-        handlers = Handlers(models, sessions, page.GRADIO_CACHE)
+        handlers = Handlers(model, sessions, page.GRADIO_CACHE)
+        models = handlers.models
         for name, endpoint in endpoints(handlers).items():  # before the page's events take their names
             gr.api(endpoint, api_name=name, concurrency_id="model", concurrency_limit=1)
         gr.Markdown(INTRO)
@@ -105,6 +106,7 @@ def build_page(model: FaceSep | Models, sessions: Sessions | None = None) -> gr.
                 inside = Inside(handlers).add(consent)
             with gr.Tab("Verify", id="verify"):
                 Verify(handlers).add()
+        add_switch(models.first, sessions)
         gr.Markdown(PRIVACY)
 
         gated = [*transfer.gated, *turn.gated, *mix, *edit, *drive, *inside]

@@ -127,7 +127,8 @@ def describe(checkpoint: str | None) -> dict[str, Any]:
     folder = resolve(checkpoint)
     sums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
     name = "bundled" if checkpoint is None else _shown(str(checkpoint))
-    return {"name": name, "sha256": {k: v for k, v in sums.items() if k.endswith(".safetensors")}}
+    weights = {k: v for k, v in sums.items() if k.endswith(".safetensors") and not k.startswith("refiner/")}
+    return {"name": name, "sha256": weights}
 
 
 def command(arguments: Sequence[str]) -> str:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facesep.errors import ConfigError
+from facesep.nets.crops import arcface_crop
 from facesep.nets.files import read_network
 
 DEPTHS: dict[str, tuple[int, int, int, int]] = {
@@ -97,3 +99,20 @@ class ArcFace(nn.Module):
         x = self.prelu(self.bn1(self.conv1(image)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.features(self.fc(self.bn2(x).flatten(1)))
+
+    def embed(self, image: Tensor, points: Tensor, mirror: bool = True) -> Tensor:
+        """Unit embeddings of canonical images, as L_id compares them.
+
+        Args:
+            image: ``Tensor[B, 3, S, S]`` RGB in [0, 1].
+            points: ``Tensor[B, 5, 2]`` eyes, nose tip and mouth corners in its pixels, image left first.
+            mirror: average with the mirror image's embedding: steadier, at twice the work.
+
+        Returns:
+            ``Tensor[B, 512]``.
+        """
+        face = arcface_crop(image, points, fit="insightface") * 2 - 1
+        if not mirror:
+            return F.normalize(self(face), dim=-1)
+        both = F.normalize(self(face), dim=-1) + F.normalize(self(face.flip(-1)), dim=-1)
+        return F.normalize(both, dim=-1)

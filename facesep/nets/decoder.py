@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from facesep.camera import rays
 from facesep.codes import CODE_SIZES, Codes
@@ -17,6 +19,8 @@ from facesep.nets.volume import composite_weights, jitter_edges, sample_edges
 
 CHUNK = 4096
 """Samples evaluated at a time without autograd: their activations then stay in the processor's cache."""
+RECOMPUTED = 32768
+"""Samples whose activations are held at a time when they are recomputed in the backward pass."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,8 @@ class Decoder(nn.Module):
         )
         self.background = nn.Parameter(torch.ones(1, config.features, config.ray_size, config.ray_size))
         self.upsampler = Upsampler(config)
+        self.recompute = False
+        """Whether training computes the field's activations a second time instead of keeping them."""
 
     def forward(
         self,
@@ -102,11 +108,14 @@ class Decoder(nn.Module):
         edges, stretch = sample_edges(self.config, origins, directions)
         met = (edges[..., -1] > edges[..., 0]).any(0)  # rays that miss the head volume see nothing
         along = (directions[:, met], edges[:, met], stretch[:, met])
-        step = max(int(met.sum()), 1)
+        step, march = max(int(met.sum()), 1), self._march
         if not torch.is_grad_enabled():
             step = max(CHUNK // (self.config.samples * len(geometry)), 16)
+        elif self.recompute:
+            step = max(RECOMPUTED // (self.config.samples * len(geometry)), 16)
+            march = partial(checkpoint, self._march, use_reentrant=False)
         parts = [
-            self._march(biases, origins, *chunk, jitter)
+            march(biases, origins, *chunk, jitter)
             for chunk in zip(*(tensor.split(step, 1) for tensor in along), strict=True)
         ]
         integral, opacity, distance = (_spread(torch.cat(part, 1), met) for part in zip(*parts, strict=True))
@@ -140,7 +149,7 @@ class Decoder(nn.Module):
         batch, count, samples = points.shape[:3]
         density, hidden = self.field(points.reshape(batch, count * samples, 3), biases)
         weights = composite_weights(density.view(batch, count, samples), edges.diff(dim=-1) * stretch)
-        hidden = hidden.view(batch, count, samples, -1)
+        hidden = hidden.unflatten(1, (count, samples))
         integral = torch.einsum("brn,brnc->brc", weights.to(hidden.dtype), hidden)
         return integral, weights.sum(-1), (weights * edges[..., :-1] * stretch).sum(-1)
 

@@ -1,14 +1,14 @@
 """DifFace's diffusion network and schedule as diffusers models.
 
 Its number of residual blocks differs from level to level, which the configuration of ``UNet2DModel``
-cannot say: it is built with the largest number and trimmed. Save it as a state dict and rebuild it with
-:func:`build_unet`; ``save_pretrained`` alone would not bring it back.
+cannot say: it is built with the largest number and trimmed. :class:`facesep.refine.LayeredUNet` is the
+same network with a configuration that can be saved.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -58,29 +58,40 @@ def build_unet(
     """
     from diffusers import UNet2DModel
 
+    net = UNet2DModel(**unet_options(channels, attention, size, outputs), layers_per_block=max(depths))
+    trim(net, depths)
+    return net
+
+
+def unet_options(
+    channels: Sequence[int], attention: int = ATTENTION, size: int = 512, outputs: int = 6
+) -> dict[str, Any]:
+    """Arguments of ``UNet2DModel``, apart from the number of residual blocks; see :func:`build_unet`."""
     plain = len(channels) - attention
-    net = UNet2DModel(
-        sample_size=size,
-        in_channels=3,
-        out_channels=outputs,
-        block_out_channels=tuple(channels),
-        layers_per_block=max(depths),
-        down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",) * attention,
-        up_block_types=("AttnUpBlock2D",) * attention + ("UpBlock2D",) * plain,
-        attention_head_dim=HEAD,
-        resnet_time_scale_shift="scale_shift",
-        norm_num_groups=32,
-        norm_eps=1e-5,
-        attn_norm_num_groups=32,
-        downsample_padding=1,
-        flip_sin_to_cos=True,
-        freq_shift=0,
-    )
+    return {
+        "sample_size": size,
+        "in_channels": 3,
+        "out_channels": outputs,
+        "block_out_channels": tuple(channels),
+        "down_block_types": ("DownBlock2D",) * plain + ("AttnDownBlock2D",) * attention,
+        "up_block_types": ("AttnUpBlock2D",) * attention + ("UpBlock2D",) * plain,
+        "attention_head_dim": HEAD,
+        "resnet_time_scale_shift": "scale_shift",
+        "norm_num_groups": 32,
+        "norm_eps": 1e-5,
+        "attn_norm_num_groups": 32,
+        "downsample_padding": 1,
+        "flip_sin_to_cos": True,
+        "freq_shift": 0,
+    }
+
+
+def trim(net: UNet2DModel, depths: Sequence[int]) -> None:
+    """Cuts a network with ``max(depths)`` residual blocks a level down to ``depths``, in place."""
     for depth, block in zip(depths, net.down_blocks, strict=True):
         _keep(block, list(range(depth)))
     for depth, block in zip(depths, reversed(net.up_blocks), strict=True):
         _keep(block, [*range(depth), max(depths)])  # only the last takes the narrower skip
-    return net
 
 
 def _keep(block: torch.nn.Module, numbers: Sequence[int]) -> None:

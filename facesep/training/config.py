@@ -113,15 +113,19 @@ class TrainConfig:
         identity_every: steps between L_id terms.
         perceptual_share: share of a batch that L_perc looks at.
         codes_learning_rate: Adam step of the code book.
+        start: what the code book holds at first: the ``encoder``'s codes (paper) or the ``labels``.
+        recompute: renderer activations are computed again in the backward pass, which saves memory.
         clip: largest gradient norm of each optimiser.
         ema: decay of the averaged weights that are saved; 0 for none.
         bf16: bfloat16 matrix products.
         seed: of everything random.
-        image_store: side in pixels at which photos are kept in memory.
+        image_store: side in pixels at which photos are read.
+        in_memory: keeps all photos in memory; else they are read from the shards ahead of each step.
+        mirror: trains on mirror images as well.
         augmentation: variation of the images.
         log_every: steps between lines of the log.
-        save_every: seconds between checkpoints.
         perceptual: which network ``--perceptual`` names: ``st_vgg`` (ST-LPIPS trunk) or ``vgg19``.
+        recogniser: which network ``--recogniser`` names: ``mobilefacenet`` or ``arcface`` (paper).
         perceptual_slices: how many of its slices are compared.
         perceptual_crop: side of the random crop it looks at; 0 for the whole image.
     """
@@ -143,15 +147,19 @@ class TrainConfig:
     identity_every: int = 1
     perceptual_share: float = 1.0
     codes_learning_rate: float = 5e-4
+    start: Literal["encoder", "labels"] = "encoder"
+    recompute: bool = False
     clip: float = 1.0
     ema: float = 0.0
     bf16: bool = True
     seed: int = 0
     image_store: int = 256
+    in_memory: bool = True
+    mirror: bool = True
     augmentation: Augmentation = field(default_factory=Augmentation)
     log_every: int = 50
-    save_every: float = 600.0
     perceptual: Literal["st_vgg", "vgg19"] = "vgg19"
+    recogniser: Literal["mobilefacenet", "arcface"] = "arcface"
     perceptual_slices: int = 5
     perceptual_crop: int = 0
 
@@ -160,6 +168,9 @@ class TrainConfig:
             raise ConfigError(f"attributes needs one weight for each of {', '.join(ATTRIBUTES)}")
         if not 1 <= self.micro_batch <= self.batch_size:
             raise ConfigError("micro_batch must be between 1 and batch_size")
+        swaps = any(phase.kind != "decoder" and self.weights_of(phase).swap > 0 for phase in self.schedule)
+        if swaps and self.micro_batch < 2:
+            raise ConfigError("L_dis swaps codes within a micro_batch: make it 2 or more, or weights.swap 0")
 
     def weights_of(self, phase: Phase) -> Weights:
         """The loss weights in a phase."""
@@ -176,6 +187,15 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     Raises:
         ConfigError: for a missing file, bad YAML, unknown keys or wrong types.
     """
+    return from_dict(TrainConfig, load_values(path, overrides), str(path))
+
+
+def load_values(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:
+    """The values of a YAML file with ``key.sub=value`` overrides, unchecked.
+
+    Raises:
+        ConfigError: for a missing file or bad YAML.
+    """
     import yaml
 
     try:
@@ -189,7 +209,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
         raise ConfigError(f"cannot read {path}: {error}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
-    return from_dict(TrainConfig, values, str(path))
+    return values
 
 
 def _set(values: dict[str, Any], keys: list[str], value: Any) -> None:

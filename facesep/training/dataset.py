@@ -1,4 +1,4 @@
-"""Training batches in memory: photos and their mirror images, with labels, from shards."""
+"""Training batches: photos and their mirror images, with labels, from shards."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import load_file
 from torch import Tensor
 
 from facesep.codes import Codes
@@ -23,6 +22,7 @@ from facesep.training.augment import (
     warp,
     warp_points,
 )
+from facesep.training.labels import LabelFile, split_rows
 
 PHOTO_SIZE = 128
 """Least side at which the encoder sees a photo, however coarse the render is."""
@@ -44,7 +44,8 @@ class Batch:
     """What one training step sees.
 
     Attributes:
-        rows: ``int64 [B]`` rows of the code book: twice the photo's index, plus 1 for its mirror image.
+        rows: ``int64 [B]`` rows of the code book: twice the photo's index, plus 1 for its mirror image; or
+            the photo's index, in a set without mirror images.
         photo: encoder input ``[B, 3, S, S]`` with some background.
         target: the head on white ``[B, 3, S, S]``.
         mask: head mask ``[B, 1, S, S]`` in 0..1.
@@ -68,62 +69,117 @@ class Batch:
 
 
 class TrainingSet:
-    """Photos of one split with their labels, kept in memory as bytes.
+    """Photos of one split with their labels, from shards.
 
     Args:
         shards: folder of prepared shards.
-        labels: the file that ``train/analyse.py`` wrote for them.
+        labels: the file that ``train/analyse.py`` wrote for them; None for photos without labels.
         split: split of the shards.
-        size: side in pixels at which the photos are kept.
+        size: side in pixels at which the photos are given.
+        in_memory: keeps all pixels and labels in memory as bytes; else each batch reads and decodes its own,
+            and memory does not grow with the photos but for about 200 bytes each. Both give the same batches.
+        mirror: rows are photos and their mirror images in turn, else photos alone.
 
     Raises:
         DataError: if labels are missing for a photo.
     """
 
-    def __init__(self, shards: str | Path, labels: str | Path, split: str = "train", size: int = 256) -> None:
-        source = ShardSet(shards, split)
-        known = load_file(str(labels))
-        row_of = {int(i): row for row, i in enumerate(known["ids"].tolist())}
-        missing = [i for i in source.ids.tolist() if i not in row_of]
-        if missing:
-            raise DataError(f"{labels} has no labels for {len(missing)} photos: run train/analyse.py again")
-        rows = [row_of[i] for i in source.ids.tolist()]
-        self.ids = source.ids
-        self.codes = Codes.from_vector(known["codes"][rows].flatten(0, 1))
-        """Labels as codes ``[2 N, ...]``: photo and mirror image in turn."""
-        self.depth = known["depth"][rows]
-        self.names: list[str] = []
-        self.people: list[str] = []
-        self.images = np.empty((len(source), size, size, 3), np.uint8)
-        self.masks = np.empty((len(source), size, size), np.uint8)
-        self.points = torch.empty(len(source), 5, 2)
-        self.sharp = torch.zeros(len(source), dtype=torch.bool)
-        for k, sample in enumerate(source):
-            head = ((sample.label == 1) | (sample.label == 2)).astype(np.uint8) * 255
-            scale = (size, size)
-            self.images[k] = np.asarray(Image.fromarray(sample.image).resize(scale, Image.BOX))
-            self.masks[k] = np.asarray(Image.fromarray(head).resize(scale, Image.BOX))
-            self.points[k] = torch.tensor(sample.meta["points5"]) / source.size
-            self.sharp[k] = bool(sample.meta.get("good_at_256", True))
-            self.names.append(sample.meta["name"])
-            self.people.append(sample.meta.get("person") or sample.meta["name"])
-        self.partners = self._partners()
+    def __init__(
+        self,
+        shards: str | Path,
+        labels: str | Path | None,
+        split: str = "train",
+        size: int = 256,
+        in_memory: bool = True,
+        mirror: bool = True,
+    ) -> None:
+        self.source = ShardSet(shards, split)
+        self.size, self.in_memory, self.mirror = size, in_memory, mirror
+        self.ids = self.source.ids
+        self.people = self.source.people
+        """Number of each photo's person, ``int64 [N]``."""
+        self.sharp = torch.from_numpy(self.source.sharp.copy())
+        self.points = torch.from_numpy(self.source.points5 / np.float32(self.source.size))
+        self._labels = LabelFile(labels, self.ids, mirror) if labels is not None else None
+        self._codes: Codes | None = None
+        self._depth: Tensor | None = None
+        if in_memory:
+            count = len(self.source)
+            self.images = np.empty((count, size, size, 3), np.uint8)
+            self.masks = np.empty((count, size, size), np.uint8)
+            for k in range(count):
+                self.images[k], self.masks[k] = self._decode(k)
+            if self._labels is not None:
+                self._codes = self._labels.codes(torch.arange(len(self)))
+                self._depth = self._labels.depth(np.arange(count))
+        # Photos of a person stand side by side in this order; a person's first place and photos follow.
+        self._order = np.argsort(self.people, kind="stable")
+        self._place = np.empty(len(self._order), np.int64)
+        self._place[self._order] = np.arange(len(self._order))
+        ordered = self.people[self._order]
+        self._first = np.searchsorted(ordered, self.people)
+        self._photos = np.searchsorted(ordered, self.people, "right") - self._first
 
     def __len__(self) -> int:
-        return 2 * len(self.images)
+        return len(self.ids) * (2 if self.mirror else 1)
 
-    def _partners(self) -> list[list[int]]:
-        """Rows of each photo's person: other photos if there are any, and the mirror images."""
-        groups: dict[str, list[int]] = {}
-        for k, person in enumerate(self.people):
-            groups.setdefault(person, []).append(k)
-        return [[2 * other + flip for other in groups[p] for flip in (0, 1)] for p in self.people]
+    @property
+    def per_photo(self) -> int:
+        """Rows of the code book for each photo."""
+        return 2 if self.mirror else 1
+
+    @property
+    def codes(self) -> Codes:
+        """Labels as codes ``[len(self), ...]``; all of them: large sets ask :meth:`labels` for some."""
+        return self._codes if self._codes is not None else self.labels(torch.arange(len(self)))
+
+    def labels(self, rows: Tensor) -> Codes:
+        """Labels of some rows as codes ``[B, ...]``.
+
+        Raises:
+            DataError: if the set was made without labels.
+        """
+        if self._labels is None:
+            raise DataError("these photos have no labels: give the file that train/analyse.py wrote")
+        return self._codes[rows] if self._codes is not None else self._labels.codes(rows)
+
+    def rows(self, sharp: bool = False) -> Tensor:
+        """All rows, or those of sharp photos, ``int64``."""
+        rows = torch.arange(len(self))
+        return rows[self.sharp[rows // 2 if self.mirror else rows]] if sharp else rows
 
     def partner(self, rows: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """A random other row that shows the same person, ``int64 [B]``."""
-        picks = torch.rand(len(rows), generator=generator).tolist()
-        others = [[r for r in self.partners[row // 2] if r != row] for row in rows.tolist()]
-        return torch.tensor([o[int(p * len(o))] for o, p in zip(others, picks, strict=True)])
+        """A random other row that shows the same person, ``int64 [B]``; the same row if there is none."""
+        picks = torch.rand(len(rows), generator=generator).double().numpy()
+        photo, flipped = split_rows(rows, self.mirror)
+        times = 2 if self.mirror else 1
+        own = times * (self._place[photo] - self._first[photo]) + flipped
+        others = times * self._photos[photo] - 1
+        chosen = (picks * others).astype(np.int64)
+        chosen += (chosen >= own) & (others > 0)
+        found = self._order[self._first[photo] + chosen // times] * times + chosen % times
+        return torch.from_numpy(found)
+
+    def _decode(self, k: int) -> tuple[np.ndarray, np.ndarray]:
+        """Photo ``uint8 [s, s, 3]`` and head mask ``uint8 [s, s]`` at the size of the set."""
+        sample = self.source.sample(k, record=False)
+        head = ((sample.label == 1) | (sample.label == 2)).astype(np.uint8) * 255
+        scale = (self.size, self.size)
+        image = np.asarray(Image.fromarray(sample.image).resize(scale, Image.BOX))
+        return image, np.asarray(Image.fromarray(head).resize(scale, Image.BOX))
+
+    def _pixels(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
+        if self.in_memory:
+            images, masks = self.images[index], self.masks[index]
+        else:
+            pairs = [self._decode(int(k)) for k in index]
+            images, masks = (np.stack(column) for column in zip(*pairs, strict=True))
+        return torch.from_numpy(images), torch.from_numpy(masks)
+
+    def _depths(self, index: np.ndarray) -> Tensor:
+        if self._labels is None:
+            return torch.full((len(index), 1, 1), torch.nan)
+        return self._depth[index] if self._depth is not None else self._labels.depth(index)
 
     def batch(
         self,
@@ -140,10 +196,12 @@ class TrainingSet:
             augmentation: None for the images as they are.
             generator: source of randomness.
         """
-        index, mirrored = (rows // 2).numpy(), (rows % 2).bool()
-        images = torch.from_numpy(self.images[index]).permute(0, 3, 1, 2).float() / 255
-        masks = torch.from_numpy(self.masks[index])[:, None].float() / 255
-        depth, points = self.depth[index][:, None].float(), self.points[index].clone()
+        index, flipped = split_rows(rows, self.mirror)
+        mirrored = torch.from_numpy(flipped)
+        images, masks = self._pixels(index)
+        images = images.permute(0, 3, 1, 2).float() / 255
+        masks = masks[:, None].float() / 255
+        depth, points = self._depths(index)[:, None].float(), self.points[index].clone()
         photo_size = min(max(size, PHOTO_SIZE), images.shape[-1])
         flip = mirrored[:, None, None, None]
         images, masks, depth = (torch.where(flip, x.flip(-1), x) for x in (images, masks, depth))

@@ -57,6 +57,7 @@ def release(
         {f"{name}.json": value for name, value in model.extras.items()},
         model.model_card(),
         dtype=dtype,
+        add=model._add_refiner,
     )
     return FaceSep.from_pretrained(folder)
 

@@ -56,7 +56,7 @@ def pretrain_heads(
             order = torch.randperm(len(data))
         rows = order[position * config.batch_size :][: config.batch_size]
         batch = data.batch(rows, PHOTO_SIZE, config.augmentation)
-        labels = warp_pose(data.codes[rows], batch.similarity).to(accelerator.device)
+        labels = warp_pose(data.labels(rows), batch.similarity).to(accelerator.device)
         with accelerator.autocast():
             predicted = encoder(batch.photo.to(accelerator.device))
         terms = codes_loss(predicted, labels, ones, scaled_distance)
@@ -87,7 +87,7 @@ def agreement(encoder: torch.nn.Module, data: TrainingSet) -> dict[str, float]:
     totals: dict[str, float] = defaultdict(float)
     for rows in torch.arange(0, len(data), 2).split(32):
         predicted = encoder(data.batch(rows, PHOTO_SIZE).photo.to(device)).to("cpu")
-        labels = data.codes[rows]
+        labels = data.labels(rows)
         for name in ATTRIBUTES:
             a, b = getattr(predicted, name), getattr(labels, name)
             totals[name] += float(torch.cosine_similarity(a, b, dim=-1).sum())

@@ -17,8 +17,9 @@ import torch
 from PIL import Image
 
 from facesep.data.portraits import PortraitSource, five_points
-from facesep.data.prepare import Prepared, RejectError, prepare
+from facesep.data.prepare import prepare
 from facesep.data.shards import ShardSet, stable_id, write_shard
+from facesep.data.source import Prepared, RejectError, Source
 from facesep.errors import ConfigError, DataError
 from facesep.faces.crop import Crop
 
@@ -26,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SIZE = 32
 
 
-class Drawings:
+class Drawings(Source):
     """A source of drawn pictures. Every fifth cannot be used."""
 
     name = "drawings"
@@ -233,7 +234,9 @@ def write_portraits(root: Path, count: int = 3) -> np.ndarray:
     (root / "lab").mkdir(parents=True)
     for i in range(count):
         y, x = np.mgrid[:170, :150]
-        Image.fromarray(np.stack((x, y, x * 0), -1).astype(np.uint8)).save(root / f"lab/{i}.jpg", quality=100)
+        Image.fromarray(np.stack((x, y, x * 0 + i), -1).astype(np.uint8)).save(
+            root / f"lab/{i}.jpg", quality=100
+        )
         Image.fromarray((1 + (x > 80)).astype(np.uint8)).save(root / f"lab/{i}.label.png")
         mesh = rng.uniform(60, 120, (478, 3))
         moved = points + i

@@ -40,8 +40,7 @@ class Server:
         """Sends raw values to a named endpoint, as no well-behaved client would, and gives its last word."""
         import httpx
 
-        config = httpx.get(f"{self.url}config", timeout=120).json()
-        index = next(one["id"] for one in config["dependencies"] if one["api_name"] == name)
+        index = next(fn._id for fn in self.page.fns.values() if fn.api_name == name)
         body = {"data": data, "fn_index": index, "session_hash": visitor}
         joined = httpx.post(f"{self.url}gradio_api/queue/join", json=body, timeout=120)
         if joined.status_code != 200:

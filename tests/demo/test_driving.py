@@ -60,8 +60,10 @@ def test_a_still_video_gives_the_codes_of_its_photo(sep, photos, tmp_path):
     motion = read_motion(sep, film([picture] * 4, tmp_path / "a.mp4"), lambda *step: steps.append(step))
     expected = sep.encode(picture)
     assert len(motion) == 4 and motion.fps == 10 and motion.missed == 0
-    assert torch.allclose(motion.rotation, expected.rotation.expand(4, -1), atol=0.02)
-    assert torch.allclose(motion.expression, expected.expression.expand(4, -1), atol=0.1)
+    other = sep.encode(photos[1])  # compression changes codes a little, far less than another face
+    for name in ("rotation", "expression"):
+        own, theirs = getattr(expected, name), getattr(other, name)
+        assert float((getattr(motion, name) - own).norm(dim=1).max()) < 0.4 * float((theirs - own).norm())
     assert steps == [("Looking at the video", done, 4) for done in range(5)]
 
 

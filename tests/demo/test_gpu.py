@@ -54,7 +54,7 @@ def test_marked_functions_give_the_same_elsewhere(sep, photos, lent):
     assert torch.equal(codes.vector(), subject.codes.vector())
     picture = gpu.on_gpu(actions._render)(sep, codes, yaw=10)
     assert np.array_equal(np.asarray(picture), np.asarray(sep.render(codes, yaw=10)))
-    frames = list(gpu.on_gpu(actions._orbit)(sep, codes, 20.0, 5.0, 4))
+    frames = list(gpu.on_gpu(actions._orbit)(sep, codes, 20.0, 5.0, 4, False))
     assert len(frames) == 4
     tracks = {"rotation": torch.zeros(2, 3)}
     moved = list(gpu.on_gpu(driving._render)(sep, codes, tracks))

@@ -15,7 +15,7 @@ from PIL import Image
 from facesep import provenance
 from facesep.codes import ATTRIBUTES, Codes
 from facesep.demo import actions
-from facesep.demo.directions import GROUPS
+from facesep.demo.directions import GROUPS, directions, move
 from facesep.demo.limits import CONSENT, QUEUE
 from facesep.video import video_info
 
@@ -124,9 +124,11 @@ def test_edit_moves_from_where_the_face_stands(client, sep, photos):
     sliders = client.predict(photo, consent=True, api_name="/sliders")
     assert len(sliders) == sum(GROUPS.values()) and all(-3 <= one["value"] <= 3 for one in sliders)
     name = sliders[0]["name"]
-    same, moved = (client.predict(photo, {name: amount}, consent=True, api_name="/edit") for amount in (0, 2))
-    own = provenance.encode(sep.render(sep.encode(photos[0])))
-    assert Path(same).read_bytes() == own and Path(moved).read_bytes() != own
+    codes, found = sep.encode(photos[0]), directions(sep, [sep.encode(path) for path in photos])
+    assert [one["name"] for one in sliders] == [one.name for one in found]
+    for amount in (0, 2):
+        result = client.predict(photo, {name: amount}, consent=True, api_name="/edit")
+        assert Path(result).read_bytes() == provenance.encode(sep.render(move(codes, {found[0]: amount})))
     assert "there is no slider" in refused(client, photo, {"Nose": 1}, consent=True, api_name="/edit")
 
 

@@ -31,6 +31,7 @@ def config(*phases: Phase, **changes) -> TrainConfig:
         "batch_size": 4,
         "micro_batch": 2,
         "partner_share": 0.5,
+        "start": "labels",
         "ema": 0.9,
         "bf16": False,
         "image_store": 64,
@@ -124,8 +125,9 @@ def test_the_papers_encoder_trains_in_every_phase(data, tmp_path):
     step = trainer._step
 
     def watched(*arguments):
-        step(*arguments)
+        terms = step(*arguments)
         states.append(weights(trainer))
+        return terms
 
     trainer._step = watched
     trainer.run()
@@ -163,13 +165,14 @@ def test_a_stopped_run_ends_like_one_that_was_not(data, tmp_path):
     stopped.begin()
     step = stopped._step
 
-    def interrupted(phase, rows, done):
+    def interrupted(phase, batch, done):
         if stopped.phase == 1 and stopped.step == 3:
             raise StopError
-        step(phase, rows, done)
-        stopped.step += 1
+        terms = step(phase, batch, done)
+        stopped.step, stopped.total = stopped.step + 1, stopped.total + 1
         stopped.save()
-        stopped.step -= 1
+        stopped.step, stopped.total = stopped.step - 1, stopped.total - 1
+        return terms
 
     stopped._step = interrupted
     with pytest.raises(StopError):
@@ -189,9 +192,9 @@ def test_a_step_that_is_not_finite_changes_nothing(data, tmp_path, monkeypatch):
     trainer = Trainer(config(Phase("joint", epochs=1)), data, tmp_path)
     trainer.begin()
     before = weights(trainer)
-    terms = trainer._encoder_terms
+    terms = trainer.objective.phase_e
     monkeypatch.setattr(
-        trainer, "_encoder_terms", lambda *a: {k: v * float("nan") for k, v in terms(*a).items()}
+        trainer.objective, "phase_e", lambda *a: {k: v * float("nan") for k, v in terms(*a).items()}
     )
     trainer.run()
     after = weights(trainer)
@@ -205,8 +208,9 @@ def test_a_damaged_state_is_refused(data, tmp_path):
         trainer.resume()
     trainer.begin()
     trainer.save()
-    (tmp_path / "state" / "decoder.safetensors").write_bytes(b"cut off")
-    with pytest.raises(CheckpointError):
+    state = tmp_path / "checkpoints" / "00000000" / "state"
+    (state / "decoder.safetensors").write_bytes(b"cut off")
+    with pytest.raises(CheckpointError, match=r"decoder\.safetensors"):
         trainer.resume()
 
 

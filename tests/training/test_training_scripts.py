@@ -76,3 +76,22 @@ def test_a_run_starts_from_a_checkpoint(tmp_path):
     wrong = run("em.py", *common, "--set", "nonsense=1")
     assert wrong.returncode == 1 and wrong.stderr.startswith("error: ")
     assert "Traceback" not in wrong.stderr
+
+
+@pytest.mark.slow
+def test_ablations_are_tabulated(tmp_path):
+    shards, labels = write_tiny(tmp_path)
+    config = tmp_path / "run.yaml"
+    alternating = "[{kind: decoder, epochs: 1}, {kind: encoder, epochs: 1}]"
+    config.write_text(f"{CONFIG.split('schedule')[0]}schedule: {alternating}\n")
+    common = ("--config", config, "--shards", shards, "--labels", labels, "--out", tmp_path / "run")
+    done = run("ablation.py", *common, "--seeds", 0, 1)
+    assert done.returncode == 0, done.stderr
+    content = json.loads((tmp_path / "run" / "ablation.json").read_text())
+    assert len(content["records"]) == 4 * 2 * 2 and len(content["summary"]) == 4 * 2
+    full, without = (
+        next(r for r in content["records"] if r["variant"] == v and r["set"] == "train")
+        for v in ("full", "without L_dis")
+    )
+    assert full["l1"] != without["l1"] or full["swap"] != without["swap"]
+    assert "| full | held out | 1 |" in (tmp_path / "run" / "ablation.md").read_text()

@@ -96,7 +96,9 @@ class Edit:
         session = self.handlers.sessions.get(request.session_hash)
         subject = session.kept["edit"]
         moves = dict(zip(self.handlers.directions(session), amounts, strict=True))
-        codes, picture = actions.edit(self.handlers.model(session), subject.codes, moves)
+        codes, picture = actions.edit(
+            self.handlers.model(session), subject.codes, moves, self.handlers.refine(session)
+        )
         session.kept["edited"] = codes
         before = str(session.write("photo.jpg", subject.picture))
         after = str(session.write(PICTURE, picture))

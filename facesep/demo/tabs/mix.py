@@ -71,7 +71,9 @@ class Mix:
                 donors.append((name, self.handlers.face(session, place, which).codes))
         if not donors:
             raise CodesError("there is no other face yet: upload one and choose what to take from it")
-        codes, picture = actions.mix(self.handlers.model(session), base.codes, donors)
+        codes, picture = actions.mix(
+            self.handlers.model(session), base.codes, donors, self.handlers.refine(session)
+        )
         session.kept["mixed"] = codes
         before = str(session.write("photo.jpg", base.picture))
         after = str(session.write(PICTURE, picture))

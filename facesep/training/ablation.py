@@ -1,0 +1,146 @@
+"""Does alternation help, and what does each loss do? Small runs with switches, measured after every round.
+
+Table 5 of the paper leaves out L_dis, L_cyc and the hair code. Table 6 follows the rounds. Here both come
+from the same small runs over several seeds, so that a trend can be told from chance.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from facesep.codes import ATTRIBUTES, Codes
+from facesep.training.config import TrainConfig
+from facesep.training.dataset import TrainingSet
+from facesep.training.em import Trainer
+from facesep.training.losses import codes_loss, pixel_loss, swap_targets
+from facesep.training.report import Report
+
+VARIANTS = ("full", "without L_dis", "without L_cyc", "without hair code")
+"""The rows of Table 5."""
+
+
+def switched(config: TrainConfig, variant: str, seed: int) -> TrainConfig:
+    """The configuration of a variant.
+
+    Args:
+        config: the full run.
+        variant: one of :data:`VARIANTS`.
+        seed: of everything random.
+    """
+    weights, model = config.weights, config.model_config()
+    if variant == "without L_dis":
+        weights = dataclasses.replace(weights, swap=0.0)
+    elif variant == "without L_cyc":
+        weights = dataclasses.replace(weights, cycle=0.0)
+    elif variant == "without hair code":
+        model = dataclasses.replace(model, decoder=dataclasses.replace(model.decoder, hair=False))
+    elif variant != "full":
+        raise ValueError(f"unknown variant {variant!r}")
+    return dataclasses.replace(config, weights=weights, model=model, seed=seed)
+
+
+@torch.no_grad()
+def measure(trainer: Trainer, data: TrainingSet, limit: int = 256) -> dict[str, float]:
+    """Errors of the present networks on photos as they are (no mirror images).
+
+    Args:
+        trainer: holds the networks.
+        data: photos.
+        limit: at most so many.
+
+    Returns:
+        ``l1``: L_pix of D(E(I)). ``cycle``: mean over attributes of 1 - cos between the codes of a photo
+        and of its render. ``swap``: the same between codes with one attribute of another photo, each
+        attribute in turn, and the codes of their render.
+    """
+    objective, distance = trainer.objective, trainer.objective.distance
+    names = objective.seen
+    even = dict.fromkeys(ATTRIBUTES, 0.0) | dict.fromkeys(names, 1 / len(names))
+    phase = trainer.config.schedule[-1]
+    totals = {"l1": 0.0, "cycle": 0.0, "swap": 0.0}
+    rows = torch.arange(0, len(data), data.per_photo)[:limit]
+    for part in rows.split(32):
+        batch = data.batch(part, objective.image_size(phase))
+        codes = objective.encode(batch)
+        image = trainer.decoder(codes).image
+        totals["l1"] += len(part) * float(pixel_loss(image, batch.target, batch.mask))
+
+        def error(wanted: Codes) -> float:
+            again = trainer.encoder(trainer.decoder(wanted).image)
+            return float(sum(codes_loss(again, wanted, even, distance).values()))
+
+        totals["cycle"] += len(part) * error(codes)
+        swaps = [error(swap_targets(codes, name)[0]) for name in names]
+        totals["swap"] += len(part) * statistics.mean(swaps)
+    return {name: total / len(rows) for name, total in totals.items()}
+
+
+def run(
+    config: TrainConfig,
+    train: TrainingSet,
+    held_out: TrainingSet,
+    out: Path,
+    seeds: Sequence[int],
+    variants: Sequence[str] = VARIANTS,
+) -> list[dict[str, Any]]:
+    """Trains every variant with every seed and measures after the initialisation and every round.
+
+    Args:
+        config: the full run; its schedule begins with phase D and phase E.
+        train: photos to learn from.
+        held_out: photos to measure on as well.
+        out: folder of the runs.
+        seeds: seeds.
+        variants: which variants.
+
+    Returns:
+        One record per measurement: variant, seed, round, set, and the numbers of :func:`measure`. Round 1
+        is the initialisation.
+    """
+    records: list[dict[str, Any]] = []
+    for variant in variants:
+        for seed in seeds:
+            folder = out / f"{variant.replace(' ', '_')}-{seed}"
+            trainer = Trainer(switched(config, variant, seed), train, folder, checkpoints_total_limit=1)
+            trainer.report = Report(folder, trainer.processes, bar=True)
+
+            def after_round(_: Path, number: int, trainer=trainer, variant=variant, seed=seed) -> None:
+                for name, data in (("train", train), ("held out", held_out)):
+                    head = {"variant": variant, "seed": seed, "round": number, "set": name}
+                    records.append(head | measure(trainer, data))
+
+            trainer.publish = after_round
+            trainer.begin()
+            trainer.run()
+    return records
+
+
+def summary(records: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Mean and standard deviation over seeds of every variant, set and round."""
+    groups: dict[tuple, list[dict[str, Any]]] = {}
+    for record in records:
+        groups.setdefault((record["variant"], record["set"], record["round"]), []).append(record)
+    rows = []
+    for (variant, name, number), members in groups.items():
+        row = {"variant": variant, "set": name, "round": number, "seeds": len(members)}
+        for key in ("l1", "cycle", "swap"):
+            values = [member[key] for member in members]
+            row[key] = statistics.mean(values)
+            row[f"{key}_sd"] = statistics.stdev(values) if len(values) > 1 else 0.0
+        rows.append(row)
+    return rows
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The summary in Markdown; lower is better everywhere."""
+    lines = ["| variant | set | round | L1 | cycle | swap |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        cells = [f"{row[key]:.4f} ± {row[f'{key}_sd']:.4f}" for key in ("l1", "cycle", "swap")]
+        lines.append(f"| {row['variant']} | {row['set']} | {row['round']} | {' | '.join(cells)} |")
+    return "\n".join(lines)

@@ -1,0 +1,118 @@
+"""What the processes of a distributed run exchange: gradients, a veto, and a comparison of weights.
+
+Every process renders its own photos and sums its own gradients; then all take the same step. Gradients
+are averaged by hand instead of by a wrapper around the networks, because phases train different parts,
+heads take part in several forward passes of a step, and some parts get no gradient in some steps.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor, nn
+
+from facesep.errors import FaceSepError
+
+BUCKET = 2**25
+"""Numbers that are averaged at a time: 128 MB."""
+
+
+class Processes:
+    """The processes of a run.
+
+    Attributes:
+        rank: number of this one.
+        count: how many there are.
+    """
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self.accelerator = accelerator
+        self.rank, self.count = accelerator.process_index, accelerator.num_processes
+
+    @property
+    def first(self) -> bool:
+        """Whether this process is the one that writes."""
+        return self.rank == 0
+
+    def average(self, parameters: Iterable[nn.Parameter], good: bool) -> bool:
+        """Averages gradients over the processes; a missing gradient counts as zero.
+
+        Args:
+            parameters: the same on every process, in the same order.
+            good: whether this process found its losses and gradients finite.
+
+        Returns:
+            Whether all processes did, on all processes alike.
+        """
+        if self.count == 1:
+            return good
+        bucket: list[nn.Parameter] = []
+        size = 0
+        for parameter in parameters:
+            bucket.append(parameter)
+            size += parameter.numel()
+            if size >= BUCKET:
+                self._average(bucket)
+                bucket, size = [], 0
+        if bucket:
+            self._average(bucket)
+        return self.all(good)
+
+    def _average(self, parameters: list[nn.Parameter]) -> None:
+        flat = torch.cat(
+            [
+                (torch.zeros_like(p) if p.grad is None else p.grad).detach().float().flatten()
+                for p in parameters
+            ]
+        )
+        flat = self.accelerator.reduce(flat, reduction="mean")
+        for parameter, part in zip(parameters, flat.split([p.numel() for p in parameters]), strict=True):
+            parameter.grad = part.view_as(parameter).to(parameter.dtype)
+
+    def all(self, good: bool) -> bool:
+        """Whether something holds on every process."""
+        if self.count == 1:
+            return good
+        bad = torch.tensor([0.0 if good else 1.0], device=self.accelerator.device)
+        return float(self.accelerator.reduce(bad, reduction="sum")) == 0
+
+    def mean(self, values: Mapping[str, float]) -> dict[str, float]:
+        """Means over the processes of numbers that not every process has."""
+        if self.count == 1:
+            return dict(values)
+        gathered = gather_object([dict(values)])
+        names = dict.fromkeys(name for one in gathered for name in one)
+        found = {name: [one[name] for one in gathered if name in one] for name in names}
+        return {name: sum(numbers) / len(numbers) for name, numbers in found.items()}
+
+    def check_same(self, modules: Mapping[str, nn.Module]) -> None:
+        """Makes sure that all processes hold the same weights, bit for bit.
+
+        Raises:
+            FaceSepError: if they do not; training on would give nonsense.
+        """
+        if self.count == 1:
+            return
+        sums = {name: _digest(module.state_dict()) for name, module in modules.items()}
+        others = gather_object([sums])
+        different = [name for name in sums if len({one[name] for one in others}) > 1]
+        if different:
+            raise FaceSepError(
+                f"the processes do not hold the same {' and '.join(different)} any more: resume from the "
+                "last checkpoint; if it happens again, the machines compute differently"
+            )
+
+    def wait(self) -> None:
+        """Waits for the others."""
+        self.accelerator.wait_for_everyone()
+
+
+def _digest(state: Mapping[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for value in state.values():
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

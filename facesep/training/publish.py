@@ -1,0 +1,103 @@
+"""A run on the Hub: its rounds on a branch, so that they can be compared and continued elsewhere.
+
+::
+
+    main      the release, pushed at the end
+    training  checkpoints/001, 002, ...: the model after each round; state/: what the newest needs to go on
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from huggingface_hub import HfApi, snapshot_download
+
+import facesep
+from facesep.errors import CheckpointError, ConfigError, HubError
+from facesep.hub import FILES, explain, is_repo
+
+BRANCH = "training"
+
+
+def push_round(
+    checkpoint: Path, repo_id: str, number: int, *, private: bool | None = None, token: str | None = None
+) -> str:
+    """Uploads a checkpoint of a run to the branch ``training``.
+
+    Args:
+        checkpoint: a folder under ``RUN/checkpoints``.
+        repo_id: ``user/repo``; created if it does not exist.
+        number: its round; the model goes to ``checkpoints/<number>``, its state replaces ``state``.
+        private: whether a new repository is private.
+        token: Hub token; the saved one by default.
+
+    Returns:
+        Address of the commit.
+
+    Raises:
+        ConfigError: for a malformed repository name.
+        HubError: if the Hub cannot be reached or refuses.
+    """
+    if not is_repo(repo_id):
+        raise ConfigError(f"{repo_id[:200]!r} is not a repository name: give user/repo")
+    api = HfApi(token=token, library_name="facesep", library_version=facesep.__version__)
+    with explain(repo_id, BRANCH):
+        api.create_repo(repo_id, private=private, exist_ok=True)
+        api.create_branch(repo_id, branch=BRANCH, exist_ok=True)
+        api.upload_folder(
+            repo_id=repo_id,
+            folder_path=checkpoint,
+            path_in_repo=f"checkpoints/{number:03d}",
+            revision=BRANCH,
+            commit_message=f"Round {number}",
+            allow_patterns=list(FILES),
+            ignore_patterns=["state/*", ".*"],
+        )
+        commit = api.upload_folder(
+            repo_id=repo_id,
+            folder_path=checkpoint / "state",
+            path_in_repo="state",
+            revision=BRANCH,
+            commit_message=f"State after round {number}",
+            delete_patterns="*",  # parts of an earlier number of processes
+        )
+    return str(commit.commit_url)
+
+
+class Publisher:
+    """Pushes rounds while a run goes on; a Hub that is down costs a message, not the run.
+
+    Args:
+        repo_id: ``user/repo``.
+        private: whether a new repository is private.
+    """
+
+    def __init__(self, repo_id: str, private: bool | None = None) -> None:
+        if not is_repo(repo_id):
+            raise ConfigError(f"--hub_model_id takes user/repo, not {repo_id[:200]!r}")
+        self.repo_id, self.private = repo_id, private
+
+    def __call__(self, checkpoint: Path, number: int) -> None:
+        """Pushes one round."""
+        try:
+            push_round(checkpoint, self.repo_id, number, private=self.private)
+        except HubError as error:
+            print(f"warning: round {number} is not on the Hub, training goes on: {error}", flush=True)  # noqa: T201
+
+
+def fetch_state(repo_id: str, folder: Path) -> Path:
+    """Downloads the newest training state of a run from the Hub.
+
+    Args:
+        repo_id: ``user/repo``.
+        folder: where ``state/`` appears.
+
+    Raises:
+        HubError: if the Hub cannot be reached or has no such run.
+        CheckpointError: if the repository holds no training state.
+    """
+    with explain(repo_id, BRANCH):
+        snapshot_download(repo_id, revision=BRANCH, allow_patterns=["state/*"], local_dir=folder)
+    if not (folder / "state" / "progress.json").is_file():
+        raise CheckpointError(f"{repo_id} has no training state on its branch {BRANCH!r}")
+    return folder / "state"

@@ -1,0 +1,113 @@
+"""A run that pushes its rounds to a loopback Hub and goes on from there on another machine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from fakehub import TOKEN
+from huggingface_hub import HfApi
+from tiny_data import write_tiny
+
+from facesep.errors import CheckpointError, ConfigError, HubError
+from facesep.model import FaceSep
+from facesep.training.config import Phase, TrainConfig, Weights
+from facesep.training.dataset import TrainingSet
+from facesep.training.em import Trainer
+from facesep.training.publish import Publisher, fetch_state
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "train"))
+
+PHASES = (
+    Phase("decoder", epochs=1),
+    Phase("encoder", epochs=1),
+    Phase("decoder", epochs=1),
+    Phase("encoder", epochs=1),
+)
+
+
+def trainer(data: TrainingSet, out: Path, publish=None, phases=PHASES) -> Trainer:
+    values = {"preset": "tiny", "distance": "scaled", "shape_optimiser": "adam", "bf16": False}
+    values |= {"weights": Weights(white=1.0), "batch_size": 4, "micro_batch": 4, "image_store": 64}
+    return Trainer(TrainConfig(**values, schedule=phases), data, out, publish=publish)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> TrainingSet:
+    return TrainingSet(*write_tiny(tmp_path / "tiny"), "train", 64)
+
+
+def test_rounds_are_pushed_and_continued_elsewhere(hub, monkeypatch, data, tmp_path):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    whole = trainer(data, tmp_path / "whole")
+    whole.begin()
+    whole.run()
+    here = trainer(data, tmp_path / "here", Publisher("ada/run"), PHASES)
+
+    class StopError(Exception):
+        pass
+
+    step = here._step
+
+    def interrupted(phase, batch, done):
+        if here.phase == 2:
+            raise StopError
+        return step(phase, batch, done)
+
+    here._step = interrupted
+    here.begin()
+    with pytest.raises(StopError):
+        here.run()
+    files = HfApi().list_repo_files("ada/run", revision="training")
+    assert "checkpoints/001/encoder/model.safetensors" in files
+    assert not [name for name in files if name.startswith("checkpoints/001/state")]
+    assert "state/codebook-00000-of-00001.safetensors" in files
+    there = trainer(data, tmp_path / "there", Publisher("ada/run"))
+    there.resume(fetch_state("ada/run", tmp_path / "there" / "hub"))
+    assert (there.phase, there.step) == (2, 0)
+    there.run()
+    for name, value in whole.encoder.state_dict().items():
+        assert torch.equal(there.encoder.state_dict()[name], value), name
+    files = HfApi().list_repo_files("ada/run", revision="training")
+    assert {"checkpoints/001/config.json", "checkpoints/002/config.json"} < set(files)
+    for number in ("001", "002"):  # each round is a model of its own
+        folder = tmp_path / f"round{number}"
+        from huggingface_hub import snapshot_download
+
+        snapshot_download(
+            "ada/run", revision="training", allow_patterns=f"checkpoints/{number}/*", local_dir=folder
+        )
+        assert FaceSep.from_pretrained(folder / "checkpoints" / number).image_size == 32
+
+
+def test_a_hub_that_is_down_does_not_stop_training(monkeypatch, data, tmp_path, capsys):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    run = trainer(data, tmp_path / "run", Publisher("ada/run"), PHASES[:2])
+    run.begin()
+    run.run()
+    assert "warning: round 1 is not on the Hub, training goes on" in capsys.readouterr().out
+    again = trainer(data, tmp_path / "run", phases=PHASES[:2])
+    again.resume()
+    assert again.phase == 2
+    with pytest.raises(HubError):
+        fetch_state("ada/run", tmp_path / "fetched")
+
+
+def test_what_is_not_a_run_is_refused(hub, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    with pytest.raises(ConfigError, match="user/repo"):
+        Publisher("no repository")
+    FaceSep.from_pretrained().push_to_hub("ada/model", branch="training")
+    with pytest.raises(CheckpointError, match="no training state"):
+        fetch_state("ada/model", tmp_path / "state")
+
+
+def test_the_script_tells_folders_from_repositories(hub, monkeypatch, tmp_path):
+    em = pytest.importorskip("em")
+    assert em.find_state("latest", tmp_path) is None
+    assert em.find_state(str(tmp_path), tmp_path) == tmp_path
+    assert em.find_state("a/b/c", tmp_path) == Path("a/b/c")
+    with pytest.raises(HubError):
+        em.find_state("ada/absent", tmp_path)
