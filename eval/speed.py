@@ -1,4 +1,4 @@
-"""Seconds of every step on this machine: import, load, detect, encode, render, orbit.
+"""Seconds of every step on this machine: import, load, detect, encode, render, orbit (Table 4).
 
 Example:
     python eval/speed.py --photo portrait.jpg --out eval.json
@@ -12,7 +12,7 @@ import sys
 import torch
 
 from facesep import ConfigError, FaceSepError
-from facesep.evaluation import speed
+from facesep.evaluation import fitting, fps, speed
 from facesep.evaluation.report import hardware, markdown, table, write_report
 
 
@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--frames", type=int, default=60, help="of the orbit; 0 leaves it out")
     parser.add_argument("--threads", type=int, help="of torch; its own choice by default")
+    parser.add_argument("--fit", metavar="DIR", help="folder of eval/fit.py: adds its seconds for a photo")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--out", help="eval.json to write or to add to")
     args = parser.parse_args()
@@ -54,6 +55,8 @@ def run(args: argparse.Namespace) -> None:
     machine = hardware(args.device)
     best, median = measured.gflops
     results = {"seconds": measured.steps, "matmul_gflops": {"best": best, "median": median}}
+    fitted = {"per-image fitting of our decoder": fitting.mean_seconds(args.fit)} if args.fit else None
+    rates = fps.frames_per_second(measured, fitted)
     tables = [
         table(
             f"Speed ({machine})",
@@ -61,7 +64,14 @@ def run(args: argparse.Namespace) -> None:
             speed.note(measured, args.checkpoint, args.photo, args.repeats),
             results,
             device=args.device,
-        )
+        ),
+        table(
+            f"Table 4: frames per second ({machine})",
+            fps.rows(rates),
+            fps.NOTE.format(machine=machine),
+            rates,
+            device=args.device,
+        ),
     ]
     if args.out:
         write_report(args.out, args.checkpoint, tables)

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from huggingface_hub import HfApi, ModelCard, ModelHubMixin, snapshot_download
+from huggingface_hub import CommitOperationAdd, HfApi, ModelCard, ModelHubMixin, snapshot_download
 from huggingface_hub.errors import (
     DisabledRepoError,
     GatedRepoError,
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "CheckpointMixin",
+    "commit_files",
+    "history",
     "parse_repo",
     "push",
     "read_config",
@@ -193,6 +195,57 @@ def _check_target(repo_id: str, branch: str | None) -> None:
     if not is_repo(repo_id):
         raise ConfigError(f"{repo_id[:200]!r} is not a repository name: give user/repo")
     _check_revision(branch)
+
+
+def commit_files(
+    repo_id: str,
+    files: Mapping[str, Path],
+    *,
+    commit_message: str,
+    branch: str | None = None,
+    token: str | bool | None = None,
+) -> str:
+    """Puts a few files into an existing repository in one commit; all others stay.
+
+    Args:
+        repo_id: ``user/repo``.
+        files: local file by its path in the repository.
+        commit_message: first line of the commit.
+        branch: branch to commit to; ``main`` by default.
+        token: Hub token.
+
+    Returns:
+        Address of the commit.
+
+    Raises:
+        HubError: if the Hub cannot be reached or refuses.
+    """
+    operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=path) for name, path in files.items()]
+    api = HfApi(token=token, library_name="facesep", library_version=facesep.__version__)
+    with explain(repo_id, branch):
+        commit = api.create_commit(repo_id, operations, commit_message=commit_message, revision=branch)
+    return str(commit.commit_url)
+
+
+def history(branch: str, *, token: str | bool | None = None) -> list[tuple[str, str]]:
+    """The commits of a branch of the Hub, oldest first.
+
+    Args:
+        branch: ``user/repo@branch``.
+        token: Hub token.
+
+    Returns:
+        ``(user/repo@commit, title)`` of each.
+
+    Raises:
+        ConfigError: for a malformed name.
+        HubError: if the Hub cannot be reached or refuses.
+    """
+    repo_id, revision = parse_repo(branch)
+    api = HfApi(token=token, library_name="facesep", library_version=facesep.__version__)
+    with explain(repo_id, revision):
+        commits = api.list_repo_commits(repo_id, revision=revision)
+    return [(f"{repo_id}@{commit.commit_id}", commit.title) for commit in reversed(commits)]
 
 
 def parse_repo(name: str) -> tuple[str, str | None]:

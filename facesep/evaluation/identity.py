@@ -8,9 +8,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 from facesep.errors import ConfigError
+from facesep.images import to_image
+from facesep.nets.arcface import ArcFace
+from facesep.nets.crops import arcface_crop
 
 BOX = (0.235, 0.335, 0.765, 0.865)
 """Where dlib's own detector sees the face in a canonical image (left, top, right, bottom; the median over
@@ -53,6 +58,7 @@ class DlibIdentity:
     """
 
     name = "dlib ResNet (dlib-bin, face-recognition-models)"
+    column = "IC dlib"
 
     def __init__(self) -> None:
         try:
@@ -81,6 +87,43 @@ class DlibIdentity:
         points = self._points(pixels, self._dlib.rectangle(left, top, right - 1, bottom - 1))
         chip = self._dlib.get_face_chip(pixels, points, CHIP_SIZE, CHIP_PADDING)
         return np.array(self._network.compute_face_descriptor(chip))
+
+    def embed_all(self, images: Tensor, points: Tensor) -> np.ndarray:
+        """Embeds ``Tensor[B, 3, S, S]`` in 0..1: ``float64[B, 128]``. The given points are not looked at."""
+        return np.stack([self.embed(to_image(image)) for image in images])
+
+
+class ArcFaceIdentity:
+    """ArcFace, the paper's measure, from a file that ``train/import_weights.py arcface`` wrote.
+
+    Args:
+        path: the file.
+        device: where it computes.
+
+    Raises:
+        CheckpointError: if the file holds something else.
+    """
+
+    column = "IC"
+
+    def __init__(self, path: str | Path, device: str = "cpu") -> None:
+        self.name = f"ArcFace ({Path(path).name})"
+        self._network = ArcFace.from_file(path).to(device)
+        self._device = device
+
+    @torch.no_grad()
+    def embed_all(self, images: Tensor, points: Tensor) -> np.ndarray:
+        """Embeds pictures.
+
+        Args:
+            images: ``Tensor[B, 3, S, S]`` in 0..1.
+            points: ``Tensor[B, 5, 2]`` in their pixels; a render has those of its photo.
+
+        Returns:
+            ``float64[B, 512]``.
+        """
+        crops = arcface_crop(images.float(), points.float(), fit="insightface").to(self._device)
+        return self._network(crops * 2 - 1).double().cpu().numpy()
 
 
 @dataclass(frozen=True)

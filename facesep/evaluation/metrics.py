@@ -8,6 +8,9 @@ from torch import Tensor
 
 SSIM_SIGMA, SSIM_RADIUS = 1.5, 5
 """Gaussian window of Wang et al. (2004): 11 x 11 pixels."""
+SSIM_SIDE = 7
+"""Side of the flat window, the other usual choice."""
+SSIM_WINDOWS = ("gaussian", "flat")
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
 """Constants for values in 0..1."""
 
@@ -39,7 +42,7 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
     return -10 * (a - b).square().mean((1, 2, 3)).log10()
 
 
-def ssim_map(a: Tensor, b: Tensor) -> Tensor:
+def ssim_map(a: Tensor, b: Tensor, kind: str = "gaussian") -> Tensor:
     """Structural similarity (Wang et al., 2004, eq. 13) at every place where the window fits.
 
     The variances are those of the window's weights, without a correction for small samples.
@@ -47,12 +50,16 @@ def ssim_map(a: Tensor, b: Tensor) -> Tensor:
     Args:
         a: ``Tensor[B, C, H, W]`` in 0..1, at least 11 pixels wide and high.
         b: the same.
+        kind: ``gaussian`` (11 x 11, sigma 1.5) or ``flat`` (7 x 7).
 
     Returns:
-        ``Tensor[B, C, H - 10, W - 10]``.
+        ``Tensor[B, C, H - 10, W - 10]`` (``H - 6`` for the flat window).
     """
-    offset = torch.arange(-SSIM_RADIUS, SSIM_RADIUS + 1, dtype=a.dtype, device=a.device)
-    window = (-0.5 * (offset / SSIM_SIGMA).square()).exp()
+    if kind == "flat":
+        window = torch.ones(SSIM_SIDE, dtype=a.dtype, device=a.device)
+    else:
+        offset = torch.arange(-SSIM_RADIUS, SSIM_RADIUS + 1, dtype=a.dtype, device=a.device)
+        window = (-0.5 * (offset / SSIM_SIGMA).square()).exp()
     window = window / window.sum()
     parts = torch.cat((a, b, a * a, b * b, a * b))
     channels = a.shape[1]
@@ -69,19 +76,21 @@ def ssim_map(a: Tensor, b: Tensor) -> Tensor:
     )
 
 
-def ssim(a: Tensor, b: Tensor, mask: Tensor | None = None) -> Tensor:
+def ssim(a: Tensor, b: Tensor, mask: Tensor | None = None, kind: str = "gaussian") -> Tensor:
     """Mean of :func:`ssim_map` over places and channels.
 
     Args:
         a: ``Tensor[B, C, H, W]`` in 0..1.
         b: the same.
         mask: ``Tensor[B, 1, H, W]`` in 0..1: weight of the window's centre.
+        kind: of window, see :func:`ssim_map`.
 
     Returns:
         ``Tensor[B]``, 1 for equal pictures; NaN where a mask is empty.
     """
-    inner = slice(SSIM_RADIUS, -SSIM_RADIUS)
-    return _mean(ssim_map(a, b), None if mask is None else mask[..., inner, inner])
+    radius = SSIM_SIDE // 2 if kind == "flat" else SSIM_RADIUS
+    inner = slice(radius, -radius)
+    return _mean(ssim_map(a, b, kind), None if mask is None else mask[..., inner, inner])
 
 
 def _mean(values: Tensor, mask: Tensor | None) -> Tensor:

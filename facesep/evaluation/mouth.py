@@ -74,11 +74,16 @@ class ExternalTool:
         with tempfile.TemporaryDirectory(prefix="facesep-landmarks-") as folder:
             for row, image in enumerate(images):
                 write_image(image, Path(folder) / f"{row:05d}.png", marked=False)
-            for name, points in zip(*self._run(Path(folder)), strict=True):
+            for name, points in zip(*self.run(Path(folder)), strict=True):
                 shapes[int(name)] = mouth_of_mesh(points)
         return shapes
 
-    def _run(self, folder: Path) -> tuple[list[str], np.ndarray]:
+    def run(self, folder: Path) -> tuple[list[str], np.ndarray]:
+        """Runs the command on ``folder/*.png``: names without suffix, and ``[M, 478, 2 or more]`` points.
+
+        Raises:
+            ConfigError: if the command fails or writes something else.
+        """
         out = folder / "landmarks.npz"
         call = [*shlex.split(self.command), str(folder), str(out)]
         try:

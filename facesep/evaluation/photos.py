@@ -33,6 +33,7 @@ class Photo:
         meta: what else is known: ``set``, ``expression``, ``licence``, ``credit``.
         image: the canonical crop with its background, what the encoder reads.
         mask: ``Tensor[1, S, S]`` in 0..1, 1 on the head.
+        points: ``float64[5, 2]`` eyes, nose tip and mouth corners in pixels of ``image``, if known.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Photo:
     meta: dict[str, Any]
     image: Image.Image
     mask: Tensor
+    points: np.ndarray | None = None
 
     @property
     def target(self) -> Tensor:
@@ -90,28 +92,45 @@ class EvaluationPhotos:
 
     def __iter__(self) -> Iterator[Photo]:
         self.refused.clear()
-        for row in self.rows:
-            sample = self.shards.sample(row)
-            if self.folder is None:
-                yield self._photo(sample, Image.fromarray(sample.image), Image.fromarray(sample.label))
-                continue
-            try:
-                aligned = self.align(load_image(_file(self.folder, sample.meta["name"])))
-            except (FaceError, ImageError) as error:
-                self.refused[type(error).__name__] += 1
-                continue
-            yield self._photo(sample, aligned.image, _moved_label(sample, aligned, self.size))
+        return (photo for place in range(len(self)) if (photo := self.read(place)) is not None)
 
-    def _photo(self, sample: Sample, image: Image.Image, label: Image.Image) -> Photo:
+    def read(self, place: int) -> Photo | None:
+        """The photo at a place, None if detection or alignment refuses it."""
+        sample = self.shards.sample(self.rows[place])
+        if self.folder is None:
+            points = sample.meta.get("points5")
+            if points is not None:
+                points = np.asarray(points, np.float64) * (self.size / self.shards.size)
+            return self._photo(sample, Image.fromarray(sample.image), Image.fromarray(sample.label), points)
+        try:
+            aligned = self.align(load_image(_file(self.folder, sample.meta["name"])))
+        except (FaceError, ImageError) as error:
+            self.refused[type(error).__name__] += 1
+            return None
+        label = _moved_label(sample, aligned, self.size)
+        return self._photo(sample, aligned.image, label, aligned.points)
+
+    def name(self, place: int) -> str:
+        """Name of the photo at a place."""
+        return self.shards.meta(self.rows[place])["name"]
+
+    def origin(self) -> dict[str, Any]:
+        """What tells this selection from others: sums of the shards, split, photos."""
+        sums = [shard["sha256"] for shard in self.shards.shards]
+        how = "shards" if self.folder is None else "originals"
+        return {"shards": sums, "rows": self.rows, "size": self.size, "crops": how}
+
+    def _photo(
+        self, sample: Sample, image: Image.Image, label: Image.Image, points: np.ndarray | None
+    ) -> Photo:
         size = (self.size, self.size)
         if image.size != size:
             image = image.resize(size, Image.LANCZOS)
         head = Image.fromarray(np.isin(np.asarray(label), HEAD).astype(np.uint8) * 255)
         mask = np.asarray(head if head.size == size else head.resize(size, Image.BOX), np.float32) / 255
         name = sample.meta["name"]
-        return Photo(
-            name, sample.meta.get("person") or name, sample.meta, image, torch.from_numpy(mask)[None]
-        )
+        person = sample.meta.get("person") or name
+        return Photo(name, person, sample.meta, image, torch.from_numpy(mask)[None], points)
 
 
 def mean_face(shards: str | Path, size: int) -> Tensor:

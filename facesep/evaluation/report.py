@@ -27,7 +27,7 @@ from facesep.errors import ConfigError
 from facesep.hub import resolve
 
 FORMAT = "facesep-eval-1"
-PACKAGES = ("torch", "numpy", "pillow", "dlib-bin", "av")
+PACKAGES = ("torch", "torchvision", "numpy", "pillow", "lpips", "dlib-bin", "accelerate", "av")
 
 Row = dict[str, Any]
 
@@ -44,6 +44,8 @@ def table(
     results: Mapping[str, Any],
     *,
     device: str = "cpu",
+    checkpoints: Mapping[str, str | None] | None = None,
+    inputs: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
     """One table with its origin: the command, the code's commit, versions and hardware.
 
@@ -53,8 +55,10 @@ def table(
         note: what the numbers mean, which choices were made.
         results: the numbers, JSON data or dataclasses; what is not finite becomes null.
         device: where it was measured.
+        checkpoints: several of them by their names in the table, when it is not about one alone.
+        inputs: sums of what else the numbers depend on: photos, weights of estimators.
     """
-    return {
+    found = {
         "title": title,
         "command": command(sys.argv),
         "note": note,
@@ -64,6 +68,11 @@ def table(
         "versions": versions(),
         "hardware": hardware(device),
     }
+    if checkpoints is not None:
+        found["checkpoints"] = {name: describe(one) for name, one in checkpoints.items()}
+    if inputs is not None:
+        found["inputs"] = dict(inputs)
+    return found
 
 
 def write_report(path: str | Path, checkpoint: str | None, tables: Sequence[dict[str, Any]]) -> dict:
@@ -139,8 +148,12 @@ def command(arguments: Sequence[str]) -> str:
 
 
 def _shown(argument: str) -> str:
-    words = argument.split(" ")
-    return " ".join(Path(word).name if os.path.isabs(word) else word for word in words)
+    """An argument without folders of absolute paths, also in ``NAME=PATH`` and in commands."""
+    words = []
+    for word in argument.split(" "):
+        name, separator, value = word.rpartition("=")
+        words.append(f"{name}{separator}{Path(value).name}" if os.path.isabs(value) else word)
+    return " ".join(words)
 
 
 def commit() -> str | None:

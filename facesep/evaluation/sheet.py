@@ -45,7 +45,7 @@ def choose(photos: Iterable[Photo], count: int, names: Sequence[str] | None = No
     Raises:
         DataError: if there are too few, or a named photo is missing or may not be shown.
     """
-    showable = {photo.name: photo for photo in photos if _may_be_shown(photo)}
+    showable = {photo.name: photo for photo in photos if may_be_shown(photo)}
     if names is not None:
         missing = [name for name in names if name not in showable]
         if missing:
@@ -142,6 +142,7 @@ def credits_of(photos: Sequence[Photo]) -> str:
     return "Photos: " + "; ".join(found) + ". All other pictures are renders."
 
 
-def _may_be_shown(photo: Photo) -> bool:
+def may_be_shown(photo: Photo) -> bool:
+    """Whether the photo's set and licence, as noted, let a project show it."""
     licence = SHOWABLE.get(photo.meta.get("set", ""))
     return licence is not None and photo.meta.get("licence") == licence

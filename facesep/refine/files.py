@@ -33,7 +33,7 @@ SCHEDULERS = ("DDIMScheduler", "DDPMScheduler")
 SETTINGS = {"steps": int, "start": int, "eta": (int, float), "offset": int}
 
 
-def write_refiner(refiner: FaceRefiner, folder: Path, save: Callable[[Path], None]) -> None:
+def write_refiner(refiner: FaceRefiner, folder: Path, write_part: Callable[[Path], None]) -> None:
     """Writes a refiner; ``save`` is diffusers' own way.
 
     Raises:
@@ -44,7 +44,7 @@ def write_refiner(refiner: FaceRefiner, folder: Path, save: Callable[[Path], Non
             module.register_to_config(_name_or_path="")  # a path of this machine is nobody's business
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        save(folder)
+        write_part(folder)
         (folder / ABOUT).write_text(json.dumps(refiner.about, indent=2) + "\n", encoding="utf-8")
         (folder / CARD).write_text(refiner.model_card(), encoding="utf-8")
     except OSError as error:

@@ -90,3 +90,15 @@ def test_psnr_agrees_with_scikit_image(change):
     assert psnr(*ours).item() == pytest.approx(
         metrics.peak_signal_noise_ratio(a, b, data_range=1.0), abs=1e-4
     )
+
+
+@pytest.mark.parametrize("change", ["noise", "shift"])
+def test_the_flat_window_agrees_with_scikit_image(change):
+    metrics = pytest.importorskip("skimage.metrics")
+    a, b = photo_pair(change)
+    expected = metrics.structural_similarity(
+        a, b, win_size=7, use_sample_covariance=False, data_range=1.0, channel_axis=-1
+    )
+    ours = [torch.from_numpy(image).permute(2, 0, 1)[None].double() for image in (a, b)]
+    assert ssim(*ours, kind="flat").item() == pytest.approx(expected, abs=1e-9)
+    assert ssim(*ours, torch.ones(1, 1, *a.shape[:2]), "flat").item() == pytest.approx(expected, abs=1e-9)

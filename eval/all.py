@@ -1,0 +1,55 @@
+"""Every table and figure of a checkpoint in one go; a stopped run goes on where it was.
+
+Example:
+    python eval/all.py --shards data/portraits --st-lpips st_vgg.safetensors --lpips none --out report
+    python eval/all.py --checkpoint user/repo@v1 --photos my/photos --parser bisenet --parser-weights weights
+        --estimator deep3d=weights/rnet.safetensors --out report
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from facesep import ConfigError, FaceSepError
+from facesep.evaluation import everything, options
+
+
+def main() -> int:
+    """Parses the arguments and runs the scripts."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_checkpoint(parser)
+    options.add_data(parser)
+    options.add_measures(parser)
+    options.add_renders(parser)
+    parser.set_defaults(estimator="encoder=bundled")
+    parser.add_argument("--by", default="set", help="label of the photos for the breakdown of Table 2")
+    parser.add_argument(
+        "--fit", type=int, default=4, help="photos for the per-image fitting; 0 leaves it out"
+    )
+    parser.add_argument("--fit-steps", type=int, default=100)
+    parser.add_argument("--sets", type=int, default=40, help="of Table 3, for each attribute")
+    parser.add_argument("--values", type=int, default=6, help="renders in a set")
+    parser.add_argument("--photo", help="for the speed table; a bundled one by default")
+    parser.add_argument("--any-licence", action="store_true", help="show any photo in the figures")
+    parser.add_argument("--processes", type=int, default=1, help="for the long steps, through accelerate")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the report")
+    args = parser.parse_args()
+    try:
+        if args.fit < 0 or args.processes < 1:
+            raise ConfigError("--fit must be at least 0 and --processes at least 1")
+        everything.run_all(Path(__file__).parent, everything.steps(args), args)
+    except FaceSepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"{args.out}: {everything.REPORT}, {everything.TEXT}, plots and figures")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""Fits our decoder to each photo by gradient descent, a baseline for Tables 2 and 4.
+
+The folder then goes to eval/table2.py as a method and to eval/speed.py for its seconds::
+
+    python eval/fit.py --shards data/portraits --limit 8 --out fitted
+    python eval/table2.py --shards data/portraits --renders "per-image fitting=fitted" --partial
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tqdm import tqdm
+
+from facesep import FaceSepError
+from facesep.evaluation import fitting, options
+from facesep.evaluation.ledger import Ledger
+from facesep.evaluation.processes import processes
+from facesep.evaluation.report import describe
+from facesep.provenance import write_image
+
+
+def main() -> int:
+    """Parses the arguments and fits."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_checkpoint(parser)
+    options.add_data(parser)
+    recipe = fitting.Recipe()
+    parser.add_argument("--steps", type=int, default=recipe.steps, help="of Adam for each photo")
+    parser.add_argument("--rate", type=float, default=recipe.rate, help="learning rate")
+    parser.add_argument("--prior", type=float, default=recipe.prior, help="weight of staying near the start")
+    parser.add_argument("--start", choices=fitting.STARTS, default=recipe.start, help="codes to begin with")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument(
+        "--out", required=True, metavar="DIR", help="folder of the renders; fits there are kept"
+    )
+    args = parser.parse_args()
+    try:
+        run(args)
+    except FaceSepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(args: argparse.Namespace) -> None:
+    """Fits the photos that are not done yet."""
+    own = processes(args.device)
+    (sep,) = options.open_models({"facesep": args.checkpoint}, own.device).values()
+    photos = options.open_photos(args, sep)
+    recipe = fitting.Recipe(args.steps, args.rate, args.prior, args.start)
+    settings = {
+        "recipe": vars(recipe),
+        "checkpoint": describe(args.checkpoint)["sha256"],
+        "data": {key: value for key, value in photos.origin().items() if key != "rows"},
+    }
+    ledger = Ledger(args.out, fitting.LEDGER, settings, own.rank)
+    done = ledger.done()
+    todo = [place for place in range(len(photos)) if photos.name(place) not in done][own.rank :: own.count]
+    mean = fitting.mean_codes(sep, photos) if todo and recipe.start == "mean" else None
+    for place in todo:
+        name = photos.name(place)
+        with tqdm(total=recipe.steps, desc=name, unit="step", disable=not own.main) as bar:
+            fitted = fitting.fit_photo(sep, photos, place, recipe, mean, on_step=lambda _: bar.update())
+        if fitted is None:
+            ledger.add(name, None)
+            continue
+        path = Path(args.out) / f"{name}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_image(fitted.image, path, marked=False)  # marks would be measured
+        losses = [round(value, 6) for value in (fitted.losses[0], fitted.losses[-1])]
+        ledger.add(name, {"seconds": fitted.seconds, "loss": losses})
+    own.wait()
+    if own.main:
+        print(f"{args.out}: {fitting.mean_seconds(args.out):.1f} seconds a photo")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

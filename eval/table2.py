@@ -1,0 +1,60 @@
+"""Methods side by side by the paper's measures: LPIPS, L1, SSIM, IC, AED, ATD, AID, APD (Table 2).
+
+Example:
+    python eval/table2.py --shards data/portraits --lpips-weights alexnet.pth --out eval.json
+    accelerate launch --num_processes 2 --cpu eval/table2.py --shards data/portraits --work work
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from facesep import FaceSepError
+from facesep.evaluation import options, paper, tables
+from facesep.evaluation.processes import processes
+from facesep.evaluation.report import markdown, write_report
+
+TITLE = "Table 2: reconstruction"
+
+
+def main() -> int:
+    """Parses the arguments, measures, writes the report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_checkpoint(parser, several=True)
+    options.add_data(parser)
+    options.add_measures(parser)
+    options.add_renders(parser)
+    parser.add_argument(
+        "--by", default="set", help="label of the photos for a second table; 'none' leaves it out"
+    )
+    options.add_run(parser)
+    args = parser.parse_args()
+    try:
+        run(args)
+    except FaceSepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measures and reports."""
+    own = processes(args.device)
+    checkpoints = options.named(args.checkpoint)
+    measures = options.open_measures(args)
+    result = tables.measured(args, own, checkpoints, measures, "table2")
+    if result is None:
+        return
+    rows = paper.quality_rows(paper.TABLE_2, "method")
+    by = None if args.by == "none" else args.by
+    found = tables.quality_tables(args, *result, measures, TITLE, rows, "method", checkpoints, by)
+    if args.out:
+        write_report(args.out, next(iter(checkpoints.values())), found)
+    print(markdown(found))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

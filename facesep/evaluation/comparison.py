@@ -1,0 +1,273 @@
+"""Methods side by side on the same photos by the paper's measures (Tables 2, 5 and 6)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from facesep.errors import ConfigError, DataError
+from facesep.evaluation.estimators import Estimator, cosine, factors
+from facesep.evaluation.ledger import Ledger
+from facesep.evaluation.metrics import l1, ssim
+from facesep.evaluation.perceptual import Perceptual
+from facesep.evaluation.photos import Photo
+from facesep.evaluation.processes import Processes
+from facesep.evaluation.renders import Renders
+from facesep.images import to_tensor
+from facesep.model import FaceSep
+from facesep.nets.crops import projected_points
+
+COPY, MEAN = "copy of the photo", "mean face"
+DISTANCES = {"AED": "expression", "ATD": "texture", "AID": "illumination", "APD": "pose"}
+"""Columns of the paper and the attribute that each compares."""
+COLUMNS = ("LPIPS", "ST-LPIPS", "L1", "SSIM", "IC", "IC dlib", *DISTANCES)
+
+
+class PhotoSet(Protocol):
+    """Photos by their place."""
+
+    size: int
+
+    def __len__(self) -> int: ...
+
+    def read(self, place: int) -> Photo | None:
+        """The photo at a place, None if it cannot be used."""
+
+    def name(self, place: int) -> str:
+        """Its name."""
+
+    def origin(self) -> dict[str, Any]:
+        """What tells this selection from others."""
+
+
+class Identity(Protocol):
+    """A face-recognition network."""
+
+    name: str
+    column: str
+
+    def embed_all(self, images: Tensor, points: Tensor) -> np.ndarray:
+        """``[B, D]`` of ``Tensor[B, 3, S, S]``, with five points for each."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """What is measured, with every choice that the paper leaves open.
+
+    Attributes:
+        perceptual: perceptual distances.
+        identities: recognition networks; training may have used none of them.
+        estimator: reads attributes; None leaves AED, ATD, AID and APD out.
+        region: ``whole`` square or ``head`` for L1 and SSIM.
+        window: of SSIM, ``gaussian`` or ``flat``.
+        pose: what APD compares, see :data:`facesep.evaluation.estimators.POSES`.
+        background: what the estimator sees behind a photo's head: ``white`` as in a render, or ``photo``.
+    """
+
+    perceptual: Sequence[Perceptual] = ()
+    identities: Sequence[Identity] = ()
+    estimator: Estimator | None = None
+    region: str = "whole"
+    window: str = "gaussian"
+    pose: str = "rotation"
+    background: str = "white"
+
+    def settings(self) -> dict[str, Any]:
+        """JSON data that tells these choices from others."""
+        return {
+            "perceptual": [one.about for one in self.perceptual],
+            "identities": [one.name for one in self.identities],
+            "estimator": self.estimator and self.estimator.name,
+            "region": self.region,
+            "window": self.window,
+            "pose": self.pose,
+            "background": self.background,
+        }
+
+
+@dataclass(frozen=True)
+class Methods:
+    """What is compared.
+
+    Attributes:
+        models: checkpoints by their names in the table.
+        mean: ``Tensor[3, S, S]``, the picture that stands for everybody; None leaves the row out.
+        renders: pictures of other methods.
+    """
+
+    models: Mapping[str, FaceSep]
+    mean: Tensor | None = None
+    renders: Sequence[Renders] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Values of each photo.
+
+    Attributes:
+        people: ``N`` names.
+        metas: what is known about each photo.
+        values: ``{method: {column: [N]}}``, NaN where there is no value.
+        refused: photos that could not be used.
+    """
+
+    people: list[str]
+    metas: list[dict[str, Any]]
+    values: dict[str, dict[str, np.ndarray]]
+    refused: int = 0
+    names: list[str] = field(default_factory=list)
+
+
+@torch.no_grad()
+def compare(
+    methods: Methods,
+    photos: PhotoSet,
+    measures: Measures,
+    ledger: Ledger,
+    processes: Processes,
+    batch: int = 16,
+    on_photo: Callable[[int], object] | None = None,
+) -> Comparison | None:
+    """Measures every method on every photo, batch by batch; a stopped run goes on where it was.
+
+    Args:
+        methods: what to compare.
+        photos: what to measure on.
+        measures: how.
+        ledger: keeps what is done.
+        processes: batches are dealt out to them.
+        batch: photos at a time; results do not depend on it beyond rounding.
+        on_photo: called with the number of photos done by this process.
+
+    Returns:
+        None in processes that do not report.
+
+    Raises:
+        ConfigError: if the checkpoints render different sizes.
+        DataError: if no photo can be used.
+    """
+    for name, model in methods.models.items():
+        if model.image_size != photos.size:
+            raise ConfigError(f"{name} renders {model.image_size} px and not {photos.size}: compare one size")
+    known = ledger.done()
+    starts = range(0, len(photos), batch)[processes.rank :: processes.count]
+    done = 0
+    for start in starts:
+        places = range(start, min(start + batch, len(photos)))
+        if not all(str(place) in known for place in places):
+            chosen = {place: photo for place in places if (photo := photos.read(place)) is not None}
+            records = _measure(methods, list(chosen.values()), measures) if chosen else []
+            found = dict(zip(chosen, records, strict=True))
+            for place in places:
+                ledger.add(str(place), found.get(place))
+        done += len(places)
+        if on_photo:
+            on_photo(done)
+    processes.wait()
+    return _collect(ledger.done(), len(photos)) if processes.main else None
+
+
+def _collect(records: Mapping[str, Any], count: int) -> Comparison:
+    used = [record for place in range(count) if (record := records[str(place)]) is not None]
+    if not used:
+        raise DataError("none of the photos can be used: detection refused them all")
+    methods = {name: list(columns) for record in used for name, columns in record["values"].items()}
+    values = {
+        method: {
+            column: np.array(
+                [_number(record["values"].get(method, {}).get(column)) for record in used], np.float64
+            )
+            for column in columns
+        }
+        for method, columns in methods.items()
+    }
+    return Comparison(
+        [record["person"] for record in used],
+        [record["meta"] for record in used],
+        values,
+        count - len(used),
+        [record["name"] for record in used],
+    )
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _measure(methods: Methods, photos: list[Photo], measures: Measures) -> list[dict[str, Any]]:
+    """One record for each photo of a batch."""
+    crops = torch.stack([to_tensor(photo.image) for photo in photos])
+    mask = torch.stack([photo.mask for photo in photos])
+    target = crops * mask + (1 - mask)
+    points = torch.stack([_points(photo, crops.shape[-1]) for photo in photos])
+    pictures = {name: reconstruct(model, crops, photos) for name, model in methods.models.items()}
+    pictures[COPY] = target
+    if methods.mean is not None:
+        pictures[MEAN] = methods.mean.expand_as(target)
+    rows: dict[str, list[int]] = {name: list(range(len(photos))) for name in pictures}
+    for method in methods.renders:
+        read = [method.read(photo.name) for photo in photos]
+        rows[method.name] = [row for row, one in enumerate(read) if one is not None]
+        pictures[method.name] = torch.stack([one if one is not None else target[0] for one in read])
+    own = {one.column: one.embed_all(crops, points) for one in measures.identities}
+    seen = _estimates(measures, crops if measures.background == "photo" else target, pictures)
+    weight = mask if measures.region == "head" else None
+    found: list[dict[str, dict[str, float | None]]] = [{} for _ in photos]
+    for name, picture in pictures.items():
+        columns = {one.column: one.distance(picture, target).numpy() for one in measures.perceptual}
+        columns["L1"] = l1(picture, target, weight).numpy()
+        columns["SSIM"] = ssim(picture, target, weight, measures.window).numpy()
+        for one in measures.identities:
+            columns[one.column] = cosine(one.embed_all(picture, points), own[one.column])
+        for column, factor in DISTANCES.items() if seen else ():
+            columns[column] = 1 - cosine(seen[name][factor], seen[""][factor])
+        for row in rows[name]:
+            numbers = {column: float(values[row]) for column, values in columns.items()}
+            found[row][name] = {k: v if math.isfinite(v) else None for k, v in numbers.items()}
+    return [
+        {"name": photo.name, "person": photo.person, "meta": _plain(photo.meta), "values": values}
+        for photo, values in zip(photos, found, strict=True)
+    ]
+
+
+def _estimates(
+    measures: Measures, target: Tensor, pictures: Mapping[str, Tensor]
+) -> dict[str, dict[str, np.ndarray]]:
+    """Factors of the photos under the empty name, and of each method's pictures, read in one go."""
+    if measures.estimator is None:
+        return {}
+    stacked = torch.cat((target, *pictures.values()))
+    read = factors(measures.estimator.estimate(stacked), measures.pose)
+    cut = {name: np.split(values, len(pictures) + 1) for name, values in read.items()}
+    names = ["", *pictures]
+    return {name: {key: parts[row] for key, parts in cut.items()} for row, name in enumerate(names)}
+
+
+def reconstruct(model: FaceSep, crops: Tensor, photos: Sequence[Photo]) -> Tensor:
+    """Encodes canonical crops and renders the codes: ``Tensor[B, 3, S, S]`` on the CPU.
+
+    The paper's shape head aligns by the five points of the photo, as it does for a user.
+    """
+    points = None
+    if all(photo.points is not None for photo in photos):
+        points = torch.from_numpy(np.stack([photo.points for photo in photos])).to(model.device, model.dtype)
+    codes = model.encoder(crops.to(model.device, model.dtype), points)
+    return model.render(codes, output="tensor").float().cpu()
+
+
+def _points(photo: Photo, size: int) -> Tensor:
+    if photo.points is None:
+        zero = torch.zeros(1, 3)
+        return projected_points(zero, zero, size)[0]
+    return torch.from_numpy(photo.points).float()
+
+
+def _plain(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Short facts about a photo, without landmarks and windows."""
+    return {key: value for key, value in meta.items() if isinstance(value, str | int | float | bool)}

@@ -1,0 +1,168 @@
+"""All tables and figures of a checkpoint: the scripts in their order, and what is made of their results."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facesep.errors import ConfigError
+from facesep.evaluation import plots
+from facesep.evaluation.comparison import COLUMNS
+from facesep.evaluation.ledger import Ledger
+from facesep.evaluation.paper import FACTORS
+from facesep.evaluation.report import describe, markdown, read_report
+from facesep.evaluation.statistics import Estimate
+
+DATA = ("shards", "split", "photos", "parser", "parser_weights", "limit")
+MEASURES = (
+    *("lpips", "lpips_weights", "st_lpips", "identity", "arcface", "region", "ssim_window"),
+    *("background",),
+)
+ESTIMATOR = ("estimator", "morphable", "labels", "landmarks", "pose")
+SHARED = ("seed", "device")
+FITTED = "per-image fitting of our decoder"
+REPORT, TEXT = "eval.json", "report.md"
+PARALLEL = ("fit.py", "table2.py", "separation.py")
+"""Scripts that several processes can share."""
+
+
+def steps(args: argparse.Namespace) -> list[list[str]]:
+    """The commands, each a script with its arguments, in the order in which they run."""
+    out = Path(args.out)
+    work = ["--work", str(out / "work")]
+    report = ["--out", str(out / REPORT)]
+    one = ["--checkpoint", args.checkpoint] if args.checkpoint else []
+    many = ["--checkpoint", f"facesep={args.checkpoint}"] if args.checkpoint else []
+    data = forward(args, DATA)
+    run = forward(args, SHARED)
+    device = forward(args, ("device",))
+    renders = [word for text in args.renders for word in ("--renders", text)]
+    commands = []
+    if args.shards:
+        names = ("shards", "split", "photos", "identity", "st_lpips", "limit")
+        commands.append(["representation.py", *one, *forward(args, names), *run, *report])
+    fitted = []
+    if args.fit:
+        folder = str(out / "fitted")
+        chosen = [*forward(args, [name for name in DATA if name != "limit"]), "--limit", str(args.fit)]
+        commands.append(["fit.py", *one, *chosen, "--steps", str(args.fit_steps), *device, "--out", folder])
+        renders += ["--renders", f"{FITTED}={folder}", "--partial"]
+        fitted = ["--fit", folder]
+    elif args.partial:
+        renders.append("--partial")
+    commands.append(
+        [
+            *("table2.py", *many, *data, *forward(args, MEASURES), *forward(args, ESTIMATOR), *renders),
+            *("--by", args.by, *run, *work, *report),
+        ]
+    )
+    if args.estimator != "none":
+        amount = ["--sets", str(args.sets), "--values", str(args.values)]
+        plot = ["--plot", str(out / "table3.png")]
+        commands.append(
+            [
+                *("separation.py", *one, *data, *forward(args, ESTIMATOR), *amount),
+                *(*run, *work, *report, *plot),
+            ]
+        )
+    photo = args.photo or str(example())
+    commands.append(["speed.py", *one, "--photo", photo, *fitted, *device, *report])
+    if args.shards:
+        landmarks = ["--landmarks", args.landmarks] if args.landmarks else []
+        names = ("shards", "split")
+        commands.append(["expression.py", *one, *forward(args, names), *landmarks, *run, *report])
+    shown = [word for word in renders if word != "--partial"]
+    licence = ["--any-licence"] if args.any_licence else []
+    commands.append(["figures.py", *many, *data, *shown, *licence, *device, "--out", str(out)])
+    return commands
+
+
+def forward(args: argparse.Namespace, names: Sequence[str]) -> list[str]:
+    """The options of that name which were given, as words of a command line."""
+    words = []
+    for name in names:
+        value = getattr(args, name)
+        if value is not None:
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return words
+
+
+def example() -> Path:
+    """A bundled photo to measure speed with.
+
+    Raises:
+        ConfigError: if this installation has none.
+    """
+    folder = Path(str(resources.files("facesep"))) / "assets" / "examples"
+    found = sorted(folder.glob("*.jpg"))
+    if not found:
+        raise ConfigError("this installation has no example photos: give one with --photo")
+    return found[0]
+
+
+def run_all(scripts: Path, commands: Sequence[Sequence[str]], args: argparse.Namespace) -> None:
+    """Runs the commands one after the other; those that were done before are left out.
+
+    Args:
+        scripts: folder of the scripts.
+        commands: from :func:`steps`.
+        args: options of the run.
+
+    Raises:
+        ConfigError: if one fails; it has said why.
+    """
+    out = Path(args.out)
+    settings = {"checkpoint": describe(args.checkpoint)["sha256"]}
+    ledger = Ledger(out / "work", "steps", settings)
+    done = ledger.done()
+    for number, (script, *arguments) in enumerate(commands, start=1):
+        key = " ".join([script, *arguments])
+        sys.stderr.write(f"[{number}/{len(commands)}] {script}{' (done before)' * (key in done)}\n")
+        if key in done:
+            continue
+        start = [sys.executable]
+        if args.processes > 1 and script in PARALLEL:
+            start += ["-m", "accelerate.commands.launch", "--num_processes", str(args.processes)]
+            start += ["--cpu"] if args.device == "cpu" else []
+        status = subprocess.run([*start, str(scripts / script), *arguments]).returncode
+        if status:
+            raise ConfigError(f"{script} failed; the same command goes on from there once that is mended")
+        ledger.add(key, True)
+    finish(out)
+
+
+def finish(out: Path) -> None:
+    """Writes the report's tables as Markdown and draws its plots."""
+    report = read_report(out / REPORT)
+    head = f"# Evaluation of {report['checkpoint']['name']}\n\n"
+    origin = "".join(f"- `{name}`: {value}\n" for name, value in report["checkpoint"]["sha256"].items())
+    commands = "\n".join(
+        f"- {one['title']}: `{one['command']}` ({one['hardware']}, commit {one['commit'] or 'unknown'})"
+        for one in report["tables"]
+    )
+    body = markdown(report["tables"])
+    text = f"{head}SHA-256 of the weights:\n\n{origin}\n{body}\n\n### Commands\n\n{commands}\n"
+    (out / TEXT).write_text(text, encoding="utf-8")
+    for one in report["tables"]:
+        if one["title"].startswith("Table 2") and ", by " not in one["title"]:
+            plots.bars(estimates(one["results"]), COLUMNS, out / "table2.png", "Table 2")
+        if one["title"].startswith("Table 3: disentanglement"):
+            plots.bars(estimates(one["results"]), FACTORS, out / "table3_scores.png", "Disentanglement score")
+
+
+def estimates(results: Mapping[str, Any]) -> dict[str, dict[str, Estimate]]:
+    """Estimates by row and column from a report's results; what was not finite becomes NaN."""
+    return {
+        row: {
+            column: Estimate(*(np.nan if one[key] is None else one[key] for key in ("value", "low", "high")))
+            for column, one in columns.items()
+        }
+        for row, columns in results.items()
+    }

@@ -1,0 +1,173 @@
+"""Per-image fitting of our own decoder: codes and camera by gradient descent, as HeadNeRF is used."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facesep.codes import CODE_SIZES, Codes
+from facesep.errors import ConfigError
+from facesep.evaluation.comparison import PhotoSet
+from facesep.images import to_tensor
+from facesep.model import FaceSep
+
+STARTS = ("mean", "encoder")
+"""Where codes begin: the mean of the codes of some photos, or the photo's own; the pose is its own."""
+CAMERA_RATE = 0.2
+"""Learning rate of rotation and translation against that of the other codes."""
+LEDGER = "fit"
+"""Name of the records beside the renders."""
+MEAN_OF = 32
+"""Photos whose codes make the mean."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one photo is fitted.
+
+    Attributes:
+        steps: of Adam.
+        rate: learning rate of the codes.
+        prior: weight of the mean squared distance of the codes from where they began.
+        start: see :data:`STARTS`.
+    """
+
+    steps: int = 100
+    rate: float = 0.03
+    prior: float = 1e-3
+    start: str = "mean"
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Result for one photo.
+
+    Attributes:
+        codes: of one face.
+        image: ``Tensor[3, S, S]`` in 0..1.
+        losses: mean absolute difference before each step and at the end.
+        seconds: that it took, all steps.
+    """
+
+    codes: Codes
+    image: Tensor
+    losses: list[float]
+    seconds: float
+
+
+def mean_codes(sep: FaceSep, photos: PhotoSet) -> Codes:
+    """The mean of the codes of the first photos; the shape code keeps its length."""
+    found = []
+    for place in range(len(photos)):
+        photo = photos.read(place)
+        if photo is not None:
+            found.append(sep.encode(photo.image, aligned=True))
+        if len(found) == MEAN_OF:
+            break
+    batch = Codes.stack(found)
+    mean = Codes(**{name: code.mean(0) for name, code in batch.items()})
+    return mean.replace(shape=_on_sphere(mean.shape))
+
+
+def fit(
+    sep: FaceSep,
+    image: Tensor,
+    target: Tensor,
+    recipe: Recipe,
+    mean: Codes | None = None,
+    on_step: Callable[[int], object] | None = None,
+) -> Fitted:
+    """Moves codes and camera until the render is like the photo; the decoder stays as it is.
+
+    The loss is the mean absolute difference over the whole square plus the prior.
+
+    Args:
+        sep: the model.
+        image: ``Tensor[3, S, S]``, the canonical crop that the encoder reads.
+        target: ``Tensor[3, S, S]``, the head on white.
+        recipe: how.
+        mean: codes to start from, with ``start="mean"``.
+        on_step: called with the number of steps done.
+
+    Raises:
+        ConfigError: for a recipe that cannot be carried out.
+    """
+    if recipe.steps < 1 or recipe.rate <= 0 or recipe.start not in STARTS:
+        raise ConfigError(f"a fit needs at least one step, a positive rate and a start from {STARTS}")
+    if recipe.start == "mean" and mean is None:
+        raise ConfigError("a fit that starts from mean codes needs them")
+    begin = time.perf_counter()
+    start = sep.encode(image, aligned=True)
+    if recipe.start == "mean":
+        start = mean.replace(rotation=start.rotation, translation=start.translation)
+    start = start.batch().to(sep.device)
+    free = {name: code.clone().float().requires_grad_(True) for name, code in start.items()}
+    camera = [free["rotation"], free["translation"]]
+    others = [code for name, code in free.items() if name not in ("rotation", "translation")]
+    optimiser = torch.optim.Adam(
+        [
+            {"params": others, "lr": recipe.rate},
+            {"params": camera, "lr": recipe.rate * CAMERA_RATE},
+        ]
+    )
+    goal = target[None].to(sep.device)
+    losses = []
+    with torch.enable_grad():
+        for step in range(recipe.steps):
+            optimiser.zero_grad()
+            difference = (sep.decoder(_codes(free)).image.float() - goal).abs().mean()
+            held = sum((free[name] - code).square().mean() for name, code in start.items())
+            (difference + recipe.prior * held).backward()
+            optimiser.step()
+            losses.append(difference.item())
+            if on_step:
+                on_step(step + 1)
+    codes = _codes(free).detach()[0]
+    picture = sep.render(codes, output="tensor").float().cpu()
+    losses.append(float((picture - target).abs().mean()))
+    return Fitted(codes, picture, losses, time.perf_counter() - begin)
+
+
+def fit_photo(
+    sep: FaceSep,
+    photos: PhotoSet,
+    place: int,
+    recipe: Recipe,
+    mean: Codes | None = None,
+    on_step: Callable[[int], object] | None = None,
+) -> Fitted | None:
+    """Fits the photo at a place; None if it cannot be used."""
+    photo = photos.read(place)
+    if photo is None:
+        return None
+    return fit(sep, to_tensor(photo.image), photo.target, recipe, mean, on_step)
+
+
+def mean_seconds(folder: str | Path) -> float:
+    """Mean seconds for a photo, from the folder that ``eval/fit.py`` wrote.
+
+    Raises:
+        ConfigError: if it holds no fits.
+    """
+    seconds = []
+    for path in sorted(Path(folder).glob(f"{LEDGER}.*.jsonl")):
+        records = (json.loads(line)[1] for line in path.read_text().splitlines())
+        seconds += [record["seconds"] for record in records if record]
+    if not seconds:
+        raise ConfigError(f"{folder} holds no fits: run eval/fit.py first")
+    return sum(seconds) / len(seconds)
+
+
+def _on_sphere(shape: Tensor) -> Tensor:
+    return F.normalize(shape, dim=-1) * CODE_SIZES["shape"] ** 0.5
+
+
+def _codes(free: dict[str, Tensor]) -> Codes:
+    return Codes(**{**free, "shape": _on_sphere(free["shape"])})

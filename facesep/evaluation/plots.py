@@ -1,0 +1,90 @@
+"""Plots of tables, drawn with matplotlib and written like every other picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from facesep.errors import ConfigError
+from facesep.evaluation.statistics import Estimate
+from facesep.provenance import write_image
+
+DPI = 110
+
+
+def bars(
+    found: Mapping[str, Mapping[str, Estimate]], columns: Sequence[str], path: str | Path, title: str
+) -> Path:
+    """One panel for each column, one bar with its interval for each method."""
+    columns = [name for name in columns if any(name in one for one in found.values())]
+    figure, axes = _figure(len(columns), title)
+    for axis, column in zip(axes, columns, strict=True):
+        names = [name for name, one in found.items() if column in one and np.isfinite(one[column].value)]
+        values = [found[name][column] for name in names]
+        low = [one.value - one.low for one in values]
+        high = [one.high - one.value for one in values]
+        axis.barh(names, [one.value for one in values], xerr=[np.maximum(low, 0), np.maximum(high, 0)])
+        axis.invert_yaxis()
+        axis.set_title(column)
+    return _write(figure, path)
+
+
+def lines(
+    found: Mapping[str, Mapping[str, Estimate]], columns: Sequence[str], path: str | Path, title: str
+) -> Path:
+    """One panel for each column: its value from row to row, with the interval as a band."""
+    columns = [name for name in columns if all(name in one for one in found.values())]
+    figure, axes = _figure(len(columns), title)
+    names = list(found)
+    for axis, column in zip(axes, columns, strict=True):
+        values = [one[column] for one in found.values()]
+        axis.plot(names, [one.value for one in values], marker="o")
+        axis.fill_between(names, [one.low for one in values], [one.high for one in values], alpha=0.2)
+        axis.tick_params(axis="x", rotation=45)
+        axis.set_title(column)
+    return _write(figure, path)
+
+
+def heat(values: np.ndarray, names: Sequence[str], path: str | Path, title: str) -> Path:
+    """A square matrix as colours, with its numbers; rows vary, columns answer."""
+    figure, (axis,) = _figure(1, title)
+    axis.imshow(values, cmap="Blues", vmin=0)
+    axis.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axis.set_yticks(range(len(names)), names)
+    axis.set_xlabel("read off the renders")
+    axis.set_ylabel("varied")
+    dark = np.nanmax(values) / 2
+    for row, line in enumerate(values):
+        for column, value in enumerate(line):
+            colour = "white" if value > dark else "black"
+            axis.text(column, row, f"{value:.2f}", ha="center", va="center", color=colour)
+    return _write(figure, path)
+
+
+def _figure(panels: int, title: str) -> tuple[Any, Any]:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise ConfigError("plots need the package matplotlib: pip install 'facesep[eval]'") from error
+    if not panels:
+        raise ConfigError(f"there is nothing to plot for {title!r}")
+    across = min(panels, 4)
+    down = -(-panels // across)
+    figure = Figure(figsize=(4.2 * across, 3.2 * down + 0.5), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    for axis in axes[panels:]:
+        axis.remove()
+    figure.suptitle(title)
+    return figure, axes[:panels]
+
+
+def _write(figure: Any, path: str | Path) -> Path:
+    figure.canvas.draw()
+    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    return write_image(Image.fromarray(np.ascontiguousarray(pixels)), path, marked=False)
