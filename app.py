@@ -1,6 +1,8 @@
 """The demo as a Hugging Face Space, or on your own machine: ``python app.py``.
 
 ``FACESEP_CHECKPOINT`` names another checkpoint than the bundled one: a folder or ``user/repo@revision``.
+``FACESEP_CHECKPOINTS`` lists further ones among which visitors may choose, separated by commas.
+``GRADIO_MCP_SERVER=True`` offers the named endpoints as MCP tools, too; it needs gradio's extra ``mcp``.
 ``GRADIO_SERVER_NAME`` and ``GRADIO_SERVER_PORT`` say where to listen; a Space sets them itself.
 """
 

@@ -3,6 +3,7 @@
 Every result leaves through :func:`write_image`, :func:`encode` or :func:`write_video`, which add two
 marks: a label in the file's metadata (who made it, and the IPTC term for pictures that a model altered)
 and an invisible watermark in the pixels (:mod:`facesep.watermark`), which survives what strips labels.
+Where a key is configured, a third is added: a signature (:mod:`facesep.credentials`).
 
 Both say honestly where a file comes from; neither stops somebody who wants to lie. A label can be
 removed or written by anyone, and the absence of marks proves nothing.
@@ -23,9 +24,9 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 import facesep
-from facesep import video, watermark
+from facesep import credentials, video, watermark
 from facesep.errors import ConfigError, ImageError
-from facesep.images import READ_FORMATS, encode_image, load_image, read_bytes, to_image
+from facesep.images import MAX_BYTES, READ_FORMATS, encode_image, load_image, read_bytes, to_image
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 """IPTC digital source type: a composite that includes elements made by a trained model."""
@@ -43,19 +44,22 @@ class Verdict:
 
     Attributes:
         made_by_facesep: whether any mark was found.
-        how: the marks found: ``label`` and ``watermark``.
+        how: the marks found: ``label``, ``watermark`` and ``signature``.
         version: version of facesep that made the file.
+        signed_by: who signed it, as their certificate calls them; None without a valid signature.
     """
 
     made_by_facesep: bool
     how: tuple[str, ...] = ()
     version: str | None = None
+    signed_by: str | None = None
 
     def __str__(self) -> str:
         if not self.made_by_facesep:
             return "no mark of facesep found (which proves nothing: marks can be removed)"
         version = f" {self.version}" if self.version else ""
-        return f"made by facesep{version} (found: {' and '.join(self.how)})"
+        signed = f", signed by {self.signed_by!r}" if self.signed_by else ""
+        return f"made by facesep{version} (found: {' and '.join(self.how)}{signed})"
 
 
 def mark(image: Image.Image | Tensor) -> Image.Image:
@@ -76,9 +80,10 @@ def encode(
     image: Image.Image | Tensor, format: str = "png", *, quality: int = 95, marked: bool = True
 ) -> bytes:
     """A result as the bytes of a file; see :func:`write_image`."""
-    if not marked:
-        return encode_image(image, format, quality=quality)
-    return encode_image(mark(image), format, quality=quality, **_label(format))
+    format = "jpeg" if format.lower() == "jpg" else format.lower()
+    shown = mark(image) if marked else image
+    data = encode_image(shown, format, quality=quality, **_label(format, _notice(marked)))
+    return _signed(data, format) if credentials.configured() else data
 
 
 def write_image(
@@ -90,8 +95,8 @@ def write_image(
         image: RGB image, or ``Tensor[3, H, W]`` in [0, 1].
         path: ends in ``.png``, ``.jpg``, ``.jpeg`` or ``.webp``.
         quality: 1 to 100, for JPEG and WebP.
-        marked: ``False`` leaves the marks out. Many places require them by law for pictures of people:
-            turn them off only for measurements.
+        marked: ``False`` leaves the pixels without the watermark, and says so in the label. Many places
+            require marks by law for pictures of people: turn it off only for measurements.
 
     Returns:
         The path.
@@ -107,15 +112,7 @@ def write_image(
     if not path.parent.is_dir():
         raise ConfigError(f"the folder {path.parent} does not exist: create it first")
     data = encode(image, format, quality=quality, marked=marked)
-    temporary = path.with_name(f".facesep-{uuid.uuid4().hex}.tmp")
-    try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ImageError(f"cannot write {path} ({error}): choose another place") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+    return _replace(path, data)
 
 
 def write_video(
@@ -128,17 +125,19 @@ def write_video(
     marked: bool = True,
 ) -> Path:
     """Writes frames made by the model; see :func:`facesep.video.write_video` for the arguments."""
-    if not marked:
-        return video.write_video(frames, path, fps, on_frame=on_frame, crf=crf)
-    return video.write_video(
-        (mark(Image.fromarray(video.to_pixels(frame))) for frame in frames),
+    pixels = (Image.fromarray(video.to_pixels(frame)) for frame in frames)
+    path = video.write_video(
+        map(mark, pixels) if marked else pixels,
         path,
         fps,
         on_frame=on_frame,
         crf=crf,
         title="facesep",
-        comment=f"{_software()}. {NOTICE}. {SOURCE_TYPE}",
+        comment=f"{_software()}. {_notice(marked)}. {SOURCE_TYPE}",
     )
+    if credentials.configured():
+        _replace(path, _signed(path.read_bytes(), "mp4"))
+    return path
 
 
 def verify(source: str | Path | bytes) -> Verdict:
@@ -148,7 +147,10 @@ def verify(source: str | Path | bytes) -> Verdict:
         ImageError: if the file is not a picture and its name is not that of a video.
         VideoError: if it is a damaged video.
     """
+    signature = None
     if isinstance(source, (str, Path)) and Path(source).suffix.lower() in video.SUFFIXES:
+        if Path(source).is_file() and Path(source).stat().st_size <= MAX_BYTES:
+            signature = credentials.read(Path(source).read_bytes(), "mp4")
         texts = [video.video_info(source).comment]
         frames = itertools.islice(video.read_frames(source), 0, 4 * _FRAMES, 4)
         pixels = [Image.fromarray(frame) for frame in frames]
@@ -156,10 +158,14 @@ def verify(source: str | Path | bytes) -> Verdict:
     else:
         data = read_bytes(source)
         found = watermark.detect(load_image(data))
-        texts = _texts(data)
+        texts, format = _read_texts(data)
+        signature = credentials.read(data, format) if format in credentials.MIME_TYPES else None
+    ours = _MADE_BY.search(signature.software) if signature else None
     label = next((match[1] for text in texts if (match := _MADE_BY.search(text))), None)
-    how = ("label",) * (label is not None) + ("watermark",) * (found is not None)
-    return Verdict(bool(how), how, label or (found and _unpack(found.message)))
+    marks = {"label": label is not None, "watermark": found is not None, "signature": ours is not None}
+    how = tuple(name for name, there in marks.items() if there)
+    version = label or (ours and ours[1]) or (found and _unpack(found.message))
+    return Verdict(bool(how), how, version, signature.signer if ours else None)
 
 
 def _pack(version: str) -> int:
@@ -179,29 +185,52 @@ def _software() -> str:
     return f"facesep {facesep.__version__}"
 
 
-def _label(format: str) -> dict:
+def _notice(marked: bool) -> str:
+    return NOTICE if marked else f"{NOTICE}; without a watermark, as its maker asked"
+
+
+def _label(format: str, notice: str) -> dict:
     """Arguments for the format's encoder that write the label."""
-    xmp = _XMP.format(software=_software(), notice=NOTICE, source_type=SOURCE_TYPE)
+    xmp = _XMP.format(software=_software(), notice=notice, source_type=SOURCE_TYPE)
     if format == "png":
         info = PngImagePlugin.PngInfo()
         info.add_text("Software", _software())
-        info.add_text("Comment", NOTICE)
+        info.add_text("Comment", notice)
         info.add_itxt("XML:com.adobe.xmp", xmp)
         return {"pnginfo": info}
     exif = Image.Exif()
-    exif[_SOFTWARE], exif[_DESCRIPTION] = _software(), NOTICE
+    exif[_SOFTWARE], exif[_DESCRIPTION] = _software(), notice
     return {"exif": exif.tobytes(), "xmp": xmp.encode()}
 
 
-def _texts(data: bytes) -> list[str]:
-    """The texts in a picture's metadata where a label can stand."""
+def _signed(data: bytes, format: str) -> bytes:
+    return credentials.sign(data, format, ("facesep", facesep.__version__), SOURCE_TYPE)
+
+
+def _replace(path: Path, data: bytes) -> Path:
+    """Writes a file that appears under its name when it is complete."""
+    temporary = path.with_name(f".facesep-{uuid.uuid4().hex}.tmp")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ImageError(f"cannot write {path} ({error}): choose another place") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path
+
+
+def _read_texts(data: bytes) -> tuple[list[str], str]:
+    """The texts in a picture's metadata where a label can stand, and the picture's format."""
     try:
         with Image.open(io.BytesIO(data), formats=READ_FORMATS) as image:
             xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or ""
             found = [image.info.get("Software", ""), image.getexif().get(_SOFTWARE, ""), xmp]
+            format = (image.format or "").lower()
     except Exception:  # noqa: BLE001 damaged metadata is no label
-        return []
-    return [text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text) for text in found]
+        return [], ""
+    texts = [text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text) for text in found]
+    return texts, format
 
 
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>

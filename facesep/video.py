@@ -258,4 +258,5 @@ def _explain(problem: str) -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, ValueError, RuntimeError, NotImplementedError, MemoryError) as error:
-        raise VideoError(f"{problem}: {error}") from error
+        reason = getattr(error, "strerror", None) or error  # without the path, which is the server's own
+        raise VideoError(f"{problem}: {reason}") from error

@@ -13,21 +13,27 @@ def build(checkpoint: str | None = None) -> Any:
 
     Args:
         checkpoint: a folder or ``user/repo[@revision]``; by default the environment variable
-            ``FACESEP_CHECKPOINT``, or the bundled one.
+            ``FACESEP_CHECKPOINT``, or the bundled one. ``FACESEP_CHECKPOINTS`` lists others, separated by
+            commas, among which visitors may choose; they are loaded when they are first chosen.
 
     Raises:
         CheckpointError: if the checkpoint is missing, damaged or of another version.
     """
+    import functools
     import os
 
     import torch
 
+    from facesep.demo.models import BUNDLED, Models, listed
     from facesep.demo.ui import build_page
     from facesep.model import FaceSep
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     name = checkpoint or os.environ.get("FACESEP_CHECKPOINT") or None
-    return build_page(FaceSep.from_pretrained(name, device=device))
+    first = FaceSep.from_pretrained(name, device=device)
+    others = listed(os.environ.get("FACESEP_CHECKPOINTS", ""))
+    load = functools.partial(FaceSep.from_pretrained, device=device)
+    return build_page(Models(first, name or BUNDLED, others, load))
 
 
 def launch_options() -> dict[str, Any]:

@@ -3,28 +3,67 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from facesep.codes import Codes, parse_attributes
+from facesep.demo.directions import Direction, move
+from facesep.demo.gpu import on_gpu
 from facesep.demo.limits import (
     MAX_FRAMES,
     MAX_LISTED_FACES,
     MAX_PITCH,
     MAX_STRENGTH,
     MAX_YAW,
+    check_donors,
     check_range,
 )
-from facesep.errors import ConfigError, FaceError, ManyFacesError
-from facesep.images import encode_image, load_image
+from facesep.errors import CodesError, ConfigError, FaceError, ManyFacesError
+from facesep.faces import Aligned
+from facesep.images import encode_image, load_image, to_tensor
 from facesep.model import FaceSep
-from facesep.provenance import encode
+from facesep.provenance import Verdict, encode, verify, write_video
+from facesep.video import SUFFIXES
 
 _SHEET = 640
 """Longest side of the picture in which faces are numbered."""
+_CONTRAST = 3.0
+"""Makes small differences visible: a third of the range is black."""
+
+
+@dataclass(frozen=True, eq=False)
+class Cut:
+    """A face cut out of a photo.
+
+    Attributes:
+        image: its canonical crop.
+        points: ``float64[5, 2]`` eyes, nose tip and mouth corners in pixels of the crop.
+        notes: plain sentences about what may spoil the result.
+        facts: numbers about the face in the photo, by what they are.
+    """
+
+    image: Image.Image
+    points: np.ndarray
+    notes: tuple[str, ...]
+    facts: dict[str, str]
+
+    @staticmethod
+    def of(aligned: Aligned) -> Cut:
+        """Keeps what is needed of an aligned face, so that the photo can be dropped."""
+        face = aligned.face
+        facts = {
+            "Pixels between the eyes": f"{face.interocular:.0f}",
+            "Turn left or right (yaw)": f"{face.yaw:+.0f} degrees",
+            "Tilt (roll)": f"{face.roll:+.0f} degrees",
+            "How sure the detector is": f"{100 * face.score:.0f} %",
+        }
+        return Cut(aligned.image, aligned.points, tuple(aligned.warnings), facts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +74,13 @@ class Subject:
         codes: its codes.
         picture: what the page shows for it: the canonical crop of the photo, as JPEG.
         notes: plain sentences about what may spoil the result.
+        cut: the crop with what was found in it; None for a face that did not come from a photo.
     """
 
     codes: Codes
     picture: bytes
     notes: tuple[str, ...] = ()
+    cut: Cut | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,12 +88,12 @@ class Choice:
     """A photo that shows several faces, read so far that the photo itself is no longer needed.
 
     Attributes:
-        faces: for each face, largest first, its crop and notes, or what is wrong with it.
+        faces: for each face, largest first, its crop, or what is wrong with it.
         places: where each face is, in words.
         sheet: the photo, small, with boxes numbered from 1, as JPEG.
     """
 
-    faces: tuple[tuple[Image.Image, tuple[str, ...]] | str, ...]
+    faces: tuple[Cut | str, ...]
     places: tuple[str, ...]
     sheet: bytes
 
@@ -84,7 +125,7 @@ def read_photo(sep: FaceSep, photo: str | Path | bytes, face: int | None = None)
         aligned = sep.align(image, face)
     except ManyFacesError as error:
         return _choice(sep, image, error)
-    return _subject(sep, aligned.image, aligned.warnings)
+    return _subject(sep, Cut.of(aligned))
 
 
 def choose(sep: FaceSep, choice: Choice, face: int) -> Subject:
@@ -99,7 +140,7 @@ def choose(sep: FaceSep, choice: Choice, face: int) -> Subject:
     chosen = choice.faces[face]
     if isinstance(chosen, str):
         raise FaceError(chosen)
-    return _subject(sep, *chosen)
+    return _subject(sep, chosen)
 
 
 def transfer(
@@ -121,7 +162,78 @@ def transfer(
     """
     check_range("strength", strength, 0, MAX_STRENGTH)
     codes = sep.transfer(base, donor, parse_attributes(list(attributes)), float(strength))
-    return codes, encode(sep.render(codes, refine=refine))
+    return codes, encode(_render(sep, codes, refine=refine))
+
+
+def mix(
+    sep: FaceSep, base: Codes, donors: Sequence[tuple[str, Codes]], refine: bool = False
+) -> tuple[Codes, bytes]:
+    """Takes one attribute from each of up to four donors.
+
+    Args:
+        sep: the model.
+        base: the face to change.
+        donors: pairs of an attribute and the face it is taken from.
+        refine: adds invented detail to the picture.
+
+    Returns:
+        The new codes and their picture, a marked PNG.
+
+    Raises:
+        CodesError: for no donor, too many, an unknown attribute, or one that is taken twice.
+    """
+    check_donors(len(donors))
+    names = [name for name, _ in donors]
+    parse_attributes(names)
+    for name in names:
+        if names.count(name) > 1:
+            raise CodesError(f"{name} is taken from two faces: choose another attribute for one of them")
+    codes = base.mix(**dict(donors))
+    return codes, encode(_render(sep, codes, refine=refine))
+
+
+def edit(
+    sep: FaceSep, codes: Codes, moves: Mapping[Direction, float], refine: bool = False
+) -> tuple[Codes, bytes]:
+    """Moves a face along directions, each by so many units from where it stands.
+
+    Returns:
+        The new codes and their picture, a marked PNG.
+
+    Raises:
+        ConfigError: for a move out of range.
+    """
+    codes = move(codes, moves)
+    return codes, encode(_render(sep, codes, refine=refine))
+
+
+def difference(sep: FaceSep, before: Codes, after: Codes) -> bytes:
+    """Where two renders differ: white where they are equal, darker where they are not; a marked PNG."""
+    one, other = (to_tensor(_render(sep, codes)) for codes in (before, after))
+    change = (one - other).abs().mean(0, keepdim=True)
+    return encode((1 - _CONTRAST * change).clamp(0, 1).expand(3, -1, -1))
+
+
+def check(data: bytes, suffix: str, folder: Path) -> Verdict:
+    """Looks for the marks of facesep in an uploaded file.
+
+    Args:
+        data: its bytes.
+        suffix: of its name; tells videos from pictures.
+        folder: an empty folder for the file while it is looked at; it is deleted.
+
+    Raises:
+        ImageError: if it is neither a picture nor a video.
+        VideoError: if it is a damaged video.
+    """
+    try:
+        if suffix not in SUFFIXES:
+            return verify(data)
+        path = folder / f"file{suffix}"
+        path.write_bytes(data)
+        return verify(path)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def turn(
@@ -139,7 +251,7 @@ def turn(
     for name, value, most in (("yaw", yaw, MAX_YAW), ("pitch", pitch, MAX_PITCH)):
         if value is not None:
             check_range(name, value, -most, most)
-    return encode(sep.render(codes, yaw=yaw, pitch=pitch, refine=refine))
+    return encode(_render(sep, codes, yaw, pitch, refine))
 
 
 def orbit(
@@ -165,10 +277,7 @@ def orbit(
     check_range("fps", fps, 1, 60)
     if frames != int(frames):
         raise ConfigError("frames must be a whole number")
-    sep.orbit(
-        codes, path, yaw=yaw, pitch=pitch, frames=int(frames), fps=fps, on_frame=on_frame, refine=refine
-    )
-    return path
+    return write_video(_orbit(sep, codes, yaw, pitch, int(frames), refine), path, fps, on_frame=on_frame)
 
 
 def angles(codes: Codes) -> tuple[float, float]:
@@ -183,18 +292,43 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
-def _subject(sep: FaceSep, crop: Image.Image, notes: Sequence[str]) -> Subject:
-    return Subject(sep.encode(crop, aligned=True), encode_image(crop, "jpeg"), tuple(notes))
+@on_gpu
+@torch.no_grad()
+def encode_cut(sep: FaceSep, cut: Cut) -> Codes:
+    """The codes of a face that was cut out; the same as those of its photo."""
+    batch = to_tensor(cut.image)[None].to(sep.device)
+    return sep.encoder(batch, torch.from_numpy(cut.points)[None].to(batch))[0].to("cpu")
+
+
+@on_gpu
+def _render(
+    sep: FaceSep,
+    codes: Codes,
+    yaw: float | None = None,
+    pitch: float | None = None,
+    refine: bool = False,
+) -> Image.Image:
+    return sep.render(codes, yaw=yaw, pitch=pitch, refine=refine)
+
+
+@on_gpu
+def _orbit(
+    sep: FaceSep, codes: Codes, yaw: float, pitch: float, frames: int, refine: bool
+) -> Iterator[Image.Image]:
+    yield from sep.orbit(codes, yaw=yaw, pitch=pitch, frames=frames, refine=refine)
+
+
+def _subject(sep: FaceSep, cut: Cut) -> Subject:
+    return Subject(encode_cut(sep, cut), encode_image(cut.image, "jpeg"), cut.notes, cut)
 
 
 def _choice(sep: FaceSep, image: Image.Image, error: ManyFacesError) -> Choice:
     """Cuts out each face, so that the photo can be dropped."""
     boxes = error.boxes[:MAX_LISTED_FACES]
-    faces: list[tuple[Image.Image, tuple[str, ...]] | str] = []
+    faces: list[Cut | str] = []
     for index in range(len(boxes)):
         try:
-            aligned = sep.align(image, index)
-            faces.append((aligned.image, tuple(aligned.warnings)))
+            faces.append(Cut.of(sep.align(image, index)))
         except FaceError as reason:
             faces.append(str(reason))
     places = tuple(

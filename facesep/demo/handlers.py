@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import html
 import logging
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -13,16 +14,18 @@ from typing import Any
 import gradio as gr
 
 from facesep.codes import Codes
-from facesep.demo import actions
+from facesep.demo import actions, jobs
 from facesep.demo.actions import Choice, Subject, sentence
+from facesep.demo.directions import Direction, directions
 from facesep.demo.examples import EXAMPLES, FOLDER
 from facesep.demo.limits import MAX_FRAMES, check_consent, check_range
+from facesep.demo.models import Models
 from facesep.demo.sessions import Session, Sessions
 from facesep.demo.uploads import take
 from facesep.errors import FaceSepError, ImageError
 from facesep.model import FaceSep
 
-PICTURE, VIDEO = "facesep.png", "facesep.mp4"
+PICTURE, CODES = "facesep.png", "facesep-codes.safetensors"
 """Names under which results are downloaded."""
 
 _log = logging.getLogger(__name__)
@@ -53,14 +56,17 @@ class Handlers:
     """The events of one page.
 
     Args:
-        sep: the model.
+        model: the model, or several that visitors may choose from.
         sessions: what is kept of each visit.
         uploads: gradio's folder of uploaded files.
     """
 
-    def __init__(self, sep: FaceSep, sessions: Sessions, uploads: str | Path) -> None:
-        self.sep, self.sessions, self.uploads = sep, sessions, uploads
-        self._examples: dict[str, Subject] = {}
+    def __init__(self, model: FaceSep | Models, sessions: Sessions, uploads: str | Path) -> None:
+        self.models = model if isinstance(model, Models) else Models(model)
+        self.sessions, self.uploads = sessions, uploads
+        self._examples: dict[tuple[int, str], Subject] = {}
+        self._directions: dict[int, tuple[Direction, ...]] = {}
+        self._finding = threading.Lock()
 
     # -- consent and photos -------------------------------------------------------------------------
 
@@ -85,7 +91,7 @@ class Handlers:
             try:
                 (data,) = take(self.uploads, payload)
                 check_consent(consent)
-                found = actions.read_photo(self.sep, data)
+                found = self.read(session, data)
             except FaceSepError as error:
                 return gr.update(value=None), _no_choice(), _problem(error)
             if isinstance(found, Subject):
@@ -109,7 +115,7 @@ class Handlers:
                 check_consent(consent)
                 if not isinstance(choice, Choice):
                     raise ImageError("the photo is no longer kept: upload it again")
-                subject = actions.choose(self.sep, choice, face)
+                subject = actions.choose(self.model(session), choice, face)
             except FaceSepError as error:
                 return gr.skip(), _problem(error)
             session.kept[place] = subject
@@ -127,6 +133,27 @@ class Handlers:
 
         return plain_errors(clear)
 
+    def switch(self, name: str, request: gr.Request) -> None:
+        """Chooses a model; faces that the old one read are forgotten, since its codes mean something else.
+
+        Raises:
+            ConfigError: for a model that is not offered.
+        """
+        session = self.sessions.get(request.session_hash)
+        self.models.get(name)
+        session.model = name
+        session.kept.clear()
+        session.photos.clear()
+
+    def switcher(self, count: int) -> Callable:
+        """For the list of models: switches, and empties ``count`` photo boxes."""
+
+        def switch(name: str, request: gr.Request) -> list[None]:
+            self.switch(name, request)
+            return [None] * count
+
+        return plain_errors(switch)
+
     def leave(self, request: gr.Request) -> None:
         """When the page is closed: nothing stays."""
         self.sessions.forget(request.session_hash)
@@ -139,7 +166,10 @@ class Handlers:
         """Gives before and after, the download button and the button to turn the result."""
         check_consent(consent)
         session = self.sessions.get(request.session_hash)
-        source, donor = _face(session, "source", "first"), _face(session, "donor", "second")
+        source, donor = (
+            self.face(session, place, f"{ordinal} photo")
+            for place, ordinal in (("source", "the first"), ("donor", "the second"))
+        )
         return self._transferred(session, source, donor, attributes, strength)
 
     def retransfer(
@@ -156,7 +186,7 @@ class Handlers:
         check_consent(consent)
         check_range("example", index, 0, len(EXAMPLES) - 1)
         chosen, session = EXAMPLES[index], self.sessions.get(request.session_hash)
-        source, donor = self._example(chosen.source), self._example(chosen.donor)
+        source, donor = (self._example(self.model(session), name) for name in (chosen.source, chosen.donor))
         session.kept |= {"source": source, "donor": donor}
         shown = (*self._shown(session, source), *self._shown(session, donor))
         result = self._transferred(session, source, donor, list(chosen.attributes), 1.0)
@@ -166,38 +196,55 @@ class Handlers:
         self, session: Session, source: Subject, donor: Subject, attributes: list[str], strength: float
     ) -> tuple[tuple[str, str], dict, dict]:
         codes, picture = actions.transfer(
-            self.sep, source.codes, donor.codes, attributes, strength, session.refine
+            self.model(session), source.codes, donor.codes, attributes, strength, self.refine(session)
         )
         session.kept["result"] = codes
         before = str(session.write("photo.jpg", source.picture))
         after = str(session.write(PICTURE, picture))
         return (before, after), gr.update(value=after, interactive=True), gr.update(interactive=True)
 
-    def _example(self, name: str) -> Subject:
+    def _example(self, sep: FaceSep, name: str) -> Subject:
         """The face of a bundled photo, read once for everybody."""
-        if name not in self._examples:
-            found = actions.read_photo(self.sep, FOLDER / name)
+        key = (id(sep), name)
+        if key not in self._examples:
+            found = actions.read_photo(sep, FOLDER / name)
             if not isinstance(found, Subject):
                 raise ImageError(found.message())
-            self._examples[name] = found
-        return self._examples[name]
+            self._examples[key] = found
+        return self._examples[key]
+
+    def difference(self, before: str, after: str) -> Callable:
+        """For a box below a result: the map of differences, when it is wanted and there is a result."""
+
+        def show(wanted: bool, request: gr.Request) -> dict:
+            session = self.sessions.get(request.session_hash)
+            face, codes = session.kept.get(before), session.kept.get(after)
+            if not (wanted is True and isinstance(face, Subject) and isinstance(codes, Codes)):
+                return gr.update(value=None, visible=False)
+            picture = session.write(PICTURE, actions.difference(self.model(session), face.codes, codes))
+            return gr.update(value=str(picture), visible=True)
+
+        return plain_errors(show)
 
     # -- turn ---------------------------------------------------------------------------------------
 
-    def turn_result(self, consent: bool, request: gr.Request) -> tuple:
-        """Brings the result of the transfer to the other tab.
+    def turner(self, place: str, note: str) -> Callable:
+        """For a button below a result: brings the result, kept at ``place``, to the tab that turns faces.
 
         Gives the tabs, the photo box, its picker and note, and what ``face_to_turn`` gives.
         """
-        check_consent(consent)
-        session = self.sessions.get(request.session_hash)
-        codes = session.kept.get("result")
-        if not isinstance(codes, Codes):
-            raise ImageError("there is no result yet: transfer something first")
-        session.kept["turn"] = Subject(codes, b"")
-        photo = gr.update(value=None)
-        note = "This is the result of the transfer."
-        return (gr.update(selected="turn"), photo, _no_choice(), note, *self.face_to_turn(request))
+
+        def turn(consent: bool, request: gr.Request) -> tuple:
+            check_consent(consent)
+            session = self.sessions.get(request.session_hash)
+            codes = session.kept.get(place)
+            if not isinstance(codes, Codes):
+                raise ImageError("there is no result yet: make one first")
+            session.kept["turn"] = Subject(codes, b"")
+            photo = gr.update(value=None)
+            return (gr.update(selected="turn"), photo, _no_choice(), note, *self.face_to_turn(request))
+
+        return plain_errors(turn)
 
     def face_to_turn(self, request: gr.Request) -> tuple[Any, Any, Any, Any]:
         """After a new face for turning: its yaw, pitch and picture, and no video."""
@@ -206,7 +253,9 @@ class Handlers:
         if not isinstance(subject, Subject):
             return gr.skip(), gr.skip(), None, None
         yaw, pitch = actions.angles(subject.codes)
-        picture = session.write(PICTURE, actions.turn(self.sep, subject.codes, refine=session.refine))
+        picture = session.write(
+            PICTURE, actions.turn(self.model(session), subject.codes, refine=self.refine(session))
+        )
         return round(yaw), round(pitch), str(picture), None
 
     def turn(self, yaw: float, pitch: float, consent: bool, request: gr.Request) -> Any:
@@ -216,7 +265,7 @@ class Handlers:
         subject = session.kept.get("turn")
         if not isinstance(subject, Subject):
             return gr.skip()
-        picture = actions.turn(self.sep, subject.codes, yaw, pitch, session.refine)
+        picture = actions.turn(self.model(session), subject.codes, yaw, pitch, self.refine(session))
         return str(session.write(PICTURE, picture))
 
     def orbit(
@@ -231,42 +280,59 @@ class Handlers:
         check_consent(consent)
         check_range("frames", frames, 2, MAX_FRAMES)
         session = self.sessions.get(request.session_hash)
-        codes = _face(session, "turn", "").codes
-        return self.film(session, codes, progress, yaw=yaw, frames=frames)
+        codes = self.face(session, "turn").codes
+        options = {"yaw": yaw, "frames": frames, "refine": self.refine(session)}
+        return jobs.film(self.model(session), session, codes, progress, **options)
 
-    def film(self, session: Session, codes: Codes, progress: gr.Progress, **options: Any) -> str:
-        """Makes a video in the folder of a visit, with progress."""
-        total = int(options.get("frames", 60))
-        path = session.new_file(VIDEO)
-        progress((0, total), desc="Rendering", unit="frames")
-        actions.orbit(
-            self.sep,
-            codes,
-            path,
-            on_frame=lambda done: progress((done, total), desc="Rendering", unit="frames"),
-            refine=session.refine,
-            **options,
-        )
-        return str(path)
+    def stop(self, request: gr.Request) -> None:
+        """Ends the video that is being made for this visit."""
+        self.sessions.get(request.session_hash).stopped.set()
+
+    # -- faces --------------------------------------------------------------------------------------
+
+    def model(self, session: Session) -> FaceSep:
+        """The model that a visitor uses."""
+        return self.models.get(session.model)
+
+    def refine(self, session: Session) -> bool:
+        """Whether results of a visitor are refined: it is switched on, and the model can."""
+        return session.refine and self.model(session).has_refiner
+
+    def read(self, session: Session, photo: bytes, face: int | None = None) -> Subject | Choice:
+        """Reads a photo, once per visit; see :func:`~facesep.demo.actions.read_photo`."""
+        sep = self.model(session)
+        return session.once(photo, lambda data: actions.read_photo(sep, data, face), face)
+
+    def has_photo(self, session: Session, place: str) -> bool:
+        """Whether a photo lies at a place of the page, read or waiting for a choice."""
+        return isinstance(session.kept.get(place), Subject) or _choice_of(place) in session.kept
+
+    def face(self, session: Session, place: str, which: str = "a photo") -> Subject:
+        """The face at a place of the page.
+
+        Raises:
+            ImageError: if there is none yet; ``which`` says in words what is missing.
+        """
+        found = session.kept.get(place)
+        if not isinstance(found, Subject):
+            if _choice_of(place) in session.kept:
+                raise ImageError("a photo shows several faces: choose one by its number")
+            raise ImageError(f"{which} is missing: upload it first (photos are forgotten after a while)")
+        return found
+
+    def directions(self, session: Session) -> tuple[Direction, ...]:
+        """The sliders of the visitor's model, found when they are first asked for."""
+        with self._finding:
+            sep = self.model(session)
+            if id(sep) not in self._directions:
+                names = sorted(path.name for path in FOLDER.glob("*.jpg"))
+                faces = [self._example(sep, name).codes for name in names]
+                self._directions[id(sep)] = directions(sep, faces)
+            return self._directions[id(sep)]
 
     def _shown(self, session: Session, subject: Subject) -> tuple[dict, dict, str]:
         photo = gr.update(value=str(session.write("photo.jpg", subject.picture)))
         return photo, _no_choice(), " ".join(subject.notes)
-
-
-def _face(session: Session, place: str, ordinal: str) -> Subject:
-    """The face at a place of the page.
-
-    Raises:
-        ImageError: if there is none yet.
-    """
-    found = session.kept.get(place)
-    if not isinstance(found, Subject):
-        if _choice_of(place) in session.kept:
-            raise ImageError("a photo shows several faces: choose one by its number")
-        which = f"the {ordinal} photo" if ordinal else "a photo"
-        raise ImageError(f"{which} is missing: upload it first (photos are forgotten after a while)")
-    return found
 
 
 def _choice_of(place: str) -> str:

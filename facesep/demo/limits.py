@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from facesep.errors import ConfigError
+from facesep.errors import CodesError, ConfigError
 
 MAX_UPLOAD = "12mb"
 """Largest photo file."""
@@ -18,13 +18,27 @@ MAX_YAW, MAX_PITCH = 60.0, 30.0
 """Degrees to which a head can be turned on the page."""
 MAX_FRAMES = 120
 """Frames of the longest video."""
+DRIVE_FPS = 15
+"""Frames per second at which the video that moves a face is looked at."""
+DRIVE_SECONDS = MAX_FRAMES // DRIVE_FPS
+MAX_SECONDS = 240
+"""Longest time for one video; the visitor can stop it before."""
 MAX_STRENGTH = 1.5
+MAX_DONORS = 4
+"""Faces that one mix takes something from."""
+MAX_MOVE = 3.0
+"""How far an edit goes to each side, in typical differences between two faces."""
+MAX_PHOTOS = 8
+"""Photos of one visit whose faces are kept, so that none is read twice; the oldest goes first."""
 MAX_LISTED_FACES = 9
 """Faces of one photo that are offered for a choice, largest first."""
 
 CONSENT = (
     "The photos show me, or people who agreed to this. Nobody in them is a minor. Where I show a result, "
     "I will say that a machine made it."
+)
+KEEP_CODES = (
+    "I may keep these codes. They identify the person like a fingerprint; laws on biometric data apply."
 )
 
 
@@ -39,6 +53,17 @@ def check_consent(consent: bool) -> None:
             "consent is needed first: tick the box at the top (in the API: consent=True). By it you say: "
             + CONSENT
         )
+
+
+def check_donors(count: int) -> None:
+    """Refuses a mix of no other face or of too many.
+
+    Raises:
+        CodesError: if it is one.
+    """
+    if not 1 <= count <= MAX_DONORS:
+        problem = f"a mix takes from 1 to {MAX_DONORS} other faces, got {count}"
+        raise CodesError(f"{problem}: add or remove some")
 
 
 def check_range(name: str, value: float, low: float, high: float) -> float:

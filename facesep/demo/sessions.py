@@ -6,6 +6,7 @@ Gradio's own state lives on for an hour after a page is closed; here all of it g
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import secrets
 import shutil
 import threading
@@ -15,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from facesep.demo.limits import KEEP_SECONDS, MAX_SESSIONS, SWEEP_SECONDS
+from facesep.demo.limits import KEEP_SECONDS, MAX_PHOTOS, MAX_SESSIONS, SWEEP_SECONDS
+from facesep.errors import ConfigError
 
 _PREFIX = "facesep-"
 
@@ -27,20 +29,46 @@ class Session:
     Attributes:
         folder: where its pictures and videos lie, under a name that cannot be guessed.
         kept: faces by the name of their place on the page.
+        photos: what was read from the last photos, by a digest of their bytes.
+        stopped: set when what runs for this visit shall end.
+        model: name of the model it chose; None as long as it chose none.
+        gone: whether it was forgotten.
         used: when it was last asked for, on the clock of its :class:`Sessions`.
         refine: whether its results are refined.
     """
 
     folder: Path
     kept: dict[str, Any] = field(default_factory=dict)
+    photos: dict[str, Any] = field(default_factory=dict)
+    stopped: threading.Event = field(default_factory=threading.Event)
+    model: str | None = None
+    gone: bool = False
     used: float = 0.0
     refine: bool = False
 
+    def once(self, data: bytes, read: Callable[[bytes], Any], face: int | None = None) -> Any:
+        """What ``read`` gives for a face of a photo; the same bytes are read once per visit."""
+        digest = f"{hashlib.sha256(data).hexdigest()} {face!r}"
+        found = self.photos.pop(digest, None)
+        if found is None:
+            found = read(data)
+        self.photos[digest] = found  # at the end: it was used last
+        while len(self.photos) > MAX_PHOTOS:
+            del self.photos[next(iter(self.photos))]
+        return found
+
     def new_file(self, name: str) -> Path:
         """A path that ends in ``name`` and cannot be guessed."""
+        return self.new_folder() / name
+
+    def new_folder(self) -> Path:
+        """An empty folder whose name cannot be guessed."""
         folder = self.folder / secrets.token_hex(8)
         folder.mkdir(parents=True)
-        return folder / name
+        if self.gone:  # nothing may be written for a visitor who has left
+            shutil.rmtree(self.folder, ignore_errors=True)
+            raise ConfigError("this visit has ended: open the page again")
+        return folder
 
     def write(self, name: str, data: bytes) -> Path:
         """Writes a new file; see :meth:`new_file`."""
@@ -128,4 +156,6 @@ class Sessions:
     def _drop(self, key: str) -> None:
         session = self._sessions.pop(key, None)
         if session is not None:
+            session.gone = True
+            session.stopped.set()
             shutil.rmtree(session.folder, ignore_errors=True)

@@ -21,19 +21,16 @@ from facesep.demo.limits import (
     QUEUE,
     SWEEP_SECONDS,
 )
+from facesep.demo.models import Models
 from facesep.demo.refine import add_switch
 from facesep.demo.sessions import Sessions
+from facesep.demo.tabs.drive import Drive
+from facesep.demo.tabs.edit import Edit
+from facesep.demo.tabs.inside import Inside
+from facesep.demo.tabs.mix import Mix
+from facesep.demo.tabs.verify import Verify
+from facesep.demo.widgets import GROUP, LABELS, Photo, difference_view, photo_box, result_slider, stop_button
 from facesep.model import FaceSep
-
-LABELS = {
-    "shape": "Shape of the head",
-    "expression": "Expression",
-    "texture": "Skin",
-    "illumination": "Light",
-    "hair": "Hairstyle",
-    "rotation": "Turn of the head",
-    "translation": "Place in the picture",
-}
 
 INTRO = """# facesep
 Take an expression, a hairstyle or the light from one face and put it on another, then turn the head.
@@ -52,8 +49,6 @@ CSS = """
 }
 """
 _FONTS = ["system-ui", "sans-serif"]
-_GROUP = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
-"""Everything that computes shares one place in the queue."""
 
 
 def launch_options() -> dict[str, Any]:
@@ -70,11 +65,11 @@ def launch_options() -> dict[str, Any]:
     }
 
 
-def build_page(sep: FaceSep, sessions: Sessions | None = None) -> gr.Blocks:
+def build_page(model: FaceSep | Models, sessions: Sessions | None = None) -> gr.Blocks:
     """The page.
 
     Args:
-        sep: the model.
+        model: the model, or several to choose from.
         sessions: what is kept of each visit; by default in gradio's folder of temporary files.
     """
     gr.set_static_paths([FOLDER])
@@ -82,40 +77,53 @@ def build_page(sep: FaceSep, sessions: Sessions | None = None) -> gr.Blocks:
         title="facesep", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)
     ) as page:
         sessions = sessions or Sessions(page.GRADIO_CACHE)
-        handlers = Handlers(sep, sessions, page.GRADIO_CACHE)
+        handlers = Handlers(model, sessions, page.GRADIO_CACHE)
+        models = handlers.models
         for name, endpoint in endpoints(handlers).items():  # before the page's events take their names
             gr.api(endpoint, api_name=name, concurrency_id="model", concurrency_limit=1)
         gr.Markdown(INTRO)
         consent = gr.Checkbox(label=CONSENT, elem_id="consent")
+        chosen = gr.Dropdown(
+            models.names,
+            value=models.names[0],
+            label="Model (photos must be uploaded again after a change)",
+            filterable=False,
+            visible=len(models.names) > 1,
+            elem_id="model",
+        )
         with gr.Tabs() as tabs:
             with gr.Tab("Transfer", id="transfer"):
                 transfer = _transfer_tab(handlers, consent)
+            with gr.Tab("Mix", id="mix"):
+                mix, turn_mix = Mix(handlers).add(consent)
             with gr.Tab("Turn", id="turn"):
                 turn = _turn_tab(handlers, consent)
-        add_switch(sep, sessions)
+            with gr.Tab("Edit", id="edit"):
+                edit, turn_edit = Edit(handlers).add(consent)
+            with gr.Tab("Drive", id="drive"):
+                drive = Drive(handlers).add(consent)
+            with gr.Tab("Look inside", id="inside"):
+                inside = Inside(handlers).add(consent)
+            with gr.Tab("Verify", id="verify"):
+                Verify(handlers).add()
+        add_switch(models.first, sessions)
         gr.Markdown(PRIVACY)
 
-        gated = [*transfer.gated, *turn.gated]
+        gated = [*transfer.gated, *turn.gated, *mix, *edit, *drive, *inside]
         consent.change(handlers.allow(len(gated)), consent, gated, queue=False, api_visibility="private")
-        transfer.turn.click(
-            plain_errors(handlers.turn_result),
-            consent,
-            [tabs, turn.photo.box, turn.photo.picker, turn.photo.note, *turn.outputs],
-            **_GROUP,
-        )
+        photos = [one for one in gated if isinstance(one, gr.Image)]
+        chosen.input(handlers.switcher(len(photos)), chosen, photos, **GROUP)
+        for button, place, note in (
+            (transfer.turn, "result", "This is the result of the transfer."),
+            (turn_mix, "mixed", "This is the result of the mix."),
+            (turn_edit, "edited", "This is the edited face."),
+        ):
+            button.click(
+                handlers.turner(place, note), consent, [tabs, *turn.photo.parts, *turn.outputs], **GROUP
+            )
         page.unload(handlers.leave)
     sessions.sweep_always()
     return page.queue(max_size=QUEUE, default_concurrency_limit=1, api_open=False)
-
-
-@dataclass
-class _Photo:
-    """A box for a photo with its face picker and its note."""
-
-    box: gr.Image
-    picker: gr.Radio
-    note: gr.Markdown
-    read: Any = None
 
 
 @dataclass
@@ -127,39 +135,16 @@ class _Transfer:
 @dataclass
 class _Turn:
     gated: list[Any]
-    photo: _Photo
+    photo: Photo
     outputs: list[Any]
-
-
-def _photo(handlers: Handlers, place: str, label: str, consent: gr.Checkbox) -> _Photo:
-    box = gr.Image(
-        label=label,
-        type="filepath",
-        image_mode=None,
-        sources=["upload", "clipboard"],
-        height=300,
-        interactive=False,
-        buttons=[],
-        elem_id=f"{place}-photo",
-    )
-    picker = gr.Radio(label="Which face?", choices=[], visible=False, elem_id=f"{place}-face")
-    note = gr.Markdown(elem_id=f"{place}-note")
-    photo = _Photo(box, picker, note)
-    # Without gradio's preprocessing: it would decode the picture before facesep.images checks it.
-    photo.read = [
-        box.upload(handlers.reader(place), [box, consent], [box, picker, note], preprocess=False, **_GROUP),
-        picker.input(handlers.chooser(place), [picker, consent], [box, note], **_GROUP),
-    ]
-    box.clear(handlers.clearer(place), None, [picker, note], queue=False, api_visibility="private")
-    return photo
 
 
 def _transfer_tab(handlers: Handlers, consent: gr.Checkbox) -> _Transfer:
     with gr.Row():
         with gr.Column(min_width=160):
-            source = _photo(handlers, "source", "First photo: the face to change", consent)
+            source = photo_box(handlers, "source", "First photo: the face to change", consent)
         with gr.Column(min_width=160):
-            donor = _photo(handlers, "donor", "Second photo: the face to take from", consent)
+            donor = photo_box(handlers, "donor", "Second photo: the face to take from", consent)
     attributes = gr.CheckboxGroup(
         [(LABELS[name], name) for name in ATTRIBUTES],
         value=["expression"],
@@ -170,17 +155,11 @@ def _transfer_tab(handlers: Handlers, consent: gr.Checkbox) -> _Transfer:
         0, MAX_STRENGTH, 1, step=0.05, label="Strength (1 is the second face's, above 1 exaggerates)"
     )
     button = gr.Button("Transfer", variant="primary", interactive=False, elem_id="transfer-button")
-    result = gr.ImageSlider(
-        label="Before (the photo) and after",
-        type="filepath",
-        interactive=False,
-        buttons=["fullscreen"],
-        max_height=420,
-        elem_id="result",
-    )
+    result = result_slider("result")
     with gr.Row():
         download = gr.DownloadButton("Download the result", interactive=False, elem_id="download")
         turn = gr.Button("Turn this face", interactive=False, elem_id="turn-result")
+    difference_view(handlers, "source", "result", result)
     examples = gr.Dataset(
         label="Examples: click one",
         components=["image", "image", "textbox"],
@@ -194,7 +173,7 @@ def _transfer_tab(handlers: Handlers, consent: gr.Checkbox) -> _Transfer:
     )
 
     options, outputs = [attributes, strength, consent], [result, download, turn]
-    button.click(plain_errors(handlers.transfer), options, outputs, **_GROUP)
+    button.click(plain_errors(handlers.transfer), options, outputs, **GROUP)
     gr.on(
         [attributes.input, strength.release],
         plain_errors(handlers.retransfer),
@@ -202,13 +181,13 @@ def _transfer_tab(handlers: Handlers, consent: gr.Checkbox) -> _Transfer:
         outputs,
         trigger_mode="always_last",
         show_progress="minimal",
-        **_GROUP,
+        **GROUP,
     )
     examples.click(
         plain_errors(handlers.example),
         [examples, consent],
-        [*_parts(source), *_parts(donor), attributes, strength, *outputs],
-        **_GROUP,
+        [*source.parts, *donor.parts, attributes, strength, *outputs],
+        **GROUP,
     )
     return _Transfer([source.box, donor.box, button], turn)
 
@@ -216,7 +195,7 @@ def _transfer_tab(handlers: Handlers, consent: gr.Checkbox) -> _Transfer:
 def _turn_tab(handlers: Handlers, consent: gr.Checkbox) -> _Turn:
     with gr.Row():
         with gr.Column(min_width=160):
-            photo = _photo(handlers, "turn", "Photo of the face to turn", consent)
+            photo = photo_box(handlers, "turn", "Photo of the face to turn", consent)
         with gr.Column(min_width=160):
             picture = gr.Image(
                 label="The turned head",
@@ -231,7 +210,9 @@ def _turn_tab(handlers: Handlers, consent: gr.Checkbox) -> _Turn:
     with gr.Row():
         reach = gr.Slider(5, MAX_YAW, 40, step=5, label="Turn of the video, in degrees to each side")
         frames = gr.Slider(30, 120, 60, step=30, label="Frames of the video, 30 a second")
-    button = gr.Button("Make the video", variant="primary", interactive=False, elem_id="orbit-button")
+    with gr.Row():
+        button = gr.Button("Make the video", variant="primary", interactive=False, elem_id="orbit-button")
+        stop = gr.Button("Stop", elem_id="orbit-stop")
     video = gr.Video(
         label="Turning head",
         interactive=False,
@@ -244,7 +225,7 @@ def _turn_tab(handlers: Handlers, consent: gr.Checkbox) -> _Turn:
 
     outputs = [yaw, pitch, picture, video]
     for read in photo.read:
-        read.then(plain_errors(handlers.face_to_turn), None, outputs, **_GROUP)
+        read.then(plain_errors(handlers.face_to_turn), None, outputs, **GROUP)
     gr.on(
         [yaw.input, pitch.input],
         plain_errors(handlers.turn),
@@ -252,11 +233,8 @@ def _turn_tab(handlers: Handlers, consent: gr.Checkbox) -> _Turn:
         picture,
         trigger_mode="always_last",
         show_progress="hidden",
-        **_GROUP,
+        **GROUP,
     )
-    button.click(plain_errors(handlers.orbit), [reach, frames, consent], video, **_GROUP)
+    making = button.click(plain_errors(handlers.orbit), [reach, frames, consent], video, **GROUP)
+    stop_button(stop, handlers, [making])
     return _Turn([photo.box, button], photo, outputs)
-
-
-def _parts(photo: _Photo) -> list[Any]:
-    return [photo.box, photo.picker, photo.note]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,13 @@ def take(root: str | Path, *payloads: Mapping[str, Any] | None) -> list[bytes]:
                 path.unlink(missing_ok=True)
                 if path.parent != Path(root).resolve():
                     path.parent.rmdir()  # the upload's own folder; stays if something else is in it
+
+
+def suffix_of(payload: Mapping[str, Any] | None) -> str:
+    """The suffix of an uploaded file's name, such as ``.mp4``; empty if it has none that is plain."""
+    name = payload.get("path") if isinstance(payload, Mapping) else None
+    suffix = Path(name).suffix.lower() if isinstance(name, str) else ""
+    return suffix if re.fullmatch(r"\.[a-z0-9]{1,5}", suffix) else ""
 
 
 def _path(payload: Mapping[str, Any] | None, root: str | Path) -> Path:

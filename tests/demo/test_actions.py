@@ -5,16 +5,18 @@ from __future__ import annotations
 import io
 import math
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from facesep import provenance
+from facesep.codes import ATTRIBUTES
 from facesep.demo import actions
 from facesep.demo.actions import Choice, Subject
 from facesep.demo.examples import EXAMPLES, FOLDER
 from facesep.demo.limits import MAX_FRAMES, MAX_PITCH, MAX_YAW, check_consent, check_range
-from facesep.errors import CodesError, ConfigError, FaceError, ImageError, NoFaceError
+from facesep.errors import CodesError, ConfigError, FaceError, ImageError, NoFaceError, VideoError
 from facesep.video import video_info
 
 
@@ -79,6 +81,45 @@ def test_transfer_is_that_of_the_library(sep, subjects):
     for strength in (-0.1, 1.6, math.nan, "1", None, True):
         with pytest.raises(ConfigError, match="strength"):
             actions.transfer(sep, base, donor, ["hair"], strength)
+
+
+def test_mix_takes_each_attribute_from_its_donor(sep, subjects):
+    base, ben, cara = (subject.codes for subject in subjects[:3])
+    codes, picture = actions.mix(sep, base, [("hair", ben), ("illumination", cara)])
+    for name, code in codes.items():
+        owner = {"hair": ben, "illumination": cara}.get(name, base)
+        assert torch.equal(code, getattr(owner, name))
+    assert picture == provenance.encode(sep.render(codes))
+    for wrong in ([], [("hair", ben)] * 2, [("nose", ben)], [(name, ben) for name in ATTRIBUTES[:5]]):
+        with pytest.raises(CodesError):
+            actions.mix(sep, base, wrong)
+
+
+def test_the_difference_is_dark_where_renders_differ(sep, subjects):
+    one, other = subjects[0].codes, subjects[1].codes
+    assert np.asarray(pixels(actions.difference(sep, one, one))).min() == 255
+    found = np.asarray(pixels(actions.difference(sep, one, other)), float)
+    a, b = (np.asarray(sep.render(codes), float) for codes in (one, other))
+    expected = 255 - np.clip(3 * np.abs(a - b).mean(-1), 0, 255)
+    assert np.abs(found - expected[..., None]).max() <= 4  # renders are rounded to 8 bits
+
+
+def test_check_reads_pictures_and_videos_and_leaves_nothing(sep, subjects, tmp_path):
+    def check(data: bytes, suffix: str) -> provenance.Verdict:
+        folder = tmp_path / "check"
+        folder.mkdir()
+        try:
+            return actions.check(data, suffix, folder)
+        finally:
+            assert not folder.exists()
+
+    video = actions.orbit(sep, subjects[0].codes, tmp_path / "a.mp4", frames=8)
+    assert check(video.read_bytes(), ".mp4").made_by_facesep
+    assert check(actions.turn(sep, subjects[0].codes), ".png").how == ("label",)  # too small for pixels
+    assert not check(subjects[0].picture, ".jpg").made_by_facesep
+    for data, suffix in ((b"hello", ".txt"), (b"hello", ".mp4"), (b"", "")):
+        with pytest.raises((ImageError, VideoError)):
+            check(data, suffix)
 
 
 def test_turn(sep, subjects):

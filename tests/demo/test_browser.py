@@ -25,6 +25,7 @@ from selenium.common.exceptions import StaleElementReferenceException  # noqa: E
 from selenium.webdriver.common.by import By  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
+TABS = ("Transfer", "Mix", "Turn", "Edit", "Drive", "Look inside", "Verify")
 PATIENCE = 120.0
 """Seconds to wait for anything; far more than a machine with nothing else to do needs."""
 
@@ -70,8 +71,19 @@ class Page:
         return True
 
     def tab(self, name: str) -> None:
-        tabs = self.until(lambda: [t for t in self.all("button[role=tab]") if t.text == name])
-        self.until(lambda: self._try_click(tabs[0]))
+        self.until(lambda: self._try_tab(name))
+
+    def _try_tab(self, name: str) -> bool:
+        """Opens a tab, from the menu of those that do not fit if it is there."""
+        tabs = [one for one in self.all("button[role=tab]") if one.text.strip() == name]
+        if tabs and tabs[0].is_displayed():
+            return self._try_click(tabs[0])
+        hidden = [one for one in self.all(".overflow-dropdown button") if one.text.strip() == name]
+        if hidden and hidden[0].is_displayed():
+            return self._try_click(hidden[0])
+        for menu in self.all(".overflow-menu > button"):
+            self._try_click(menu)
+        return False
 
     def upload(self, place: str, path: Path) -> None:
         self.until(lambda: self.all(f"#{place}-photo input[type=file]"))[0].send_keys(str(path))
@@ -81,6 +93,10 @@ class Page:
         images = self.all(f"{selector} img")
         loaded = [self.driver.execute_script("return arguments[0].naturalWidth", one) for one in images]
         return [one.get_attribute("src") for one in images] if images and all(loaded) else []
+
+    def saved(self, data: bytes) -> bool:
+        """Whether a file of these bytes was downloaded."""
+        return any(path.read_bytes() == data for path in self.driver.downloads.iterdir())
 
     def consent(self) -> None:
         self.click("#consent input")
@@ -186,9 +202,10 @@ def test_the_page_fits_a_phone(driver, url):
     try:
         page = Page(driver, url)
         page.until(lambda: page.all("#examples img"))
-        for tab in ("Turn", "Transfer"):
+        page.consent()
+        for tab in TABS:
             page.tab(tab)
-            assert driver.execute_script("return document.documentElement.scrollWidth") <= 360
+            assert driver.execute_script("return document.documentElement.scrollWidth") <= 360, tab
     finally:
         driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
@@ -236,3 +253,93 @@ def test_one_of_several_faces_is_chosen_by_number(page, group, tmp_path):
     first = page.until(lambda: page.pictures("#turned"))
     page.click("#turn-face label:nth-of-type(1) input")
     assert page.until(lambda: page.pictures("#turned") not in ([], first))
+
+
+def test_mix_takes_from_two_others(page, sep, photos):
+    page.consent()
+    page.tab("Mix")
+    for place, photo in zip(("mix", "mix1", "mix2"), photos, strict=False):
+        page.upload(place, photo)
+        page.until(lambda place=place: any("photo.jpg" in one for one in page.pictures(f"#{place}-photo")))
+    page.click("#mix-button")
+    page.until(lambda: len(page.pictures("#mixed")) == 2)
+    page.click("#mix-download")
+    codes = [sep.encode(path) for path in photos[:3]]
+    expected = provenance.encode(sep.render(codes[0].mix(hair=codes[1], illumination=codes[2])))
+    assert page.until(lambda: page.saved(expected))
+    page.click("#mixed-difference-wanted input")
+    page.until(lambda: page.pictures("#mixed-difference"))
+
+
+def test_sliders_start_at_the_face_and_move_it(page, photos):
+    page.consent()
+    page.tab("Edit")
+    assert not page.until(lambda: page.all("#edit-expression-1 input[type=range]"))[0].is_enabled()
+    page.upload("edit", photos[0])
+    first = page.until(lambda: page.pictures("#edited"))
+    slider = page.until(
+        lambda: [one for one in page.all("#edit-expression-1 input[type=range]") if one.is_enabled()]
+    )[0]
+    start = slider.get_attribute("value")
+    slider.send_keys(*[Keys.ARROW_RIGHT] * 8)
+    page.until(lambda: page.pictures("#edited") not in ([], first))
+    page.click("#edit-reset")
+    page.until(lambda: page.all("#edit-expression-1 input[type=range]")[0].get_attribute("value") == start)
+    page.click("#edit-turn")
+    assert page.until(lambda: page.pictures("#turned"))
+
+
+def test_a_face_is_shown_from_inside(page, photos):
+    page.consent()
+    page.tab("Look inside")
+    page.upload("inside", photos[0])
+    page.until(lambda: page.pictures("#inside-points") and page.pictures("#inside-head"))
+    page.until(lambda: len(page.all("#inside-report svg")) == 7)
+    assert "Pixels between the eyes" in page.text("#inside-report")
+    page.click("#inside-prepare")
+    page.until(lambda: "tick the box" in page.text())
+    page.click("#inside-keep input")
+    page.click("#inside-prepare")
+    page.click("#inside-download")
+    page.until(lambda: list(page.driver.downloads.glob("facesep-codes*.safetensors")))
+
+
+def test_a_file_is_verified(page, sep, photos, tmp_path):
+    page.tab("Verify")  # no consent is needed: no face is read
+    path = tmp_path / "result.png"
+    path.write_bytes(provenance.encode(sep.render(sep.encode(photos[0]))))
+    for file, words in ((path, "Made by facesep"), (photos[0], "proves nothing")):
+        page.until(lambda: page.all("#verify-file input[type=file]"))[0].send_keys(str(file))
+        page.until(lambda words=words: words in page.text("#verdict"))
+
+
+def test_a_video_is_read_and_deleted(page, photos, tmp_path):
+    from facesep.images import load_image
+    from facesep.video import write_video
+
+    page.consent()
+    page.tab("Drive")
+    path = write_video([load_image(photos[1])] * 6, tmp_path / "moving.mp4", 10)
+    page.upload("drive", photos[0])
+    page.until(lambda: any("photo.jpg" in one for one in page.pictures("#drive-photo")))
+    page.until(lambda: page.all("#drive-video input[type=file]"))[0].send_keys(str(path))
+    page.until(lambda: "6 frames" in page.text("#drive-video-note"))
+    page.click("#drive-button")
+    video = page.until(lambda: page.all("#driven video"))[0]
+    page.until(lambda: page.driver.execute_script("return arguments[0].readyState", video) >= 2)
+
+
+def test_the_page_works_by_keyboard(page):
+    page.driver.execute_script("document.querySelector('#consent input').focus()")
+    page.driver.switch_to.active_element.send_keys(Keys.SPACE)
+    page.until(lambda: page.all("#transfer-button")[0].is_enabled())
+    focused = "return document.activeElement.id || document.activeElement.innerText || ''"
+    seen = []
+    for _ in range(60):
+        page.driver.switch_to.active_element.send_keys(Keys.TAB)
+        seen.append(page.driver.execute_script(focused).strip())
+        if "transfer-button" in seen[-1]:
+            break
+    assert "transfer-button" in seen[-1], seen
+    page.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    page.until(lambda: "The first photo is missing" in page.text())

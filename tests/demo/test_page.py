@@ -4,81 +4,39 @@ from __future__ import annotations
 
 import io
 import logging
-import socket
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 
 from facesep import provenance
-from facesep.codes import ATTRIBUTES
+from facesep.codes import ATTRIBUTES, Codes
 from facesep.demo import actions
+from facesep.demo.directions import GROUPS, directions, move
 from facesep.demo.limits import CONSENT, QUEUE
 from facesep.video import video_info
 
 gradio_client = pytest.importorskip("gradio_client")
 import httpx  # noqa: E402 comes with gradio
 from gradio_client import Client, handle_file  # noqa: E402
-from gradio_client.exceptions import AppError  # noqa: E402
+from serving import Server, connect, refused, serve, wait_for  # noqa: E402
 
-
-@dataclass
-class Server:
-    """The page on a free port of this machine."""
-
-    url: str
-    folder: Path
-    connected: list[str]
-    page: Any
-
-    def files(self) -> list[Path]:
-        """All files that visitors or results left."""
-        return [path for path in self.folder.rglob("*") if path.is_file()]
+ENDPOINTS = ("transfer", "mix", "render", "orbit", "drive", "sliders", "edit", "encode", "verify")
 
 
 @pytest.fixture(scope="module")
 def server(sep, tmp_path_factory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("gradio")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(folder))
-        from facesep.demo import launch_options
-        from facesep.demo.ui import build_page
-
-        connected, connect = [], socket.socket.connect
-
-        def recorded(self, address):
-            connected.append(str(address[0]))
-            return connect(self, address)
-
-        patch.setattr(socket.socket, "connect", recorded)
-        page = build_page(sep)
-        _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
-        yield Server(url, folder, connected, page)
-        page.close()
+    yield from serve(sep, tmp_path_factory.mktemp("gradio"))
 
 
 @pytest.fixture
 def client(server) -> Iterator[Client]:
-    client = Client(server.url, verbose=False, httpx_kwargs={"timeout": 120})
+    client = connect(server)
     yield client
     client.close()
-
-
-def refused(client: Client, *arguments, api_name: str = "/transfer", **options) -> str:
-    with pytest.raises(AppError) as caught:
-        client.predict(*arguments, api_name=api_name, **options)
-    return str(caught.value)
-
-
-def wait_for(condition, seconds: float = 60.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return condition()
 
 
 # -- what programs get ------------------------------------------------------------------------------
@@ -86,7 +44,7 @@ def wait_for(condition, seconds: float = 60.0) -> bool:
 
 def test_endpoints_are_named_and_typed(client):
     named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    assert set(named) == {"/transfer", "/render", "/orbit"}
+    assert set(named) == {f"/{name}" for name in ENDPOINTS}
     parameters = {one["parameter_name"]: one for one in named["/transfer"]["parameters"]}
     assert list(parameters) == [
         "source",
@@ -101,8 +59,9 @@ def test_endpoints_are_named_and_typed(client):
     assert parameters["strength"]["parameter_default"] == 1.0
     assert parameters["consent"]["type"] == {"type": "boolean"}
     assert parameters["consent"]["parameter_default"] is False
-    for endpoint in named.values():
-        assert "path" in str(endpoint["returns"][0]["type"]) and "consent" in endpoint["description"]
+    for name, endpoint in named.items():
+        assert "consent" in endpoint["description"]
+        assert name in ("/sliders", "/verify") or "path" in str(endpoint["returns"][0]["type"])
 
 
 def test_transfer_gives_the_file_that_the_library_would(client, sep, photos):
@@ -149,6 +108,56 @@ def test_one_of_several_faces_is_chosen(client, group, photos, sep, tmp_path):
     assert "no face 2" in refused(client, two, face=2, consent=True, api_name="/render")
 
 
+def test_mix_takes_from_several_photos(client, sep, photos):
+    base, hair, light = (handle_file(str(path)) for path in photos[:3])
+    result = client.predict(base, hair=hair, illumination=light, consent=True, api_name="/mix")
+    codes = [sep.encode(path) for path in photos[:3]]
+    expected = codes[0].mix(hair=codes[1], illumination=codes[2])
+    assert Path(result).read_bytes() == provenance.encode(sep.render(expected))
+    assert "1 to 4" in refused(client, base, consent=True, api_name="/mix")
+    five = dict.fromkeys(ATTRIBUTES[:5], hair)
+    assert "1 to 4" in refused(client, base, consent=True, api_name="/mix", **five)
+
+
+def test_edit_moves_from_where_the_face_stands(client, sep, photos):
+    photo = handle_file(str(photos[0]))
+    sliders = client.predict(photo, consent=True, api_name="/sliders")
+    assert len(sliders) == sum(GROUPS.values()) and all(-3 <= one["value"] <= 3 for one in sliders)
+    name = sliders[0]["name"]
+    codes, found = sep.encode(photos[0]), directions(sep, [sep.encode(path) for path in photos])
+    assert [one["name"] for one in sliders] == [one.name for one in found]
+    for amount in (0, 2):
+        result = client.predict(photo, {name: amount}, consent=True, api_name="/edit")
+        assert Path(result).read_bytes() == provenance.encode(sep.render(move(codes, {found[0]: amount})))
+    assert "there is no slider" in refused(client, photo, {"Nose": 1}, consent=True, api_name="/edit")
+
+
+def test_a_video_moves_a_face(client, photos):
+    one, two = (handle_file(str(path)) for path in photos[:2])
+    turning = handle_file(client.predict(one, frames=4, fps=12, consent=True, api_name="/orbit"))
+    # The tiny model's renders are no faces; the message says what was looked for.
+    assert "frames" in refused(client, two, turning, consent=True, api_name="/drive")
+    assert CONSENT in refused(client, two, turning, api_name="/drive")
+
+
+def test_codes_are_given_when_they_may_be_kept(client, sep, photos):
+    photo = handle_file(str(photos[0]))
+    assert "biometric" in refused(client, photo, consent=True, api_name="/encode")
+    path = client.predict(photo, include_identity=True, consent=True, api_name="/encode")
+    assert torch.equal(Codes.load(path).vector(), sep.encode(photos[0]).vector())
+
+
+def test_verify_reads_what_the_page_made(client, photos):
+    photo = handle_file(str(photos[0]))
+    picture = client.predict(photo, consent=True, api_name="/render")
+    video = client.predict(photo, frames=8, consent=True, api_name="/orbit")
+    for result in (picture, video):
+        found = client.predict(handle_file(result), api_name="/verify")
+        assert found["made_by_facesep"] is True and "label" in found["how"] and found["version"]
+    found = client.predict(photo, api_name="/verify")
+    assert found["made_by_facesep"] is False and "proves nothing" in found["text"]
+
+
 # -- what is refused --------------------------------------------------------------------------------
 
 
@@ -157,6 +166,10 @@ def test_nothing_works_without_consent(client, photos):
     assert CONSENT in refused(client, photo, photo, ["hair"])
     assert CONSENT in refused(client, photo, api_name="/render")
     assert CONSENT in refused(client, photo, consent=False, api_name="/orbit")
+    assert CONSENT in refused(client, photo, hair=photo, api_name="/mix")
+    assert CONSENT in refused(client, photo, api_name="/sliders")
+    assert CONSENT in refused(client, photo, {"Smile": 1}, api_name="/edit")
+    assert CONSENT in refused(client, photo, include_identity=True, api_name="/encode")
 
 
 def bomb() -> bytes:
@@ -215,20 +228,15 @@ def test_large_files_are_refused(client, tmp_path):
 def test_other_files_of_the_server_are_out_of_reach(server, meta, tmp_path):
     secret = tmp_path / "secret.png"
     Image.new("RGB", (64, 64)).save(secret)
-    config = httpx.get(f"{server.url}config").json()
-    (render,) = [one for one in config["dependencies"] if one["api_name"] == "render"]
     payload = {"path": str(secret)} | ({"meta": {"_type": "gradio.FileData"}} if meta else {})
-    body = {"data": [payload, 0, 0, None, True], "fn_index": render["id"], "session_hash": f"thief{meta}"}
-    assert httpx.post(f"{server.url}gradio_api/queue/join", json=body).status_code == 200
-    with httpx.stream("GET", f"{server.url}gradio_api/queue/data?session_hash=thief{meta}") as stream:
-        lines = [line for line in stream.iter_lines() if "process_completed" in line]
-    assert len(lines) == 1 and '"success":false' in lines[0].replace(" ", "")
+    answer = server.call("render", [payload, 0, 0, None, True], visitor=f"thief{meta}")
+    assert answer["success"] is False
     assert secret.exists()
     assert httpx.get(f"{server.url}gradio_api/file={secret}").status_code in (403, 404)
 
 
 def test_the_queue_cannot_be_passed_by(server):
-    for name in ("transfer", "render", "orbit"):
+    for name in ENDPOINTS:
         answer = httpx.post(f"{server.url}gradio_api/run/{name}", json={"data": []})
         assert answer.status_code == 404 and "queue" in answer.text
 
@@ -250,7 +258,7 @@ def test_unexpected_errors_tell_nothing(client, photos, monkeypatch, caplog, cap
 
 @pytest.mark.slow  # gradio looks every 15 seconds whether a visitor is still there
 def test_uploads_go_at_once_and_results_with_the_visitor(server, photos):
-    visitor = Client(server.url, verbose=False, httpx_kwargs={"timeout": 120})
+    visitor = connect(server)
     source, donor = (handle_file(str(path)) for path in photos[:2])
     assert wait_for(lambda: server.files() == [])  # those of earlier visitors are gone
     visitor.predict(source, donor, ["hair"], consent=True, api_name="/transfer")
@@ -265,7 +273,7 @@ def test_settings_that_the_promises_depend_on(server):
     assert config["show_error"] is False and config["max_file_size"] == 12 * 2**20
     assert config["connect_heartbeat"] is True  # tells the server that a visitor has left
     public = [one for one in config["dependencies"] if one["api_visibility"] == "public"]
-    assert sorted(one["api_name"] for one in public) == ["orbit", "render", "transfer"]
+    assert sorted(one["api_name"] for one in public) == sorted(ENDPOINTS)
     assert httpx.get(f"{server.url}gradio_api/runs").status_code == 404
     assert httpx.get(f"{server.url}monitoring").status_code in (403, 404)
     assert "http" not in httpx.get(f"{server.url}theme.css").text.replace("http://www.w3.org", "")

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from facesep.demo.limits import MAX_PHOTOS
 from facesep.demo.sessions import Sessions
-from facesep.demo.uploads import take
+from facesep.demo.uploads import suffix_of, take
 from facesep.errors import ImageError
 
 
@@ -150,3 +151,40 @@ def test_a_folder_that_holds_more_stays(tmp_path):
         (tmp_path / "hash" / name).write_bytes(name.encode())
     assert take(tmp_path, {"path": str(tmp_path / "hash" / "a.jpg")}) == [b"a.jpg"]
     assert (tmp_path / "hash" / "b.jpg").exists()
+
+
+def test_the_same_photo_is_read_once_per_visit(tmp_path):
+    sessions, read = Sessions(tmp_path), []
+
+    def reader(data: bytes) -> int:
+        read.append(data)
+        return len(read)
+
+    anna = sessions.get("anna")
+    assert [anna.once(b"a", reader) for _ in range(3)] == [1, 1, 1]
+    assert anna.once(b"a", reader, 0) == 2 and anna.once(b"a", reader, 1) == 3  # other faces of it
+    assert sessions.get("ben").once(b"a", reader) == 4  # nothing is shared between visits
+    for number in range(MAX_PHOTOS):
+        anna.once(bytes([number]), reader)
+    assert len(anna.photos) == MAX_PHOTOS
+    assert anna.once(b"a", reader) == len(read)  # it was dropped and read again
+
+
+def test_a_photo_that_cannot_be_read_is_not_kept(tmp_path):
+    session = Sessions(tmp_path).get("anna")
+
+    def broken(data: bytes) -> None:
+        raise ImageError("broken")
+
+    with pytest.raises(ImageError):
+        session.once(b"a", broken)
+    assert not session.photos
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"),
+    [("a.MP4", ".mp4"), ("a", ""), ("a.tar.gz", ".gz"), ("a.b/c", ""), ("a.p\0hp", ""), ("a.toolong", "")],
+)
+def test_suffixes_of_uploads_are_plain(name, suffix):
+    assert suffix_of({"path": name}) == suffix
+    assert suffix_of(None) == suffix_of({"path": 3}) == ""

@@ -1,0 +1,63 @@
+"""How often the watermark is found on photos that carry none.
+
+Example:
+    python eval/false_alarms.py --photos photos/ --cuts 4 --workers 2
+    python eval/false_alarms.py --photos photos/ --search --limit 500
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from facesep import FaceSepError
+from facesep.evaluation.false_alarms import CONFIDENCE, count, files
+
+
+def main() -> int:
+    """Parses the arguments, measures, reports."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photos", required=True, help="folder of photos that facesep did not make")
+    parser.add_argument("--cuts", type=int, default=0, help="random cuts of each that are looked at, too")
+    parser.add_argument("--search", action="store_true", help="search scales, as `facesep verify` does")
+    parser.add_argument("--limit", type=int, help="only so many photos, spread over the folder")
+    parser.add_argument("--seed", type=int, default=0, help="of the cuts")
+    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--out", help="JSON file to write")
+    args = parser.parse_args()
+    try:
+        paths = files(args.photos)
+    except FaceSepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if args.limit:
+        paths = paths[:: max(1, len(paths) // args.limit)][: args.limit]
+
+    def said(done: int) -> None:
+        if done % 100 == 0:
+            print(f"{done}/{len(paths)}", file=sys.stderr, flush=True)
+
+    options = {"cuts": args.cuts, "search": args.search, "seed": args.seed}
+    found = count(paths, **options, workers=args.workers, on_photo=said)
+    report = {
+        "photos": found.photos,
+        "pictures": found.pictures,
+        "alarms": found.alarms,
+        "rate": found.rate,
+        f"at most ({CONFIDENCE:.0%} confidence)": found.at_most(),
+        "found": found.found,
+        **options,
+    }
+    text = json.dumps(report, indent=2)
+    if args.out:
+        Path(args.out).write_text(text + "\n")
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+"""Directions in which the page moves the codes of a face.
+
+Two kinds, both computed from the checkpoint and the example photos that come with facesep:
+
+- *Principal directions* of an attribute: the right singular vectors of the Jacobian of the picture with
+  respect to that attribute's code, so the moves that change the picture most. It is measured by forward
+  differences on a coarse render of the average example face, seen from the front. Their names come from
+  the same measurement: they say where and how the picture changes.
+- *Moves of the face*: checkpoints trained with the project's open labels hold, at known places of the
+  expression code, the standardised weights of the ICT face model's expression shapes. A move is a sum
+  of such places, left and right together, and has the name of what the shapes do.
+
+A slider's value is the position of the face along its direction. One unit is the typical difference
+between two faces in one number of that code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from facesep.codes import CODE_SIZES, Codes
+from facesep.demo.gpu import on_gpu
+from facesep.demo.limits import MAX_MOVE, check_range
+from facesep.errors import ConfigError
+from facesep.model import FaceSep
+
+GROUPS: dict[str, int] = {"expression": 7, "shape": 3, "texture": 3, "illumination": 3, "hair": 3}
+"""Attributes that have sliders, and how many."""
+MOVES: dict[str, tuple[int, ...]] = {
+    "Open the mouth": (30,),
+    "Smile": (49, 50),
+    "Corners of the mouth down": (35, 36),
+    "Pucker the lips": (43,),
+    "Raise the eyebrows": (4, 5, 6, 7),
+    "Lower the eyebrows": (2, 3),
+    "Close the eyes": (14, 15),
+}
+"""Places in the expression code of the ICT shapes jawOpen, mouthSmile, mouthFrown, mouthPucker,
+browInnerUp with browOuterUp, browDown and eyeBlink."""
+LABELLED_BY = "ICT-FaceKit"
+"""Name in a training record that says that expression codes have the meaning of :data:`MOVES`."""
+
+_TITLES = {"shape": "Head", "expression": "Face", "texture": "Skin", "illumination": "Light", "hair": "Hair"}
+_RAYS, _LEVELS = 8, 1  # the coarse render
+_STEP = 0.3  # of a typical difference
+_BATCH = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Direction:
+    """One slider.
+
+    Attributes:
+        attribute: whose code it moves.
+        name: what it does.
+        vector: ``Tensor[n]``, the change of the code for one unit.
+        origin: ``Tensor[n]``, the code at which the slider stands at 0.
+    """
+
+    attribute: str
+    name: str
+    vector: Tensor
+    origin: Tensor
+
+    def value(self, codes: Codes) -> float:
+        """Where a face stands, within the range of the slider."""
+        away = getattr(codes, self.attribute).float() - self.origin.to(codes.shape.device)
+        vector = self.vector.to(away)
+        found = float(away @ vector / (vector @ vector))
+        return max(-MAX_MOVE, min(MAX_MOVE, found))
+
+
+@on_gpu
+@torch.no_grad()
+def directions(sep: FaceSep, faces: Sequence[Codes]) -> tuple[Direction, ...]:
+    """All sliders of a model, in the order of :data:`GROUPS`.
+
+    Args:
+        sep: the model.
+        faces: at least two single faces; their average is the face around which is measured.
+    """
+    if len(faces) < 2:
+        raise ConfigError(f"directions need at least two faces, got {len(faces)}: give more")
+    batch = Codes.stack(list(faces)).to(sep.device, torch.float32)
+    mean = Codes(**{name: code.mean(0) for name, code in batch.items()})
+    front = mean.replace(rotation=torch.zeros_like(mean.rotation))
+    found: list[Direction] = []
+    for attribute, count in GROUPS.items():
+        codes = getattr(batch, attribute)
+        unit = max(float(codes.std(0).square().mean().sqrt()), 1e-3)
+        if attribute == "expression" and _labelled(sep):
+            found += _moves(mean.expression)
+        else:
+            found += _principal(sep, front, attribute, count, unit)
+    return tuple(Direction(one.attribute, one.name, one.vector.cpu(), one.origin.cpu()) for one in found)
+
+
+def move(codes: Codes, chosen: Mapping[Direction, float]) -> Codes:
+    """Moves a face along directions.
+
+    Args:
+        codes: one face.
+        chosen: how far along each direction, in units, from where the face stands.
+
+    Raises:
+        ConfigError: for a distance beyond the range of a slider.
+    """
+    changed: dict[str, Tensor] = {}
+    for direction, amount in chosen.items():
+        check_range(direction.name, amount, -2 * MAX_MOVE, 2 * MAX_MOVE)
+        code = changed.get(direction.attribute, getattr(codes, direction.attribute))
+        if amount:
+            changed[direction.attribute] = code + amount * direction.vector.to(code)
+    if "shape" in changed:  # lives on a sphere: keep the length
+        changed["shape"] *= codes.shape.norm() / changed["shape"].norm().clamp_min(1e-8)
+    return codes.replace(**changed) if changed else codes
+
+
+def named_moves(found: Sequence[Direction], moves: Mapping[str, float]) -> dict[Direction, float]:
+    """Looks up directions by their names.
+
+    Raises:
+        ConfigError: for a name that does not exist, or something that is no table of names and numbers.
+    """
+    if not isinstance(moves, Mapping) or not moves:
+        raise ConfigError("moves must hold names of sliders and how far each goes, such as {'Smile': 1.5}")
+    by_name = {direction.name: direction for direction in found}
+    unknown = [str(name)[:80] for name in moves if name not in by_name]
+    if unknown:
+        raise ConfigError(f"there is no slider {unknown[0]!r}: choose from {', '.join(by_name)}")
+    return {by_name[name]: amount for name, amount in moves.items()}
+
+
+def _labelled(sep: FaceSep) -> bool:
+    record = sep.extras.get("train_config") or {}
+    sets = record.get("data")
+    return isinstance(sets, list) and any(
+        isinstance(one, dict) and str(one.get("name", "")).startswith(LABELLED_BY) for one in sets
+    )
+
+
+def _moves(origin: Tensor) -> list[Direction]:
+    found = []
+    for name, places in MOVES.items():
+        vector = torch.zeros_like(origin)
+        vector[list(places)] = 1.0
+        found.append(Direction("expression", name, vector, origin))
+    return found
+
+
+def _principal(sep: FaceSep, around: Codes, attribute: str, count: int, unit: float) -> list[Direction]:
+    """The moves of one code that change the picture most, strongest first."""
+    size = CODE_SIZES[attribute]
+    code = getattr(around, attribute)
+    steps = code + _STEP * unit * torch.eye(size, device=code.device)
+    start = _coarse(sep, around.batch())
+    columns = []
+    for part in steps.split(_BATCH):
+        here = Codes(
+            **{name: part if name == attribute else one.expand(len(part), -1) for name, one in around.items()}
+        )
+        columns.append(_coarse(sep, here) - start)
+    jacobian = torch.cat(columns)  # [n, 3 * side * side], transposed
+    vectors, strengths, pictures = torch.linalg.svd(jacobian.double(), full_matrices=False)
+    side = round((pictures.shape[1] / 3) ** 0.5)
+    found = []
+    for index in range(count):
+        vector, picture = vectors[:, index].float(), pictures[index].float().view(3, side, side)
+        sign = -1.0 if _orientation(picture) < 0 else 1.0
+        words = _words(sign * picture) if float(strengths[index]) > 1e-9 else "changes nothing"
+        name = f"{_TITLES[attribute]} {index + 1}: {words}"
+        found.append(Direction(attribute, name, sign * unit * vector, code))
+    return found
+
+
+def _coarse(sep: FaceSep, codes: Codes) -> Tensor:
+    """Small pictures ``Tensor[B, 3 * side * side]``."""
+    return sep.decoder(codes, ray_size=_RAYS, levels=_LEVELS).image.float().flatten(1)
+
+
+def _orientation(picture: Tensor) -> float:
+    """Positive if a change makes the picture brighter; where that says little, its right half."""
+    light = picture.mean(0)
+    even = float(light.sum()) / max(float(light.abs().sum()), 1e-9)
+    return even if abs(even) > 0.2 else _right_less_left(light)
+
+
+def _right_less_left(light: Tensor) -> float:
+    half = light.shape[1] // 2
+    return float(light[:, half:].sum() - light[:, :half].sum())
+
+
+def _words(picture: Tensor) -> str:
+    """Says where and how a picture changes, from the change ``Tensor[3, s, s]`` itself."""
+    light = picture.mean(0)
+    colour = (picture - light).square().sum() > light.square().sum()
+    rows = picture.square().sum((0, 2))
+    height = float((rows * torch.arange(len(rows), device=rows.device)).sum() / rows.sum()) / (len(rows) - 1)
+    odd = abs(_right_less_left(light)) / max(float(light.abs().sum()), 1e-9)
+    where = "upper part" if height < 0.42 else "lower part" if height > 0.62 else "middle"
+    if colour:
+        return f"colour, most in the {where}"
+    if odd > 0.6:
+        return "one side brighter, the other darker"
+    if float(light.sum()) / max(float(light.abs().sum()), 1e-9) > 0.7:
+        return f"brighter, most in the {where}"
+    return f"form, most in the {where}"

@@ -1,0 +1,100 @@
+"""Runs the page on a free port, and ways to talk to it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from facesep import FaceSep
+from facesep.demo.models import Models
+
+
+@dataclass
+class Server:
+    """The page on a free port of this machine.
+
+    Attributes:
+        url: its address.
+        folder: where gradio keeps files.
+        connected: hosts that the process connected to.
+        page: the gradio.Blocks.
+    """
+
+    url: str
+    folder: Path
+    connected: list[str]
+    page: Any
+
+    def files(self) -> list[Path]:
+        """All files that visitors or results left."""
+        return [path for path in self.folder.rglob("*") if path.is_file()]
+
+    def call(self, name: str, data: list[Any], visitor: str) -> dict[str, Any]:
+        """Sends raw values to a named endpoint, as no well-behaved client would, and gives its last word."""
+        import httpx
+
+        index = next(fn._id for fn in self.page.fns.values() if fn.api_name == name)
+        body = {"data": data, "fn_index": index, "session_hash": visitor}
+        joined = httpx.post(f"{self.url}gradio_api/queue/join", json=body, timeout=120)
+        if joined.status_code != 200:
+            return {"success": False, "output": joined.json()}
+        address = f"{self.url}gradio_api/queue/data?session_hash={visitor}"
+        with httpx.stream("GET", address, timeout=120) as stream:
+            for line in stream.iter_lines():
+                message = json.loads(line[5:]) if line.startswith("data:") else {}
+                if message.get("msg") == "process_completed":
+                    return message
+        raise AssertionError("the server said nothing")
+
+
+def serve(sep: FaceSep | Models, folder: Path) -> Iterator[Server]:
+    """For a fixture: the page with its files in a folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(folder))
+        from facesep.demo import launch_options
+        from facesep.demo.ui import build_page
+
+        connected, connect = [], socket.socket.connect
+
+        def recorded(self, address):
+            connected.append(str(address[0]))
+            return connect(self, address)
+
+        patch.setattr(socket.socket, "connect", recorded)
+        page = build_page(sep)
+        _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
+        try:
+            yield Server(url, folder, connected, page)
+        finally:
+            page.close()
+
+
+def connect(server: Server) -> Any:
+    """A client of its own session."""
+    from gradio_client import Client
+
+    return Client(server.url, verbose=False, httpx_kwargs={"timeout": 120})
+
+
+def refused(client: Any, *arguments: Any, api_name: str = "/transfer", **options: Any) -> str:
+    """The message of a call that must be refused."""
+    from gradio_client.exceptions import AppError
+
+    with pytest.raises(AppError) as caught:
+        client.predict(*arguments, api_name=api_name, **options)
+    return str(caught.value)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Waits for something true."""
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return condition()

@@ -1,0 +1,133 @@
+"""A video that moves a face: what is read from it, smoothing, and what is rendered."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from facesep.codes import Codes
+from facesep.demo import driving
+from facesep.demo.driving import Motion, drive, read_motion, smooth
+from facesep.errors import CodesError, FaceError, VideoError
+from facesep.images import load_image
+from facesep.video import video_info, write_video
+
+pytest.importorskip("av")
+
+
+@pytest.fixture(scope="module")
+def codes(sep, photos) -> Codes:
+    return sep.encode(photos[1])
+
+
+@pytest.fixture
+def motion() -> Motion:
+    generator = torch.Generator().manual_seed(0)
+    return Motion(torch.randn(9, 64, generator=generator), 0.1 * torch.randn(9, 3, generator=generator), 10.0)
+
+
+def test_smoothing_keeps_what_does_not_shake():
+    time = torch.arange(40.0)[:, None]
+    assert torch.allclose(smooth(torch.full((40, 2), 3.0)), torch.tensor(3.0))
+    assert torch.allclose(smooth(0.1 * time)[8:-8], 0.1 * time[8:-8], atol=1e-6)  # steady movement
+    impulse = torch.zeros(41, 1)
+    impulse[20] = 1
+    weights = np.exp(-0.5 * (np.arange(-20, 21) / 1.5) ** 2)
+    assert np.allclose(smooth(impulse, 1.5)[:, 0].numpy(), weights / weights.sum(), atol=1e-6)
+    noise = torch.randn(4000, 1, generator=torch.Generator().manual_seed(0))
+    expected = float(np.square(weights / weights.sum()).sum())
+    assert float(smooth(noise, 1.5).var()) == pytest.approx(expected, rel=0.15)
+    assert smooth(torch.ones(1, 3)).tolist() == [[1, 1, 1]]
+
+
+def test_missing_frames_lie_between_their_neighbours():
+    filled = driving._between(torch.tensor([[1.0, 10.0], [4.0, -20.0]]), [1, 4], 6)
+    assert torch.allclose(filled[:, 0], torch.tensor([1.0, 1, 2, 3, 4, 4]))
+    assert torch.allclose(filled[:, 1], torch.tensor([10.0, 10, 0, -10, -20, -20]))
+
+
+def film(frames: list[Image.Image], path: Path, fps: float = 10) -> Path:
+    return write_video(frames, path, fps, crf=4)
+
+
+def test_a_still_video_gives_the_codes_of_its_photo(sep, photos, tmp_path):
+    picture = load_image(photos[0])
+    steps = []
+    motion = read_motion(sep, film([picture] * 4, tmp_path / "a.mp4"), lambda *step: steps.append(step))
+    expected = sep.encode(picture)
+    assert len(motion) == 4 and motion.fps == 10 and motion.missed == 0
+    other = sep.encode(photos[1])  # compression changes codes a little, far less than another face
+    for name in ("rotation", "expression"):
+        own, theirs = getattr(expected, name), getattr(other, name)
+        assert float((getattr(motion, name) - own).norm(dim=1).max()) < 0.4 * float((theirs - own).norm())
+    assert steps == [("Looking at the video", done, 4) for done in range(5)]
+
+
+def test_fast_videos_are_looked_at_fifteen_times_a_second(sep, photos, tmp_path):
+    motion = read_motion(sep, film([load_image(photos[0])] * 8, tmp_path / "a.mp4", fps=60))
+    assert (len(motion), motion.fps) == (2, 15)
+
+
+def test_frames_without_a_face_are_filled_in_and_counted(sep, photos, tmp_path):
+    face, nothing = load_image(photos[0]), Image.new("RGB", (512, 512), "white")
+    face = face.resize((512, 512))
+    motion = read_motion(sep, film([face, nothing, face], tmp_path / "a.mp4"))
+    assert motion.missed == 1
+    assert torch.allclose(motion.rotation[1], motion.rotation[[0, 2]].mean(0), atol=1e-6)
+    with pytest.raises(FaceError, match="1 of 3 frames"):
+        read_motion(sep, film([face, nothing, nothing], tmp_path / "b.mp4"))
+
+
+def test_the_same_face_is_followed(sep, photos, tmp_path):
+    anna, ben = (load_image(path).resize((400, 400)) for path in photos[:2])
+
+    def scene(size: int) -> Image.Image:
+        sheet = Image.new("RGB", (900, 420), "white")
+        sheet.paste(anna, (10, 10))
+        sheet.paste(ben.resize((size, size)), (470, 10))
+        return sheet
+
+    first, second = driving.find_faces(scene(300)), driving.find_faces(scene(400))
+    assert first[0].points[0, 0] < 450  # at first the largest
+    followed = driving._follow(second[::-1], first[0])
+    assert followed.points[0, 0] < 450
+
+
+def test_only_what_is_chosen_moves(sep, codes, motion, tmp_path, monkeypatch):
+    seen = []
+
+    def collect(frames, path, fps, on_frame):
+        for done, frame in enumerate(frames, 1):
+            seen.append(frame)
+            on_frame(done)
+        return path
+
+    monkeypatch.setattr(driving, "write_video", collect)
+    steps = []
+    drive(sep, codes, motion, tmp_path / "a.mp4", ["rotation"], lambda *step: steps.append(step))
+    track = smooth(motion.rotation)
+    for frame, pose in zip(seen, track, strict=True):
+        assert np.array_equal(np.asarray(frame), np.asarray(sep.render(codes.replace(rotation=pose))))
+    assert steps[-1] == ("Rendering", 9, 9)
+
+
+def test_the_result_is_a_marked_video(sep, codes, motion, tmp_path):
+    from facesep.provenance import verify
+
+    path = drive(sep, codes, motion, tmp_path / "a.mp4")
+    assert (video_info(path).frames, video_info(path).fps) == (9, 10)
+    assert verify(path).made_by_facesep
+    for wrong in ([], ["hair"], ["rotation", "shape"], "hair"):
+        with pytest.raises(CodesError, match="choose"):
+            drive(sep, codes, motion, tmp_path / "b.mp4", wrong)
+
+
+def test_what_is_no_video_is_refused(sep, tmp_path):
+    path = tmp_path / "a.mp4"
+    path.write_bytes(b"hello")
+    with pytest.raises(VideoError):
+        read_motion(sep, path)
