@@ -2,7 +2,7 @@
 
 Example:
     python eval/table2.py --shards data/portraits --lpips-weights alexnet.pth --out eval.json
-    accelerate launch --num_processes 2 --cpu eval/table2.py --shards data/portraits --work work
+    torchrun --nproc_per_node 2 eval/table2.py --shards data/portraits --work work
 """
 
 from __future__ import annotations

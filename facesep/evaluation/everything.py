@@ -151,8 +151,8 @@ def _run_each(
             continue
         start = [sys.executable]
         if args.processes > 1 and script in PARALLEL:
-            start += ["-m", "accelerate.commands.launch", "--num_processes", str(args.processes)]
-            start += ["--cpu"] if args.device == "cpu" else []
+            # Not `accelerate launch --cpu`, which starts one process whatever it is asked for.
+            start += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(args.processes)]
         status = subprocess.run([*start, str(scripts / script), *arguments]).returncode
         if status:
             raise ConfigError(f"{script} failed; the same command goes on from there once that is mended")

@@ -1,4 +1,4 @@
-"""Several processes at one measurement, started by ``accelerate launch``."""
+"""Several processes at one measurement, started by ``torchrun``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Processes:
 
 
 def processes(device: str = "cpu") -> Processes:
-    """The processes of this run: one, unless ``accelerate launch`` started several.
+    """The processes of this run: one, unless ``torchrun`` (or ``accelerate launch`` on GPUs) started several.
 
     Args:
         device: ``cpu``, or ``cuda`` for one accelerator each.

@@ -68,7 +68,7 @@ def test_two_processes_give_the_same_table(shards, checkpoint, tmp_path):
     one = run("table2.py", *common, "--out", tmp_path / "one.json")
     assert one.returncode == 0, one.stderr
     words = [ROOT / "eval" / "table2.py", *common, "--work", tmp_path / "w", "--out", tmp_path / "two.json"]
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     two = subprocess.run([*launch, *map(str, words)], capture_output=True, text=True)
     assert two.returncode == 0, two.stderr[-2000:]
     a, b = (json.loads((tmp_path / name).read_text())["tables"] for name in ("one.json", "two.json"))
