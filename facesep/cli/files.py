@@ -134,7 +134,11 @@ def output_path(
         raise ConfigError(f"the output {str(path)!r} must end in {' or '.join(suffixes)}")
     if not path.parent.is_dir():
         raise ConfigError(f"the folder {path.parent} does not exist: create it first")
-    if path.is_dir():
+    try:
+        folder = path.is_dir()
+    except OSError as error:
+        raise ConfigError(f"the output {str(path)[:60]!r} is no name for a file: {error.strerror}") from error
+    if folder:
         raise ConfigError(f"{path} is a folder: give the name of a file")
     if path.exists():
         if any(Path(one).exists() and path.samefile(one) for one in inputs):

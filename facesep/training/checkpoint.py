@@ -51,6 +51,31 @@ def restore_optimisers(
         optimiser.load_state_dict({**optimiser.state_dict(), "state": states[name]})
 
 
+def save_tensors(
+    folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], progress: Mapping[str, Any]
+) -> None:
+    """Writes named groups of tensors and a record for one process; the folder appears whole or not at all.
+
+    Args:
+        folder: a new folder, or one that is replaced.
+        tensors: ``{group: {key: tensor}}``, one file per group.
+        progress: JSON values.
+    """
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    for group, values in tensors.items():
+        copies = {key: value.detach().cpu().contiguous().clone() for key, value in values.items()}
+        save_file(copies, str(temporary / f"{group}.safetensors"))
+    (temporary / "progress.json").write_text(json.dumps(progress, indent=1))
+    write_checksums(temporary)
+    for path in temporary.iterdir():
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+    shutil.rmtree(folder, ignore_errors=True)
+    os.replace(temporary, folder)
+
+
 def save_state(
     folder: Path,
     config: TrainConfig,

@@ -80,7 +80,8 @@ def test_speed_script(checkpoint, tmp_path):
         "--frames", 3, "--threads", 1, "--out", out,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    (table,) = json.loads(out.read_text())["tables"]
+    table, rates = json.loads(out.read_text())["tables"]
+    assert rates["title"].startswith("Table 4")
     seconds = table["results"]["seconds"]
     assert {"import", "detect and align", "encode", "render", "orbit of 3 frames, mp4"} <= set(seconds)
     assert all(0 < one["least"] <= one["median"] for one in seconds.values())

@@ -15,8 +15,9 @@ from safetensors.torch import save_file
 
 from facesep.camera import TEMPLATE_5, project, rotation_matrix
 from facesep.codes import Codes
-from facesep.data.prepare import Prepared, prepare
+from facesep.data.prepare import prepare
 from facesep.data.shards import ShardSet
+from facesep.data.source import Prepared, Source
 from facesep.errors import DataError
 from facesep.nets.mobilefacenet import MobileFaceNet
 from facesep.training.analysis.analyse import IDENTITY_SHARE, MIN_TRAIN, analyse, read_table
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.slow
 SIZE, COUNT = 64, MIN_TRAIN + 12
 
 
-class Drawn:
+class Drawn(Source):
     """Faces of the synthetic model: flat skin, hair above, one colour of its own each."""
 
     name = "drawn"

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from facesep.config import to_dict
 from facesep.errors import CheckpointError
-from facesep.training.checkpoint import load_state, optimiser_tensors, restore_optimisers, save_state
+from facesep.training.checkpoint import load_state, optimiser_tensors, restore_optimisers, save_tensors
 from facesep.training.optim import Average, cosine_rate
 from facesep.training.refiner.config import RefinerConfig
 from facesep.training.refiner.pairs import Pairs
@@ -193,7 +193,7 @@ class RefinerTrainer:
                 "config": to_dict(self.config),
             }
             folder = self.out / "checkpoints"
-            save_state(folder / f"{self.step:08d}", groups, progress)
+            save_tensors(folder / f"{self.step:08d}", groups, progress)
             for old in _checkpoints(folder)[: -self.config.keep]:
                 shutil.rmtree(old)
         self.accelerator.wait_for_everyone()
@@ -209,7 +209,7 @@ class RefinerTrainer:
             if not known:
                 raise CheckpointError(f"{self.out} has no checkpoint to resume from: leave the option out")
             folder = known[-1]
-        groups, progress = load_state(Path(folder))
+        groups, progress, _ = load_state(Path(folder))
         before, now = progress["config"], to_dict(self.config)
         for name in ("size", "estimator", "unet"):
             if before[name] != now[name]:
