@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from facesep.codes import ATTRIBUTES
 from facesep.demo.api import endpoints
@@ -29,6 +30,7 @@ from facesep.demo.tabs.edit import Edit
 from facesep.demo.tabs.inside import Inside
 from facesep.demo.tabs.mix import Mix
 from facesep.demo.tabs.verify import Verify
+from facesep.demo.uploads import Arrivals
 from facesep.demo.widgets import GROUP, LABELS, Photo, difference_view, photo_box, result_slider, stop_button
 from facesep.model import FaceSep
 
@@ -62,6 +64,7 @@ def launch_options() -> dict[str, Any]:
         "footer_links": ["api"],
         "theme": gr.themes.Default(font=_FONTS, font_mono=["ui-monospace", "monospace"]),
         "css": CSS,
+        "app_kwargs": {"middleware": [Middleware(Arrivals)]},
     }
 
 
