@@ -3,104 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from facesep import provenance
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver"),
-]
-webdriver = pytest.importorskip("selenium.webdriver")
-
-from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
+pytest.importorskip("selenium.webdriver")
+from browser import MARKS, Page, chromium, phone  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 
+pytestmark = MARKS
 TABS = ("Transfer", "Mix", "Turn", "Edit", "Drive", "Look inside", "Verify")
-PATIENCE = 120.0
-"""Seconds to wait for anything; far more than a machine with nothing else to do needs."""
-
-
-class Page:
-    """The open page."""
-
-    def __init__(self, driver: Any, url: str) -> None:
-        self.driver = driver
-        driver.get(url)
-        self.until(lambda: self.all("#consent input"))
-
-    def all(self, selector: str) -> list[Any]:
-        return self.driver.find_elements(By.CSS_SELECTOR, selector)
-
-    def until(self, condition: Callable[[], Any]) -> Any:
-        """Waits for something true and returns it."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            try:
-                if found := condition():
-                    return found
-            except StaleElementReferenceException:
-                pass
-            time.sleep(0.1)
-        raise AssertionError(f"waited too long; the page says: {self.text()[:2000]}")
-
-    def text(self, selector: str = "body") -> str:
-        return " ".join(element.text for element in self.all(selector))
-
-    def click(self, selector: str) -> None:
-        element = self.until(lambda: [one for one in self.all(selector) if one.is_enabled()])[0]
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-        self.until(lambda: self._try_click(element))
-
-    def _try_click(self, element: Any) -> bool:
-        from selenium.common.exceptions import ElementClickInterceptedException
-
-        try:
-            element.click()
-        except ElementClickInterceptedException:  # a message or a moving panel is in the way for a moment
-            return False
-        return True
-
-    def tab(self, name: str) -> None:
-        self.until(lambda: self._try_tab(name))
-
-    def _try_tab(self, name: str) -> bool:
-        """Opens a tab, from the menu of those that do not fit if it is there."""
-        tabs = [one for one in self.all("button[role=tab]") if one.text.strip() == name]
-        if tabs and tabs[0].is_displayed():
-            return self._try_click(tabs[0])
-        hidden = [one for one in self.all(".overflow-dropdown button") if one.text.strip() == name]
-        if hidden and hidden[0].is_displayed():
-            return self._try_click(hidden[0])
-        for menu in self.all(".overflow-menu > button"):
-            self._try_click(menu)
-        return False
-
-    def upload(self, place: str, path: Path) -> None:
-        self.until(lambda: self.all(f"#{place}-photo input[type=file]"))[0].send_keys(str(path))
-
-    def pictures(self, selector: str) -> list[str]:
-        """Addresses of the pictures in a part of the page, once all of them have loaded."""
-        images = self.all(f"{selector} img")
-        loaded = [self.driver.execute_script("return arguments[0].naturalWidth", one) for one in images]
-        return [one.get_attribute("src") for one in images] if images and all(loaded) else []
-
-    def saved(self, data: bytes) -> bool:
-        """Whether a file of these bytes was downloaded."""
-        return any(path.read_bytes() == data for path in self.driver.downloads.iterdir())
-
-    def consent(self) -> None:
-        self.click("#consent input")
-        self.until(lambda: self.all("#source-photo input[type=file]"))
 
 
 @pytest.fixture(scope="module")
@@ -119,30 +34,7 @@ def url(sep, tmp_path_factory) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    downloads = tmp_path_factory.mktemp("downloads")
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    for argument in (
-        "headless=new",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        "disable-dev-shm-usage",
-        "window-size=1200,1600",
-        f"user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):
-        options.add_argument(f"--{argument}")
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    driver.set_page_load_timeout(PATIENCE)
-    driver.downloads = downloads
-    yield driver
-    driver.quit()
+    yield from chromium(tmp_path_factory.mktemp("chromium"))
 
 
 @pytest.fixture
@@ -197,17 +89,13 @@ def test_transfer_turn_and_play(page, sep, photos):
 
 
 def test_the_page_fits_a_phone(driver, url):
-    size = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
+    with phone(driver, 360):
         page = Page(driver, url)
         page.until(lambda: page.all("#examples img"))
         page.consent()
         for tab in TABS:
             page.tab(tab)
             assert driver.execute_script("return document.documentElement.scrollWidth") <= 360, tab
-    finally:
-        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_the_page_asks_no_other_host(driver, url):
