@@ -31,7 +31,16 @@ from facesep.demo.tabs.inside import Inside
 from facesep.demo.tabs.mix import Mix
 from facesep.demo.tabs.verify import Verify
 from facesep.demo.uploads import Arrivals
-from facesep.demo.widgets import GROUP, LABELS, Photo, difference_view, photo_box, result_slider, stop_button
+from facesep.demo.widgets import (
+    GROUP,
+    LABELS,
+    Photo,
+    difference_view,
+    photo_box,
+    result_slider,
+    result_video,
+    stop_button,
+)
 from facesep.model import FaceSep
 
 INTRO = """# facesep
@@ -221,15 +230,7 @@ def _turn_tab(handlers: Handlers, consent: gr.Checkbox) -> _Turn:
     with gr.Row():
         button = gr.Button("Make the video", variant="primary", interactive=False, elem_id="orbit-button")
         stop = gr.Button("Stop", elem_id="orbit-stop")
-    video = gr.Video(
-        label="Turning head",
-        interactive=False,
-        autoplay=True,
-        loop=True,
-        height=360,
-        buttons=["download"],
-        elem_id="video",
-    )
+    video = result_video("video", "Turning head")
 
     outputs = [yaw, pitch, picture, video]
     for read in photo.read:
