@@ -8,7 +8,10 @@ Two kinds, both computed from the checkpoint and the example photos that come wi
   the same measurement: they say where and how the picture changes.
 - *Moves of the face*: checkpoints trained with the project's open labels hold, at known places of the
   expression code, the standardised weights of the ICT face model's expression shapes. A move is a sum
-  of such places, left and right together, and has the name of what the shapes do.
+  of such places, left and right together, and has the name of what the shapes do. It is offered only where
+  the checkpoint is seen to follow it: the average face is rendered with the move to both sides, read
+  again, and must show a good part of this move, and more of it than of any other. Principal directions
+  across the moves that remain take the places of the others.
 
 A slider's value is the position of the face along its direction. One unit is the typical difference
 between two faces in one number of that code.
@@ -30,6 +33,8 @@ from facesep.model import FaceSep
 
 GROUPS: dict[str, int] = {"expression": 7, "shape": 3, "texture": 3, "illumination": 3, "hair": 3}
 """Attributes that have sliders, and how many."""
+PLACES = tuple((attribute, number) for attribute, count in GROUPS.items() for number in range(1, count + 1))
+"""All sliders in their order: attribute, and number counted from 1."""
 MOVES: dict[str, tuple[int, ...]] = {
     "Open the mouth": (30,),
     "Smile": (49, 50),
@@ -45,6 +50,9 @@ LABELLED_BY = "ICT-FaceKit"
 """Name in a training record that says that expression codes have the meaning of :data:`MOVES`."""
 
 _TITLES = {"shape": "Head", "expression": "Face", "texture": "Skin", "illumination": "Light", "hair": "Hair"}
+FOLLOWS = 0.1
+"""Share of a move that must be found again in the picture for the move to be offered under its name."""
+_REACH = 2.0  # units to each side at which this is measured
 _RAYS, _LEVELS = 8, 1  # the coarse render
 _STEP = 0.3  # of a typical difference
 _BATCH = 16
@@ -92,10 +100,8 @@ def directions(sep: FaceSep, faces: Sequence[Codes]) -> tuple[Direction, ...]:
     for attribute, count in GROUPS.items():
         codes = getattr(batch, attribute)
         unit = max(float(codes.std(0).square().mean().sqrt()), 1e-3)
-        if attribute == "expression" and _labelled(sep):
-            found += _moves(mean.expression)
-        else:
-            found += _principal(sep, front, attribute, count, unit)
+        moves = _followed(sep, front) if attribute == "expression" and _labelled(sep) else []
+        found += moves + _principal(sep, front, attribute, count - len(moves), unit, moves)
     return tuple(Direction(one.attribute, one.name, one.vector.cpu(), one.origin.cpu()) for one in found)
 
 
@@ -143,17 +149,53 @@ def _labelled(sep: FaceSep) -> bool:
     )
 
 
-def _moves(origin: Tensor) -> list[Direction]:
-    found = []
+def _followed(sep: FaceSep, around: Codes) -> list[Direction]:
+    """The moves that the checkpoint follows."""
+    moves = []
     for name, places in MOVES.items():
-        vector = torch.zeros_like(origin)
+        vector = torch.zeros_like(around.expression)
         vector[list(places)] = 1.0
-        found.append(Direction("expression", name, vector, origin))
-    return found
+        moves.append(Direction("expression", name, vector, around.expression))
+    seen = responses(sep, around, moves)
+    return [
+        move
+        for number, move in enumerate(moves)
+        if seen[number, number] >= max(FOLLOWS, float(seen[number].abs().max()))
+    ]
 
 
-def _principal(sep: FaceSep, around: Codes, attribute: str, count: int, unit: float) -> list[Direction]:
-    """The moves of one code that change the picture most, strongest first."""
+@torch.no_grad()
+def responses(sep: FaceSep, around: Codes, moves: Sequence[Direction]) -> Tensor:
+    """What the encoder finds again in renders of moved faces.
+
+    Args:
+        sep: the model.
+        around: one face.
+        moves: directions.
+
+    Returns:
+        ``Tensor[n, n]``: for a move (row), the units found along each direction (column) for one unit that
+        was asked for.
+    """
+    sides = []
+    for amount in (-_REACH, _REACH):
+        moved = [
+            around.replace(**{one.attribute: getattr(around, one.attribute) + amount * one.vector})
+            for one in moves
+        ]
+        pictures = sep.decoder(Codes.stack(moved)).image.float().clamp(0, 1)
+        sides.append(sep.encoder(pictures))
+    rows = []
+    for one in moves:
+        low, high = (getattr(side, one.attribute).float() for side in sides)
+        rows.append((high - low) @ one.vector / (one.vector @ one.vector) / (2 * _REACH))
+    return torch.stack(rows, 1)
+
+
+def _principal(
+    sep: FaceSep, around: Codes, attribute: str, count: int, unit: float, across: Sequence[Direction] = ()
+) -> list[Direction]:
+    """The moves of one code that change the picture most, strongest first, at right angles to some others."""
     size = CODE_SIZES[attribute]
     code = getattr(around, attribute)
     steps = code + _STEP * unit * torch.eye(size, device=code.device)
@@ -165,6 +207,9 @@ def _principal(sep: FaceSep, around: Codes, attribute: str, count: int, unit: fl
         )
         columns.append(_coarse(sep, here) - start)
     jacobian = torch.cat(columns)  # [n, 3 * side * side], transposed
+    if across:
+        others, _ = torch.linalg.qr(torch.stack([one.vector for one in across], 1))
+        jacobian = jacobian - others @ (others.T @ jacobian)
     vectors, strengths, pictures = torch.linalg.svd(jacobian.double(), full_matrices=False)
     side = round((pictures.shape[1] / 3) ** 0.5)
     found = []

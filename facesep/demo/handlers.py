@@ -27,6 +27,8 @@ from facesep.model import FaceSep
 
 PICTURE, CODES = "facesep.png", "facesep-codes.safetensors"
 """Names under which results are downloaded."""
+LINKED_MOVES, LINKED_VIEW = "linked moves", "linked view"
+"""Where a visit keeps what a link says about sliders and about yaw and pitch, until there is a face."""
 
 _log = logging.getLogger(__name__)
 
@@ -247,16 +249,18 @@ class Handlers:
         return plain_errors(turn)
 
     def face_to_turn(self, request: gr.Request) -> tuple[Any, Any, Any, Any]:
-        """After a new face for turning: its yaw, pitch and picture, and no video."""
+        """After a new face to turn: its own view or that of a link, as yaw, pitch and picture; no video."""
         session = self.sessions.get(request.session_hash)
         subject = session.kept.get("turn")
         if not isinstance(subject, Subject):
             return gr.skip(), gr.skip(), None, None
         yaw, pitch = actions.angles(subject.codes)
-        picture = session.write(
-            PICTURE, actions.turn(self.model(session), subject.codes, refine=self.refine(session))
-        )
-        return round(yaw), round(pitch), str(picture), None
+        view = session.kept.pop(LINKED_VIEW, (None, None))
+        picture = actions.turn(self.model(session), subject.codes, *view, self.refine(session))
+        shown = [
+            round(own) if linked is None else linked for own, linked in zip((yaw, pitch), view, strict=True)
+        ]
+        return *shown, str(session.write(PICTURE, picture)), None
 
     def turn(self, yaw: float, pitch: float, consent: bool, request: gr.Request) -> Any:
         """Gives the picture from another view; nothing as long as there is no face."""

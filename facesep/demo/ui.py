@@ -25,6 +25,7 @@ from facesep.demo.limits import (
 from facesep.demo.models import Models
 from facesep.demo.refine import add_switch
 from facesep.demo.sessions import Sessions
+from facesep.demo.share import Fields, Share
 from facesep.demo.tabs.drive import Drive
 from facesep.demo.tabs.edit import Edit
 from facesep.demo.tabs.inside import Inside
@@ -110,11 +111,13 @@ def build_page(model: FaceSep | Models, sessions: Sessions | None = None) -> gr.
             with gr.Tab("Transfer", id="transfer"):
                 transfer = _transfer_tab(handlers, consent)
             with gr.Tab("Mix", id="mix"):
-                mix, turn_mix = Mix(handlers).add(consent)
+                mixing = Mix(handlers)
+                mix, turn_mix = mixing.add(consent)
             with gr.Tab("Turn", id="turn"):
                 turn = _turn_tab(handlers, consent)
             with gr.Tab("Edit", id="edit"):
-                edit, turn_edit = Edit(handlers).add(consent)
+                editing = Edit(handlers)
+                edit, turn_edit = editing.add(consent)
             with gr.Tab("Drive", id="drive"):
                 drive = Drive(handlers).add(consent)
             with gr.Tab("Look inside", id="inside"):
@@ -122,6 +125,16 @@ def build_page(model: FaceSep | Models, sessions: Sessions | None = None) -> gr.
             with gr.Tab("Verify", id="verify"):
                 Verify(handlers).add()
         add_switch(models.first, sessions)
+        fields = Fields(
+            tabs,
+            chosen,
+            transfer.attributes,
+            transfer.strength,
+            mixing.choices,
+            turn.view,
+            editing.sliders,
+        )
+        Share(handlers).add(page, fields)
         gr.Markdown(PRIVACY)
 
         gated = [*transfer.gated, *turn.gated, *mix, *edit, *drive, *inside]
@@ -145,6 +158,8 @@ def build_page(model: FaceSep | Models, sessions: Sessions | None = None) -> gr.
 class _Transfer:
     gated: list[Any]
     turn: gr.Button
+    attributes: gr.CheckboxGroup
+    strength: gr.Slider
 
 
 @dataclass
@@ -152,6 +167,7 @@ class _Turn:
     gated: list[Any]
     photo: Photo
     outputs: list[Any]
+    view: list[gr.Slider]
 
 
 def _transfer_tab(handlers: Handlers, consent: gr.Checkbox) -> _Transfer:
@@ -204,7 +220,7 @@ def _transfer_tab(handlers: Handlers, consent: gr.Checkbox) -> _Transfer:
         [*source.parts, *donor.parts, attributes, strength, *outputs],
         **GROUP,
     )
-    return _Transfer([source.box, donor.box, button], turn)
+    return _Transfer([source.box, donor.box, button], turn, attributes, strength)
 
 
 def _turn_tab(handlers: Handlers, consent: gr.Checkbox) -> _Turn:
@@ -246,4 +262,4 @@ def _turn_tab(handlers: Handlers, consent: gr.Checkbox) -> _Turn:
     )
     making = button.click(plain_errors(handlers.orbit), [reach, frames, consent], video, **GROUP)
     stop_button(stop, handlers, [making])
-    return _Turn([photo.box, button], photo, outputs)
+    return _Turn([photo.box, button], photo, outputs, [yaw, pitch])

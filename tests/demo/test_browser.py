@@ -335,3 +335,28 @@ def test_a_refiner_is_switched_on_with_its_cost(driver, refining):
     page.until(lambda: page.pictures("#result") not in ([], first))
     page.click("#download")
     assert page.until(lambda: page.saved(refined))
+
+
+def test_a_link_brings_the_settings(page, photos):
+    page.consent()
+    page.click("#attributes input[name=hair]")
+    page.tab("Turn")
+    page.upload("turn", photos[0])
+    page.until(lambda: page.pictures("#turned"))
+    page.all("#yaw input[type=range]")[0].send_keys(Keys.END)
+    page.until(lambda: page.all("#yaw input[type=range]")[0].get_attribute("value") == "60")
+    page.click("#share button")
+    page.click("#share-button")
+    link = page.until(lambda: page.all("#share-link textarea, #share-link input")[0].get_attribute("value"))
+    address, _, query = link.partition("?")
+    assert page.driver.current_url.startswith(address)
+    assert query == "tab=turn&take=expression+hair&yaw=60"
+
+    other = Page(page.driver, link)
+    other.until(lambda: other.all("#yaw input[type=range]")[0].is_displayed())  # the tab is open
+    assert other.all("#yaw input[type=range]")[0].get_attribute("value") == "60"
+    assert not other.all("#consent input")[0].is_selected() and other.pictures("#turn-photo") == []
+    other.consent()
+    other.tab("Transfer")
+    taken = [one.get_attribute("name") for one in other.all("#attributes input") if one.is_selected()]
+    assert taken == ["expression", "hair"]

@@ -11,6 +11,7 @@ from facesep.codes import CODE_SIZES, Codes
 from facesep.demo import actions, directions
 from facesep.demo.directions import GROUPS, LABELLED_BY, MOVES
 from facesep.errors import ConfigError
+from facesep.model import FaceSep
 
 SIDE = 16
 
@@ -65,23 +66,81 @@ def test_names_say_where_and_how_the_picture_changes():
     assert directions._words(picture + 1) == "brighter, most in the middle"
 
 
-def test_moves_have_names_where_the_codes_have_that_meaning(sep):
-    people = faces()
-    plain = directions.directions(sep, people)
-    assert [one.attribute for one in plain] == [name for name, count in GROUPS.items() for _ in range(count)]
-    labelled = SimpleNamespace(
-        decoder=sep.decoder,
-        device=sep.device,
-        extras={"train_config": {"data": [{"name": f"{LABELLED_BY} (face model)"}]}},
-    )
-    found = directions.directions(labelled, people)
-    assert [one.name for one in found[: len(MOVES)]] == list(MOVES)
-    assert {one.name for one in plain}.isdisjoint(MOVES)
-    smile = next(one for one in found if one.name == "Smile")
+class FollowingModel:
+    """A stand-in whose picture shows as much of the expression code as it follows; its encoder reads that."""
+
+    device = torch.device("cpu")
+    extras = {"train_config": {"data": [{"name": f"{LABELLED_BY} (face model)"}]}}
+
+    def __init__(self, follows: torch.Tensor) -> None:
+        self.follows = follows  # [64, 64]: what is shown of what is asked for
+
+    def decoder(
+        self, codes: Codes, ray_size: int | None = None, levels: int | None = None
+    ) -> SimpleNamespace:
+        shown = 0.5 + 0.02 * codes.expression @ self.follows
+        return SimpleNamespace(image=shown.repeat(1, 3).unflatten(1, (3, 8, 8)))
+
+    def encoder(self, image: torch.Tensor) -> SimpleNamespace:
+        return SimpleNamespace(expression=(image[:, 0].flatten(1) - 0.5) / 0.02)
+
+
+def test_moves_are_offered_where_the_model_follows_them():
+    follows = 0.3 * torch.eye(64)
+    follows[[14, 15]] *= 0.1  # hardly closes the eyes
+    follows[[4, 5, 6, 7]] *= -1  # lowers eyebrows that it should raise
+    follows[43, 43], follows[43, 49] = 0.2, 0.6  # smiles rather than puckers the lips
+    model, people = FollowingModel(follows), faces()
+    named = ["Open the mouth", "Smile", "Corners of the mouth down", "Lower the eyebrows"]
+    around = people[0]
+    moves = [directions.Direction("expression", name, vector, vector) for name, vector in vectors().items()]
+    seen = directions.responses(model, around, moves)
+    expected = [0.3, 0.3, 0.3, 0.2, -0.3, 0.3, 0.03]
+    assert seen.diagonal().tolist() == pytest.approx(expected, abs=1e-3)
+    assert float(seen[3, 1]) == pytest.approx(0.3, abs=1e-3)  # of a smile, which has two places
+
+    found = [one for one in directions.directions(model, people) if one.attribute == "expression"]
+    assert [one.name for one in found if one.name in MOVES] == named
+    assert len(found) == GROUPS["expression"]
+    for principal in found[len(named) :]:
+        for move in found[: len(named)]:
+            assert abs(float(torch.cosine_similarity(principal.vector, move.vector, dim=0))) < 1e-4
+
+    smile = found[1]
     moved = directions.move(people[0], {smile: 1.5})
     change = moved.expression - people[0].expression
     assert torch.nonzero(change).flatten().tolist() == [49, 50]
     assert torch.allclose(change[[49, 50]], torch.tensor(1.5))
+
+
+def vectors() -> dict[str, torch.Tensor]:
+    found = {}
+    for name, places in MOVES.items():
+        found[name] = torch.zeros(64)
+        found[name][list(places)] = 1.0
+    return found
+
+
+def test_without_labels_no_move_has_such_a_name(sep):
+    plain = directions.directions(sep, faces())
+    assert [(one.attribute) for one in plain] == [name for name, _ in directions.PLACES]
+    assert {one.name for one in plain}.isdisjoint(MOVES)
+
+
+@pytest.mark.slow
+def test_the_bundled_checkpoint_smiles_and_opens_its_mouth(photos):
+    """And nothing is offered that it does not follow."""
+    bundled = FaceSep.from_pretrained()
+    people = [bundled.encode(photo) for photo in photos]
+    found = {one.name: one for one in directions.directions(bundled, people) if one.name in MOVES}
+    assert list(found) == ["Open the mouth", "Smile"]
+    for face in people:
+        for name, one in found.items():
+            little, much = (
+                bundled.encode(bundled.render(directions.move(face, {one: amount})), aligned=True)
+                for amount in (-2, 2)
+            )
+            assert one.value(much) - one.value(little) > 0.2, name
 
 
 def test_sliders_start_at_the_face_and_follow_it(sep):

@@ -8,8 +8,8 @@ import gradio as gr
 
 from facesep.demo import actions
 from facesep.demo.actions import Subject
-from facesep.demo.directions import GROUPS
-from facesep.demo.handlers import PICTURE, Handlers, plain_errors
+from facesep.demo.directions import GROUPS, PLACES
+from facesep.demo.handlers import LINKED_MOVES, PICTURE, Handlers, plain_errors
 from facesep.demo.limits import MAX_MOVE, check_consent, check_range
 from facesep.demo.widgets import GROUP, LABELS, difference_view, photo_box, result_slider
 
@@ -29,7 +29,7 @@ class Edit:
                 photo = photo_box(self.handlers, "edit", "Photo of the face to edit", consent)
             with gr.Column(min_width=160):
                 result = result_slider("edited")
-        sliders: list[gr.Slider] = []
+        sliders = self.sliders = []
         for attribute, count in GROUPS.items():
             with gr.Accordion(LABELS[attribute], open=attribute == "expression"):
                 sliders += [
@@ -66,20 +66,25 @@ class Edit:
         return [photo.box], turn
 
     def start(self, request: gr.Request) -> tuple:
-        """After a new face: sliders with their names at the face's own values, and its picture."""
+        """After a new face: sliders with their names at its own values, moved as a link says; its picture."""
         session = self.handlers.sessions.get(request.session_hash)
         subject = session.kept.get("edit")
         if not isinstance(subject, Subject):
             nothing = gr.update(interactive=False)
             return (*[nothing] * COUNT, None, *[nothing] * 3)
-        found = self.handlers.directions(session)
-        values = [round(one.value(subject.codes), 2) for one in found]
+        found, moves = self.handlers.directions(session), session.kept.pop(LINKED_MOVES, {})
+        own = [round(one.value(subject.codes), 2) for one in found]
+        values = [
+            max(-MAX_MOVE, min(MAX_MOVE, value + moves.get(place, 0.0)))
+            for place, value in zip(PLACES, own, strict=True)
+        ]
         updates = [
             gr.update(value=value, label=one.name, interactive=True)
             for one, value in zip(found, values, strict=True)
         ]
-        session.kept["edit start"] = values
-        return (*updates, *self._edited(request, [0.0] * COUNT))
+        session.kept["edit start"] = own
+        amounts = [value - there for value, there in zip(values, own, strict=True)]
+        return (*updates, *self._edited(request, amounts))
 
     def edit(self, request: gr.Request, consent: bool, *values: float) -> tuple:
         """Gives before and after, download and buttons; nothing as long as there is no face."""

@@ -10,12 +10,11 @@ from facesep.codes import ATTRIBUTES
 from facesep.demo import actions
 from facesep.demo.handlers import PICTURE, Handlers, plain_errors
 from facesep.demo.limits import MAX_DONORS, check_consent
+from facesep.demo.links import MIXED, NOTHING
 from facesep.demo.widgets import GROUP, LABELS, difference_view, photo_box, result_slider
 from facesep.errors import CodesError
 
 PLACES = tuple(f"mix{number}" for number in range(1, MAX_DONORS + 1))
-NOTHING = "nothing"
-_FIRST = ("hair", "illumination", "expression", "texture")  # what the boxes offer at first
 
 
 class Mix:
@@ -28,6 +27,7 @@ class Mix:
         """Lays the tab out; gives what consent enables, and the button that turns the result."""
         base = photo_box(self.handlers, "mix", "The face to change", consent)
         boxes, choices = [], []
+        self.choices = choices
         for pair in (PLACES[:2], PLACES[2:]):
             with gr.Row():
                 for place in pair:
@@ -39,7 +39,7 @@ class Mix:
                         choices.append(
                             gr.Dropdown(
                                 [("Nothing", NOTHING), *((LABELS[name], name) for name in ATTRIBUTES)],
-                                value=_FIRST[number],
+                                value=MIXED[number],
                                 label="What to take from it",
                                 filterable=False,
                                 elem_id=f"{place}-attribute",
