@@ -32,6 +32,7 @@ from facesep.demo.tabs.inside import Inside
 from facesep.demo.tabs.mix import Mix
 from facesep.demo.tabs.verify import Verify
 from facesep.demo.uploads import Arrivals
+from facesep.demo.vanished import Vanished
 from facesep.demo.widgets import (
     GROUP,
     LABELS,
@@ -77,7 +78,7 @@ def launch_options() -> dict[str, Any]:
         "footer_links": ["api"],
         "theme": gr.themes.Default(font=_FONTS, font_mono=["ui-monospace", "monospace"]),
         "css": CSS,
-        "app_kwargs": {"middleware": [Middleware(Arrivals)]},
+        "app_kwargs": {"middleware": [Middleware(Arrivals), Middleware(Vanished)]},
     }
 
 

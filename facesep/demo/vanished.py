@@ -1,0 +1,45 @@
+"""Files that are deleted while a browser asks for them: an answer without a word in the log.
+
+A photo is deleted as soon as it was read, and the page of its sender may be about to show it. Left alone, the
+server would log where it was and what its sender called it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from facesep.demo.uploads import Message
+
+
+class Vanished:
+    """ASGI middleware that answers "not found" where a file has gone.
+
+    Args:
+        app: the application.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self.app = app
+
+    async def __call__(
+        self,
+        scope: Message,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        """Passes everything on; the error of a missing file ends here."""
+        started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except FileNotFoundError:
+            if scope["type"] != "http" or "/file=" not in scope["path"]:
+                raise
+            if not started:
+                await send({"type": "http.response.start", "status": 404, "headers": []})
+                await send({"type": "http.response.body", "body": b""})
