@@ -1,7 +1,7 @@
 """One training after some and after more rounds (Table 6): its branch on the Hub, or folders.
 
 Example:
-    python eval/em_rounds.py --branch user/repo@training --shards data/portraits --out rounds.json
+    python eval/em_rounds.py --branch user/repo --shards data/portraits --out rounds.json
     python eval/em_rounds.py --checkpoint "round 1=r1" --checkpoint "round 5=r5" --shards data/portraits
 """
 
@@ -26,7 +26,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--branch", metavar="USER/REPO@BRANCH", help="every commit of it that holds a model")
+    parser.add_argument("--branch", metavar="USER/REPO[@BRANCH]", help="every round that was pushed to it")
     parser.add_argument("--every", type=int, default=1, help="of the branch only every so many-th round")
     options.add_checkpoint(parser, several=True)
     options.add_data(parser)
