@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from facesep.demo import build, launch_options
@@ -19,4 +20,5 @@ except FaceSepError as error:
     sys.exit(f"facesep: error: {error}")
 
 if __name__ == "__main__":
-    demo.launch(**launch_options())
+    with contextlib.suppress(KeyboardInterrupt):  # also while it starts
+        demo.launch(**launch_options())

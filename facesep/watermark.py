@@ -262,7 +262,7 @@ def _see(view: Image.Image, pitch: float) -> np.ndarray:
     width, height = (int(side / pitch + 1e-6) for side in view.size)
     method = Image.Resampling.LANCZOS if pitch > 1 else Image.Resampling.BICUBIC
     box = (0, 0, min(width * pitch, view.width), min(height * pitch, view.height))
-    return np.asarray(view.resize((width, height), method, box), np.float64)
+    return np.asarray(view.resize((width, height), method, box))
 
 
 def _visibility(seen: np.ndarray) -> np.ndarray:
@@ -275,21 +275,34 @@ def _flatten(seen: np.ndarray) -> np.ndarray:
     """Band-pass, then division by the local contrast, so that edges do not drown the rest."""
     height, width = seen.shape
     margin = 16
-    spectrum = np.fft.rfft2(np.pad(seen, margin, mode="reflect"))
-    shape = height + 2 * margin, width + 2 * margin
-    radius = np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1]))
-    spectrum *= (radius > 0.9 * LOW) & (radius < 1.05 * HIGH)
-    band = np.fft.irfft2(spectrum, shape)[margin:-margin, margin:-margin]
-    return band / np.sqrt(np.maximum(_mean(band**2), 0) + 4)
+    shape = rows, columns = _fast(height + 2 * margin), _fast(width + 2 * margin)
+    rest = (margin, rows - height - margin), (margin, columns - width - margin)
+    spectrum = np.fft.rfft2(np.pad(seen.astype(np.float32), rest, mode="reflect"))
+    radius2 = np.fft.fftfreq(rows)[:, None] ** 2 + np.fft.rfftfreq(columns) ** 2
+    spectrum *= (radius2 > (0.9 * LOW) ** 2) & (radius2 < (1.05 * HIGH) ** 2)
+    band = np.fft.irfft2(spectrum, shape)[margin : margin + height, margin : margin + width]
+    return band / np.sqrt(_mean(band**2) + 4)
+
+
+def _fast(size: int) -> int:
+    """The next size without large prime factors: its FFT is several times faster than that of a prime."""
+    while True:
+        rest = size
+        for factor in (2, 3, 5):
+            while rest % factor == 0:
+                rest //= factor
+        if rest == 1:
+            return size
+        size += 1
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over a square window, by running sums."""
+    """Mean over a square window."""
     size = 2 * _WINDOW + 1
-    padded = np.pad(values, ((_WINDOW + 1, _WINDOW), (_WINDOW + 1, _WINDOW)), mode="edge")
-    total = padded.cumsum(0).cumsum(1)
-    total = total[size:] - total[:-size]
-    return (total[:, size:] - total[:, :-size]) / size**2
+    padded = np.pad(values, _WINDOW, mode="edge")
+    height, width = values.shape
+    tall = sum(padded[start : start + height] for start in range(size))
+    return sum(tall[:, start : start + width] for start in range(size)) / size**2
 
 
 def _fold(flat: np.ndarray) -> np.ndarray:

@@ -28,15 +28,18 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one value")
     parser.add_argument("--shards", required=True, help="folder written by train/prepare_data.py")
     parser.add_argument("--labels", required=True, help="file written by train/analyse.py")
-    parser.add_argument("--out", required=True, type=Path, help="folder of the runs and of the tables")
+    parser.add_argument(
+        "--out", required=True, type=Path, help="folder of the runs and of the tables; finished runs are kept"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=VARIANTS)
+    parser.add_argument("--max_train_samples", type=int, metavar="N", help="train on N photos, evenly spread")
     arguments = parser.parse_args()
     try:
         config = load_config(arguments.config, arguments.set)
         train, held_out = (
-            TrainingSet(arguments.shards, arguments.labels, split, config.image_store)
-            for split in ("train", "val")
+            TrainingSet(arguments.shards, arguments.labels, split, config.image_store, most=most)
+            for split, most in (("train", arguments.max_train_samples), ("val", None))
         )
         records = run(config, train, held_out, arguments.out, arguments.seeds, arguments.variants)
     except FaceSepError as error:

@@ -198,12 +198,13 @@ class ShardSet:
     Args:
         path: the folder with ``index.json``.
         split: keep only samples of this split; ``None`` keeps all.
+        most: keep at most so many, evenly spread over the rest.
 
     Raises:
         DataError: if the folder holds no shards, or a shard is missing or has another size.
     """
 
-    def __init__(self, path: str | Path, split: str | None = None) -> None:
+    def __init__(self, path: str | Path, split: str | None = None, most: int | None = None) -> None:
         self.path = Path(path)
         try:
             header = json.loads((self.path / "index.json").read_text())
@@ -225,6 +226,8 @@ class ShardSet:
         keep = np.arange(len(index["id"]))
         if split is not None:
             keep = keep[index["split"] == SPLITS.index(split)]
+        if most is not None and most < len(keep):
+            keep = keep[np.arange(most) * len(keep) // most]
         self.ids: np.ndarray = index["id"][keep]
         """Stable ids, ``int64 [N]``."""
         self.splits: np.ndarray = index["split"][keep]

@@ -1,5 +1,7 @@
 """The named endpoints for programs: files in, files out, one call each.
 
+Files are taken, and so deleted, before anything is refused.
+
 Gradio reads the types from these signatures as they stand, so annotations are not postponed here.
 """
 
@@ -54,8 +56,8 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         request: gr.Request = None,
     ) -> FileData:
         """The face of one photo with attributes from another, as a PNG; consent must be true."""
-        check_consent(consent)
         photos = take(handlers.uploads, source, donor)
+        check_consent(consent)
         base = codes_of(photos[0], source_face, "source_face", request)
         other = codes_of(photos[1], donor_face, "donor_face", request)
         return picture(
@@ -72,8 +74,9 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         request: gr.Request = None,
     ) -> FileData:
         """The face of a photo, turned by yaw and pitch in degrees, as a PNG; consent must be true."""
+        (data,) = take(handlers.uploads, photo)
         check_consent(consent)
-        codes = codes_of(take(handlers.uploads, photo)[0], face, "face", request)
+        codes = codes_of(data, face, "face", request)
         return picture(actions.turn(handlers.model(session_of(request)), codes, yaw, pitch), request)
 
     def orbit(
@@ -87,8 +90,9 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         request: gr.Request = None,
     ) -> FileData:
         """A video (MP4) of the turning head of a photo; consent must be true."""
+        (data,) = take(handlers.uploads, photo)
         check_consent(consent)
-        codes = codes_of(take(handlers.uploads, photo)[0], face, "face", request)
+        codes = codes_of(data, face, "face", request)
         session = session_of(request)
         options = {"yaw": yaw, "pitch": pitch, "frames": frames, "fps": fps}
         path = jobs.film(handlers.model(session), session, codes, gr.Progress(), **options)
@@ -111,10 +115,10 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
 
         Each of the others is given under the name of the attribute that is taken from it.
         """
-        check_consent(consent)
         given = (shape, expression, texture, illumination, hair, rotation, translation)
         chosen = {name: file for name, file in zip(ATTRIBUTES, given, strict=True) if file is not None}
         first, *others = take(handlers.uploads, photo, *chosen.values())
+        check_consent(consent)
         check_donors(len(others))
         base = codes_of(first, face, "face", request)
         donors = [
@@ -135,8 +139,8 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
 
         At most the first 8 seconds of the video count, at 15 frames a second.
         """
-        check_consent(consent)
         data, moving = take(handlers.uploads, photo, video)
+        check_consent(consent)
         codes = codes_of(data, face, "face", request)
         session, progress = session_of(request), gr.Progress()
         motion = jobs.read_motion(handlers.model(session), session, moving, suffix_of(video), progress)
@@ -150,8 +154,9 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
 
         Sliders go from -3 to 3; one unit is a typical difference between two faces.
         """
+        (data,) = take(handlers.uploads, photo)
         check_consent(consent)
-        codes = codes_of(take(handlers.uploads, photo)[0], face, "face", request)
+        codes = codes_of(data, face, "face", request)
         return [
             {"name": one.name, "attribute": one.attribute, "value": round(one.value(codes), 3)}
             for one in handlers.directions(session_of(request))
@@ -168,8 +173,9 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
 
         Moves holds, for names of sliders, how far each is moved from where the face stands.
         """
+        (data,) = take(handlers.uploads, photo)
         check_consent(consent)
-        codes = codes_of(take(handlers.uploads, photo)[0], face, "face", request)
+        codes = codes_of(data, face, "face", request)
         chosen = named_moves(handlers.directions(session_of(request)), moves)
         return picture(actions.edit(handlers.model(session_of(request)), codes, chosen)[1], request)
 
@@ -184,8 +190,9 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
 
         Codes identify the person: laws on biometric data apply to those who keep them.
         """
+        (data,) = take(handlers.uploads, photo)
         check_consent(consent)
-        codes = codes_of(take(handlers.uploads, photo)[0], face, "face", request)
+        codes = codes_of(data, face, "face", request)
         path = session_of(request).new_file(CODES)
         codes.save(path, include_identity=include_identity is True)
         return FileData(path=str(path), orig_name=CODES).model_dump()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
 from facesep.codes import ATTRIBUTES
 from facesep.demo.api import endpoints
@@ -29,7 +30,17 @@ from facesep.demo.tabs.edit import Edit
 from facesep.demo.tabs.inside import Inside
 from facesep.demo.tabs.mix import Mix
 from facesep.demo.tabs.verify import Verify
-from facesep.demo.widgets import GROUP, LABELS, Photo, difference_view, photo_box, result_slider, stop_button
+from facesep.demo.uploads import Arrivals
+from facesep.demo.widgets import (
+    GROUP,
+    LABELS,
+    Photo,
+    difference_view,
+    photo_box,
+    result_slider,
+    result_video,
+    stop_button,
+)
 from facesep.model import FaceSep
 
 INTRO = """# facesep
@@ -43,6 +54,9 @@ The example photos are from the Face Research Lab London Set (DeBruine and Jones
 """
 CSS = """
 .gradio-container {max-width: 1000px !important; margin: 0 auto}
+.image-frame, .image-frame img {width: 100% !important; height: 100% !important; object-fit: contain}
+#refine .info-text {opacity: 1; color: var(--body-text-color)}
+footer > .divider:last-of-type {display: none}
 @media (max-width: 640px) {
   .gradio-container .app {padding: 12px !important}
   #examples th, #examples td {padding: 4px !important; white-space: normal !important}
@@ -62,6 +76,7 @@ def launch_options() -> dict[str, Any]:
         "footer_links": ["api"],
         "theme": gr.themes.Default(font=_FONTS, font_mono=["ui-monospace", "monospace"]),
         "css": CSS,
+        "app_kwargs": {"middleware": [Middleware(Arrivals)]},
     }
 
 
@@ -208,20 +223,14 @@ def _turn_tab(handlers: Handlers, consent: gr.Checkbox) -> _Turn:
     yaw = gr.Slider(-MAX_YAW, MAX_YAW, 0, step=1, label="Left and right, in degrees", elem_id="yaw")
     pitch = gr.Slider(-MAX_PITCH, MAX_PITCH, 0, step=1, label="Up and down, in degrees", elem_id="pitch")
     with gr.Row():
-        reach = gr.Slider(5, MAX_YAW, 40, step=5, label="Turn of the video, in degrees to each side")
-        frames = gr.Slider(30, 120, 60, step=30, label="Frames of the video, 30 a second")
+        reach = gr.Slider(
+            5, MAX_YAW, 40, step=5, label="Turn of the video, in degrees to each side", min_width=240
+        )
+        frames = gr.Slider(30, 120, 60, step=30, label="Frames of the video, 30 a second", min_width=240)
     with gr.Row():
         button = gr.Button("Make the video", variant="primary", interactive=False, elem_id="orbit-button")
         stop = gr.Button("Stop", elem_id="orbit-stop")
-    video = gr.Video(
-        label="Turning head",
-        interactive=False,
-        autoplay=True,
-        loop=True,
-        height=360,
-        buttons=["download"],
-        elem_id="video",
-    )
+    video = result_video("video", "Turning head")
 
     outputs = [yaw, pitch, picture, video]
     for read in photo.read:

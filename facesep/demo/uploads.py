@@ -1,21 +1,132 @@
-"""Files that visitors send: found, read once, deleted at once."""
+"""Files that visitors send: found, read once, deleted at once.
+
+Gradio stores equal files once, under the hash of their bytes. A file therefore goes when everybody who sent
+it has had theirs read: :class:`Arrivals` counts uploads as they come in.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import re
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from pathlib import Path
 from typing import Any
 
+from facesep.demo.limits import KEEP_SECONDS
 from facesep.errors import ImageError
 from facesep.images import read_bytes
+
+Message = MutableMapping[str, Any]
+
+
+class _Waiting:
+    """Uploads that nobody has read yet, of all pages of this process."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._times: dict[Path, list[float]] = {}
+        self._arriving = 0
+        self._spent: set[Path] = set()
+
+    def begin(self) -> None:
+        """An upload comes in: its file may lie here already, so nothing is deleted until it is counted."""
+        with self._lock:
+            self._arriving += 1
+
+    def end(self, paths: list[Path]) -> None:
+        """It has come in as these files; those that nobody read for long are gradio's to delete."""
+        with self._lock:
+            self._arriving -= 1
+            now = self._clock()
+            for path, times in list(self._times.items()):
+                self._times[path] = [one for one in times if now - one < KEEP_SECONDS]
+                if not self._times[path]:
+                    del self._times[path]
+            for path in paths:
+                self._times.setdefault(path, []).append(now)
+            if not self._arriving:
+                for path in self._spent - self._times.keys():
+                    _delete(path)
+                self._spent.clear()
+
+    def release(self, path: Path) -> None:
+        """One of those who sent the file has been served."""
+        with self._lock:
+            if len(times := self._times.pop(path, [])) > 1:
+                self._times[path] = times[1:]
+            elif self._arriving:
+                self._spent.add(path)
+            else:
+                _delete(path)
+
+
+_WAITING = _Waiting()
+
+
+class Arrivals:
+    """ASGI middleware that counts uploads before the sender learns where they lie.
+
+    Args:
+        app: the application.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
+        self.app = app
+
+    async def __call__(
+        self,
+        scope: Message,
+        receive: Callable[[], Awaitable[Message]],
+        send: Callable[[Message], Awaitable[None]],
+    ) -> None:
+        """Passes everything on, and looks at the answers to uploads."""
+        upload = scope["type"] == "http" and scope["method"] == "POST" and scope["path"].endswith("/upload")
+        if not upload:
+            await self.app(scope, receive, send)
+            return
+        body, counted = bytearray(), False
+        _WAITING.begin()
+
+        async def watched(message: Message) -> None:
+            nonlocal counted
+            if message["type"] == "http.response.body":
+                body.extend(message.get("body", b""))
+                if not message.get("more_body") and not counted:
+                    counted = True
+                    _WAITING.end(_paths(bytes(body)))
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        finally:
+            if not counted:
+                _WAITING.end([])
+
+
+def _paths(answer: bytes) -> list[Path]:
+    """The files that gradio's answer to an upload names."""
+    try:
+        names = json.loads(answer)
+    except ValueError:  # an error in words
+        return []
+    given = names if isinstance(names, list) else []
+    return [Path(name).resolve() for name in given if isinstance(name, str)]
+
+
+def _delete(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)
+        path.parent.rmdir()  # the upload's own folder; stays if something else is in it
 
 
 def take(root: str | Path, *payloads: Mapping[str, Any] | None) -> list[bytes]:
     """Reads the uploaded files of one request and deletes them.
 
-    Gradio stores equal files once: they may be given twice, and somebody else's equal upload goes, too.
+    The same file may be given twice. It stays as long as somebody else's equal upload has not been read.
 
     Args:
         root: gradio's folder of uploads; nothing else is read or deleted.
@@ -32,10 +143,7 @@ def take(root: str | Path, *payloads: Mapping[str, Any] | None) -> list[bytes]:
         return [read_bytes(path) for path in paths]
     finally:
         for path in paths:
-            with contextlib.suppress(OSError):
-                path.unlink(missing_ok=True)
-                if path.parent != Path(root).resolve():
-                    path.parent.rmdir()  # the upload's own folder; stays if something else is in it
+            _WAITING.release(path)
 
 
 def suffix_of(payload: Mapping[str, Any] | None) -> str:

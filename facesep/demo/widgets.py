@@ -77,6 +77,19 @@ def result_slider(name: str, label: str = "Before (the photo) and after") -> gr.
     )
 
 
+def result_video(name: str, label: str) -> gr.Video:
+    """A video that plays again and again, and can be downloaded."""
+    return gr.Video(
+        label=label,
+        interactive=False,
+        autoplay=True,
+        loop=True,
+        height=360,
+        buttons=["download"],
+        elem_id=name,
+    )
+
+
 def difference_view(handlers: Handlers, before: str, after: str, result: gr.ImageSlider) -> None:
     """A box below a result that shows where it differs from the unchanged face, when it is asked for.
 

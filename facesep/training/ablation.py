@@ -7,6 +7,7 @@ from the same small runs over several seeds, so that a trend can be told from ch
 from __future__ import annotations
 
 import dataclasses
+import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,8 @@ from typing import Any
 import torch
 
 from facesep.codes import ATTRIBUTES, Codes
+from facesep.config import to_dict
+from facesep.data.shards import write_file
 from facesep.training.config import TrainConfig
 from facesep.training.dataset import TrainingSet
 from facesep.training.em import Trainer
@@ -105,7 +108,7 @@ def run(
         config: the full run; its schedule begins with phase D and phase E.
         train: photos to learn from.
         held_out: photos to measure on as well.
-        out: folder of the runs.
+        out: folder of the runs; those that are finished there are not trained again.
         seeds: seeds.
         variants: which variants.
 
@@ -113,21 +116,36 @@ def run(
         One record per measurement: variant, seed, round, set, and the numbers of :func:`measure`. Round 1
         is the initialisation.
     """
+    return [
+        record
+        for variant in variants
+        for seed in seeds
+        for record in _one(switched(config, variant, seed), train, held_out, out, variant, seed)
+    ]
+
+
+def _one(
+    config: TrainConfig, train: TrainingSet, held_out: TrainingSet, out: Path, variant: str, seed: int
+) -> list[dict[str, Any]]:
+    """Trains and measures one variant with one seed, unless that was done before."""
+    folder = out / f"{variant.replace(' ', '_')}-{seed}"
+    done = folder / "measures.json"
+    same = {"config": to_dict(config), "photos": len(train), "held_out": len(held_out)}
+    if done.exists() and (found := json.loads(done.read_text()))["of"] == same:
+        return found["records"]
+    trainer = Trainer(config, train, folder, checkpoints_total_limit=1)
+    trainer.report = Report(folder, trainer.processes, bar=True)
     records: list[dict[str, Any]] = []
-    for variant in variants:
-        for seed in seeds:
-            folder = out / f"{variant.replace(' ', '_')}-{seed}"
-            trainer = Trainer(switched(config, variant, seed), train, folder, checkpoints_total_limit=1)
-            trainer.report = Report(folder, trainer.processes, bar=True)
 
-            def after_round(_: Path, number: int, trainer=trainer, variant=variant, seed=seed) -> None:
-                for name, data in (("train", train), ("held out", held_out)):
-                    head = {"variant": variant, "seed": seed, "round": number, "set": name}
-                    records.append(head | measure(trainer, data))
+    def after_round(_: Path, number: int) -> None:
+        for name, data in (("train", train), ("held out", held_out)):
+            head = {"variant": variant, "seed": seed, "round": number, "set": name}
+            records.append(head | measure(trainer, data))
 
-            trainer.publish = after_round
-            trainer.begin()
-            trainer.run()
+    trainer.publish = after_round
+    trainer.begin()
+    trainer.run()
+    write_file(done, json.dumps({"of": same, "records": records}).encode())
     return records
 
 

@@ -79,6 +79,7 @@ class TrainingSet:
         in_memory: keeps all pixels and labels in memory as bytes; else each batch reads and decodes its own,
             and memory does not grow with the photos but for about 200 bytes each. Both give the same batches.
         mirror: rows are photos and their mirror images in turn, else photos alone.
+        most: takes at most so many photos, evenly spread over the split.
 
     Raises:
         DataError: if labels are missing for a photo.
@@ -92,8 +93,9 @@ class TrainingSet:
         size: int = 256,
         in_memory: bool = True,
         mirror: bool = True,
+        most: int | None = None,
     ) -> None:
-        self.source = ShardSet(shards, split)
+        self.source = ShardSet(shards, split, most)
         self.size, self.in_memory, self.mirror = size, in_memory, mirror
         self.ids = self.source.ids
         self.people = self.source.people

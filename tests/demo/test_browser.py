@@ -1,148 +1,39 @@
-"""The page in a real Chromium: consent, upload, transfer, turn, play the video."""
+"""The page in a real Chromium: consent, each tab, downloads, the keyboard, the switch for refinement."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 
-from facesep import provenance
+from facesep import FaceSep, provenance
+from facesep.codes import Codes
+from facesep.config import preset
+from facesep.demo.examples import EXAMPLES, FOLDER
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver"),
-]
-webdriver = pytest.importorskip("selenium.webdriver")
-
-from selenium.common.exceptions import StaleElementReferenceException  # noqa: E402
-from selenium.webdriver.common.by import By  # noqa: E402
+pytest.importorskip("selenium.webdriver")
+pytest.importorskip("gradio")
+from browser import MARKS, Page, chromium, phone  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
+from serving import serve  # noqa: E402
 
+pytestmark = MARKS
 TABS = ("Transfer", "Mix", "Turn", "Edit", "Drive", "Look inside", "Verify")
-PATIENCE = 120.0
-"""Seconds to wait for anything; far more than a machine with nothing else to do needs."""
-
-
-class Page:
-    """The open page."""
-
-    def __init__(self, driver: Any, url: str) -> None:
-        self.driver = driver
-        driver.get(url)
-        self.until(lambda: self.all("#consent input"))
-
-    def all(self, selector: str) -> list[Any]:
-        return self.driver.find_elements(By.CSS_SELECTOR, selector)
-
-    def until(self, condition: Callable[[], Any]) -> Any:
-        """Waits for something true and returns it."""
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            try:
-                if found := condition():
-                    return found
-            except StaleElementReferenceException:
-                pass
-            time.sleep(0.1)
-        raise AssertionError(f"waited too long; the page says: {self.text()[:2000]}")
-
-    def text(self, selector: str = "body") -> str:
-        return " ".join(element.text for element in self.all(selector))
-
-    def click(self, selector: str) -> None:
-        element = self.until(lambda: [one for one in self.all(selector) if one.is_enabled()])[0]
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-        self.until(lambda: self._try_click(element))
-
-    def _try_click(self, element: Any) -> bool:
-        from selenium.common.exceptions import ElementClickInterceptedException
-
-        try:
-            element.click()
-        except ElementClickInterceptedException:  # a message or a moving panel is in the way for a moment
-            return False
-        return True
-
-    def tab(self, name: str) -> None:
-        self.until(lambda: self._try_tab(name))
-
-    def _try_tab(self, name: str) -> bool:
-        """Opens a tab, from the menu of those that do not fit if it is there."""
-        tabs = [one for one in self.all("button[role=tab]") if one.text.strip() == name]
-        if tabs and tabs[0].is_displayed():
-            return self._try_click(tabs[0])
-        hidden = [one for one in self.all(".overflow-dropdown button") if one.text.strip() == name]
-        if hidden and hidden[0].is_displayed():
-            return self._try_click(hidden[0])
-        for menu in self.all(".overflow-menu > button"):
-            self._try_click(menu)
-        return False
-
-    def upload(self, place: str, path: Path) -> None:
-        self.until(lambda: self.all(f"#{place}-photo input[type=file]"))[0].send_keys(str(path))
-
-    def pictures(self, selector: str) -> list[str]:
-        """Addresses of the pictures in a part of the page, once all of them have loaded."""
-        images = self.all(f"{selector} img")
-        loaded = [self.driver.execute_script("return arguments[0].naturalWidth", one) for one in images]
-        return [one.get_attribute("src") for one in images] if images and all(loaded) else []
-
-    def saved(self, data: bytes) -> bool:
-        """Whether a file of these bytes was downloaded."""
-        return any(path.read_bytes() == data for path in self.driver.downloads.iterdir())
-
-    def consent(self) -> None:
-        self.click("#consent input")
-        self.until(lambda: self.all("#source-photo input[type=file]"))
 
 
 @pytest.fixture(scope="module")
 def url(sep, tmp_path_factory) -> Iterator[str]:
-    pytest.importorskip("gradio")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
-        from facesep.demo import launch_options
-        from facesep.demo.ui import build_page
-
-        page = build_page(sep)
-        _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, **launch_options())
-        yield url
-        page.close()
+    for server in serve(sep, tmp_path_factory.mktemp("gradio")):
+        yield server.url
 
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory) -> Iterator[Any]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    downloads = tmp_path_factory.mktemp("downloads")
-    options.add_experimental_option("prefs", {"download.default_directory": str(downloads)})
-    for argument in (
-        "headless=new",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-        "disable-dev-shm-usage",
-        "window-size=1200,1600",
-        f"user-data-dir={tmp_path_factory.mktemp('chromium')}",
-    ):
-        options.add_argument(f"--{argument}")
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    driver.set_page_load_timeout(PATIENCE)
-    driver.downloads = downloads
-    yield driver
-    driver.quit()
+    yield from chromium(tmp_path_factory.mktemp("chromium"))
 
 
 @pytest.fixture
@@ -197,17 +88,13 @@ def test_transfer_turn_and_play(page, sep, photos):
 
 
 def test_the_page_fits_a_phone(driver, url):
-    size = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-    try:
+    with phone(driver, 360):
         page = Page(driver, url)
         page.until(lambda: page.all("#examples img"))
         page.consent()
         for tab in TABS:
             page.tab(tab)
             assert driver.execute_script("return document.documentElement.scrollWidth") <= 360, tab
-    finally:
-        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_the_page_asks_no_other_host(driver, url):
@@ -289,7 +176,7 @@ def test_sliders_start_at_the_face_and_move_it(page, photos):
     assert page.until(lambda: page.pictures("#turned"))
 
 
-def test_a_face_is_shown_from_inside(page, photos):
+def test_a_face_is_shown_from_inside(page, sep, photos):
     page.consent()
     page.tab("Look inside")
     page.upload("inside", photos[0])
@@ -301,16 +188,22 @@ def test_a_face_is_shown_from_inside(page, photos):
     page.click("#inside-keep input")
     page.click("#inside-prepare")
     page.click("#inside-download")
-    page.until(lambda: list(page.driver.downloads.glob("facesep-codes*.safetensors")))
+    saved = page.until(lambda: list(page.driver.downloads.glob("facesep-codes*.safetensors")))
+    assert torch.equal(Codes.load(saved[0]).vector(), sep.encode(photos[0]).vector())
 
 
 def test_a_file_is_verified(page, sep, photos, tmp_path):
     page.tab("Verify")  # no consent is needed: no face is read
-    path = tmp_path / "result.png"
-    path.write_bytes(provenance.encode(sep.render(sep.encode(photos[0]))))
-    for file, words in ((path, "Made by facesep"), (photos[0], "proves nothing")):
+    unmarked, picture, video = photos[0], tmp_path / "result.png", tmp_path / "result.mp4"
+    codes = sep.encode(photos[0])
+    picture.write_bytes(provenance.encode(sep.render(codes)))
+    provenance.write_video(sep.orbit(codes, frames=3), video)
+    made = "Made by facesep"
+    for file, words in ((picture, made), (unmarked, "proves nothing"), (video, made)):
         page.until(lambda: page.all("#verify-file input[type=file]"))[0].send_keys(str(file))
         page.until(lambda words=words: words in page.text("#verdict"))
+        others = {made, "proves nothing"} - {words}
+        assert not any(other in page.text("#verdict") for other in others), file.name
 
 
 def test_a_video_is_read_and_deleted(page, photos, tmp_path):
@@ -324,22 +217,121 @@ def test_a_video_is_read_and_deleted(page, photos, tmp_path):
     page.until(lambda: any("photo.jpg" in one for one in page.pictures("#drive-photo")))
     page.until(lambda: page.all("#drive-video input[type=file]"))[0].send_keys(str(path))
     page.until(lambda: "6 frames" in page.text("#drive-video-note"))
+    assert page.all("#drive-video video") == []
     page.click("#drive-button")
     video = page.until(lambda: page.all("#driven video"))[0]
     page.until(lambda: page.driver.execute_script("return arguments[0].readyState", video) >= 2)
+    length = page.driver.execute_script("return arguments[0].duration", video)
+    assert length == pytest.approx(0.6, abs=0.05)
 
 
-def test_the_page_works_by_keyboard(page):
+class Keyboard:
+    """Uses the page without a mouse."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    def press(self, *keys: str) -> None:
+        self.page.driver.switch_to.active_element.send_keys(*keys)
+
+    def place(self) -> str:
+        """What has the focus: the name of its part of the page, and what is written on it."""
+        script = """
+            const here = document.activeElement, part = here.closest("[id]");
+            return (part ? part.id : "") + " " + (here.innerText || "");
+        """
+        return " ".join(self.page.driver.execute_script(script).split())
+
+    def walk(self, goal: str) -> list[str]:
+        """Presses the tab key until something has the focus; gives the places on the way."""
+        seen = []
+        while not (seen and goal in seen[-1]):
+            self.press(Keys.TAB)
+            seen.append(self.place())
+            assert len(seen) < 60, f"{goal} cannot be reached: {seen}"
+        return seen
+
+
+@pytest.fixture
+def keyboard(page) -> Keyboard:
     page.driver.execute_script("document.querySelector('#consent input').focus()")
-    page.driver.switch_to.active_element.send_keys(Keys.SPACE)
+    return Keyboard(page)
+
+
+def test_the_page_works_by_keyboard(page, keyboard):
+    keyboard.press(Keys.SPACE)
     page.until(lambda: page.all("#transfer-button")[0].is_enabled())
-    focused = "return document.activeElement.id || document.activeElement.innerText || ''"
-    seen = []
-    for _ in range(60):
-        page.driver.switch_to.active_element.send_keys(Keys.TAB)
-        seen.append(page.driver.execute_script(focused).strip())
-        if "transfer-button" in seen[-1]:
-            break
-    assert "transfer-button" in seen[-1], seen
-    page.driver.switch_to.active_element.send_keys(Keys.ENTER)
+    seen = keyboard.walk("transfer-button")
+    order = ["Transfer", "Verify", "source-photo", "donor-photo", "attributes", "transfer-button"]
+    places = [next(i for i, one in enumerate(seen) if name in one) for name in order]
+    assert places == sorted(places), seen
+    keyboard.press(Keys.ENTER)
     page.until(lambda: "The first photo is missing" in page.text())
+
+
+def test_an_example_runs_by_keyboard(page, keyboard):
+    keyboard.press(Keys.SPACE)
+    page.until(lambda: page.all("#transfer-button")[0].is_enabled())
+    keyboard.walk("examples")
+    keyboard.press(Keys.ENTER)
+    page.until(lambda: len(page.pictures("#result")) == 2)
+    page.driver.execute_script("document.querySelector('#attributes input').focus()")
+    first = page.pictures("#result")
+    keyboard.press(Keys.SPACE)  # takes the shape, too
+    page.until(lambda: page.pictures("#result") not in ([], first))
+
+
+def test_tabs_and_sliders_work_by_keyboard(page, photos, keyboard):
+    keyboard.press(Keys.SPACE)
+    page.until(lambda: page.all("#transfer-button")[0].is_enabled())
+    keyboard.walk("Turn")
+    keyboard.press(Keys.ENTER)
+    page.upload("turn", photos[0])  # a dialog of the system, which this browser does not show
+    first = page.until(lambda: page.pictures("#turned"))
+    keyboard.walk("orbit-button")
+    for _ in range(20):
+        keyboard.press(Keys.SHIFT + Keys.TAB)
+        if page.driver.execute_script("return document.activeElement.closest('#yaw') !== null"):
+            break
+    keyboard.press(Keys.ARROW_RIGHT)
+    page.until(lambda: page.pictures("#turned") not in ([], first))
+
+
+def test_without_a_refiner_the_switch_says_how_to_get_one(page):
+    (switch,) = page.until(lambda: page.all("#refine input"))
+    page.consent()
+    assert not switch.is_enabled() and not switch.is_selected()
+    said = page.text("#refine")
+    assert "not available" in said and "downloads nothing" in said and "docs/refinement.md" in said
+
+
+@pytest.fixture
+def refining(tmp_path) -> Iterator[tuple[str, FaceSep]]:
+    """Address of a page whose model has a refiner, and the model."""
+    pytest.importorskip("diffusers")
+    from tiny_refiner import tiny_refiner
+
+    torch.manual_seed(0)
+    sep = FaceSep(preset("tiny"))
+    sep.refiner = tiny_refiner()
+    for server in serve(sep, tmp_path):
+        yield server.url, sep
+
+
+def test_a_refiner_is_switched_on_with_its_cost(driver, refining):
+    url, sep = refining
+    base, donor = (sep.encode(FOLDER / name) for name in (EXAMPLES[0].source, EXAMPLES[0].donor))
+    codes = base.swap(donor, EXAMPLES[0].attributes)
+    plain, refined = (provenance.encode(sep.render(codes, refine=refine)) for refine in (False, True))
+    page = Page(driver, url)
+    assert re.search(r"about [\d.]+ s more for each picture", page.text("#refine")) and plain != refined
+    page.consent()
+    page.click("#examples tbody td")
+    first = page.until(lambda: page.pictures("#result"))
+    page.click("#download")
+    assert page.until(lambda: page.saved(plain))
+    page.click("#refine input")
+    page.click("#transfer-button")
+    page.until(lambda: page.pictures("#result") not in ([], first))
+    page.click("#download")
+    assert page.until(lambda: page.saved(refined))

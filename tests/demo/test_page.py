@@ -161,7 +161,7 @@ def test_verify_reads_what_the_page_made(client, photos):
 # -- what is refused --------------------------------------------------------------------------------
 
 
-def test_nothing_works_without_consent(client, photos):
+def test_nothing_works_without_consent(client, server, photos):
     photo = handle_file(str(photos[0]))
     assert CONSENT in refused(client, photo, photo, ["hair"])
     assert CONSENT in refused(client, photo, api_name="/render")
@@ -170,6 +170,7 @@ def test_nothing_works_without_consent(client, photos):
     assert CONSENT in refused(client, photo, api_name="/sliders")
     assert CONSENT in refused(client, photo, {"Smile": 1}, api_name="/edit")
     assert CONSENT in refused(client, photo, include_identity=True, api_name="/encode")
+    assert not [left for left in server.files() if left.name == photos[0].name]
 
 
 def bomb() -> bytes:
@@ -260,7 +261,7 @@ def test_unexpected_errors_tell_nothing(client, photos, monkeypatch, caplog, cap
 def test_uploads_go_at_once_and_results_with_the_visitor(server, photos):
     visitor = connect(server)
     source, donor = (handle_file(str(path)) for path in photos[:2])
-    assert wait_for(lambda: server.files() == [])  # those of earlier visitors are gone
+    assert wait_for(lambda: server.files() == []), server.files()  # those of earlier visitors are gone
     visitor.predict(source, donor, ["hair"], consent=True, api_name="/transfer")
     assert [path.name for path in server.files()] == ["facesep.png"]
     visitor.close()

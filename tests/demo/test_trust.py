@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import concurrent.futures
 import io
+import itertools
 import random
+import resource
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -178,6 +181,29 @@ def test_a_job_ends_when_its_visitor_leaves(sep, photos, tmp_path):
     with pytest.raises(ConfigError, match="has ended"):
         session.write("face.png", b"late")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.mark.slow
+def test_twenty_visitors_at_once(server, sep, photos):
+    expected = [provenance.encode(sep.render(sep.encode(path), yaw=10)) for path in photos]
+    clients = [connect(server) for _ in range(20)]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    waiting: list[int] = []
+    try:
+        calls = [
+            client.submit(handle_file(str(photo)), yaw=10, consent=True, api_name="/render")
+            for client, photo in zip(clients, itertools.cycle(photos))  # noqa: B905 photos go round
+        ]
+        while not all(job.done() for job in calls):
+            waiting += [job.status().rank or 0 for job in calls]
+            time.sleep(0.02)
+        results = [Path(job.result()).read_bytes() for job in calls]
+    finally:
+        for client in clients:
+            client.close()
+    assert results == [expected[number % len(photos)] for number in range(20)]
+    assert max(waiting) >= 5  # visitors are told their place in the queue
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 300  # MB
 
 
 # -- wrong requests ---------------------------------------------------------------------------------

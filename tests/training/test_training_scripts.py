@@ -95,3 +95,10 @@ def test_ablations_are_tabulated(tmp_path):
     )
     assert full["l1"] != without["l1"] or full["swap"] != without["swap"]
     assert "| full | held out | 1 |" in (tmp_path / "run" / "ablation.md").read_text()
+    finished = tmp_path / "run" / "full-0" / "measures.json"
+    written = finished.stat().st_mtime_ns
+    again = run("ablation.py", *common, "--seeds", 0, "--variants", "full")
+    assert again.stdout and finished.stat().st_mtime_ns == written  # what is finished is kept
+    some = ("--seeds", 0, "--variants", "full", "--max_train_samples", 3)
+    assert run("ablation.py", *common, *some).returncode == 0
+    assert json.loads(finished.read_text())["of"]["photos"] == 6  # three photos and their mirror images

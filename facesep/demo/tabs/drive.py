@@ -13,7 +13,7 @@ from facesep.demo.driving import MOVES, Motion
 from facesep.demo.handlers import Handlers, plain_errors
 from facesep.demo.limits import DRIVE_SECONDS, check_consent
 from facesep.demo.uploads import suffix_of, take
-from facesep.demo.widgets import GROUP, LABELS, photo_box, stop_button
+from facesep.demo.widgets import GROUP, LABELS, photo_box, result_video, stop_button
 from facesep.errors import FaceSepError, ImageError
 
 INTRO = (
@@ -54,15 +54,7 @@ class Drive:
         with gr.Row():
             button = gr.Button("Move the face", variant="primary", interactive=False, elem_id="drive-button")
             stop = gr.Button("Stop", elem_id="drive-stop")
-        result = gr.Video(
-            label="The moving face",
-            interactive=False,
-            autoplay=True,
-            loop=True,
-            height=360,
-            buttons=["download"],
-            elem_id="driven",
-        )
+        result = result_video("driven", "The moving face")
         reading = gr.on(
             [video.upload, video.stop_recording],
             plain_errors(self.read),
