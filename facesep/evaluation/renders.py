@@ -51,13 +51,14 @@ class Renders:
 
         Raises:
             DataError: for another size or a refined picture.
+            ImageError: for something that is not a usable picture.
         """
         path = self.path(photo)
         if path is None:
             return None
+        image = load_image(path)
         if refined(path):
             raise DataError(f"{path} is refined: refined pictures are not measured, give the plain renders")
-        image = load_image(path)
         if image.size != (self.size, self.size):
             raise DataError(
                 f"{path} has {image.width} x {image.height} pixels, {self.size} x {self.size} are needed: "

@@ -111,16 +111,20 @@ def save_state(
     """
     parts = folder.parent / f".{folder.name}.parts"
     problem = ""
-    try:
-        if processes.first:
-            for stale in folder.parent.glob(".*"):  # left by a process that was killed
-                shutil.rmtree(stale, ignore_errors=True)
+    if processes.first:
+        for stale in folder.parent.glob(".*"):  # left by a process that was killed
+            shutil.rmtree(stale, ignore_errors=True)
+        try:
             parts.mkdir(parents=True)
-        processes.wait()
-        book.save(parts)
-    except OSError as error:
-        problem = str(error)
-    good = processes.all(not problem)
+        except OSError as error:
+            problem = str(error)
+    good = processes.all(not problem)  # every process asks as often as the others, whatever fails
+    if good:
+        try:
+            book.save(parts)
+        except OSError as error:
+            problem = str(error)
+        good = processes.all(not problem)
     if good and processes.first:
         try:
             _write(folder, config, weights, groups, progress, parts)

@@ -104,7 +104,7 @@ class RefinerTrainer:
         self.average = Average(self.networks, config.ema)
         self.parallel, self.optimiser = self.accelerator.prepare(self.networks, self.optimiser)
         self.step, self.skipped = 0, 0
-        self.totals: dict[str, list[float]] = defaultdict(list)
+        self.totals: dict[str, list[Tensor]] = defaultdict(list)
 
     # -- the loop -----------------------------------------------------------------------------------
 
@@ -115,8 +115,9 @@ class RefinerTrainer:
             self._step()
             self.step += 1
             if self.step % config.log_every == 0 or self.step == config.steps:
-                rate = config.log_every * config.batch_size / (time.monotonic() - clock)
-                self._log({name: sum(v) / len(v) for name, v in self.totals.items()} | {"per_second": rate})
+                means = {name: float(torch.stack(v).mean()) for name, v in self.totals.items()}
+                steps = len(next(iter(self.totals.values())))
+                self._log(means | {"per_second": steps * config.batch_size / (time.monotonic() - clock)})
                 self.totals.clear()
                 clock = time.monotonic()
             if self.step % config.save_every == 0 or self.step == config.steps:
@@ -148,7 +149,7 @@ class RefinerTrainer:
         else:
             self.skipped += 1
         for name, loss in losses.items():
-            self.totals[name].append(float(loss.detach()))
+            self.totals[name].append(loss.detach())  # read later: the device need not wait
 
     # -- results ------------------------------------------------------------------------------------
 
