@@ -55,8 +55,7 @@ class Renders:
         path = self.path(photo)
         if path is None:
             return None
-        if refined(path):
-            raise DataError(f"{path} is refined: refined pictures are not measured, give the plain renders")
+        _refuse_refined(path)
         image = load_image(path)
         if image.size != (self.size, self.size):
             raise DataError(
@@ -76,7 +75,7 @@ class Renders:
             How many are there.
 
         Raises:
-            DataError: if some are missing, or all.
+            DataError: if some are missing, or all, or one is refined.
         """
         missing = [name for name in names if self.path(name) is None]
         if missing and (not partial or len(missing) == len(names)):
@@ -84,6 +83,8 @@ class Renders:
                 f"{self.folder} has no render of {len(missing)} of {len(names)} photos, such as "
                 f"{missing[0]}.png" + ("" if partial else " (--partial measures those that are there)")
             )
+        for path in filter(None, map(self.path, names)):
+            _refuse_refined(path)
         return len(names) - len(missing)
 
     def digest(self, names: Sequence[str]) -> str:
@@ -125,6 +126,11 @@ class Renders:
                 "(docs/evaluation.md)"
             )
         return middle
+
+
+def _refuse_refined(path: Path) -> None:
+    if refined(path):
+        raise DataError(f"{path} is refined: refined pictures are not measured, give the plain renders")
 
 
 def refined(path: str | Path) -> bool:
