@@ -10,30 +10,22 @@ from __future__ import annotations
 import argparse
 import sys
 
-from facesep import ConfigError, FaceSepError
+from facesep import ConfigError
 from facesep.evaluation import options, paper, tables
 from facesep.evaluation.processes import processes
-from facesep.evaluation.report import markdown, write_report
+from facesep.evaluation.script import finish, new_parser, run_script
 
 TITLE = "Table 5: ablations"
 
 
 def main() -> int:
     """Parses the arguments, measures, writes the report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     options.add_checkpoint(parser, several=True)
     options.add_data(parser)
     options.add_measures(parser)
     options.add_run(parser)
-    args = parser.parse_args()
-    try:
-        run(args)
-    except FaceSepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_script(parser, run)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -48,9 +40,7 @@ def run(args: argparse.Namespace) -> None:
         return
     rows = paper.quality_rows(paper.TABLE_5, "training")
     found = tables.quality_tables(args, *result, measures, TITLE, rows, "training", checkpoints)
-    if args.out:
-        write_report(args.out, next(iter(checkpoints.values())), found)
-    print(markdown(found))
+    finish(args, next(iter(checkpoints.values())), found)
 
 
 if __name__ == "__main__":

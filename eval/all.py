@@ -12,15 +12,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from facesep import ConfigError, FaceSepError
+from facesep import ConfigError
 from facesep.evaluation import everything, options
+from facesep.evaluation.script import new_parser, run_script
 
 
 def main() -> int:
     """Parses the arguments and runs the scripts."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     options.add_checkpoint(parser)
     options.add_data(parser)
     options.add_measures(parser)
@@ -37,18 +36,17 @@ def main() -> int:
     parser.add_argument("--any-licence", action="store_true", help="show any photo in the figures")
     parser.add_argument("--processes", type=int, default=1, help="for the long steps, through accelerate")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--device", default="cpu")
+    options.add_device(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the report")
-    args = parser.parse_args()
-    try:
-        if args.fit < 0 or args.processes < 1:
-            raise ConfigError("--fit must be at least 0 and --processes at least 1")
-        everything.run_all(Path(__file__).parent, everything.steps(args), args)
-    except FaceSepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return run_script(parser, run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Runs the scripts."""
+    if args.fit < 0 or args.processes < 1:
+        raise ConfigError("--fit must be at least 0 and --processes at least 1")
+    everything.run_all(Path(__file__).parent, everything.steps(args), args)
     print(f"{args.out}: {everything.REPORT}, {everything.TEXT}, plots and figures")
-    return 0
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """One training after some and after more rounds (Table 6): its branch on the Hub, or folders.
 
 Example:
-    python eval/em_rounds.py --branch user/repo@training --shards data/portraits --out rounds.json
+    python eval/em_rounds.py --branch user/repo --shards data/portraits --out rounds.json
     python eval/em_rounds.py --checkpoint "round 1=r1" --checkpoint "round 5=r5" --shards data/portraits
 """
 
@@ -11,35 +11,27 @@ import argparse
 import sys
 from pathlib import Path
 
-from facesep import ConfigError, FaceSepError
+from facesep import ConfigError
 from facesep.evaluation import options, paper, plots, tables
 from facesep.evaluation.comparison import COLUMNS
 from facesep.evaluation.processes import processes
-from facesep.evaluation.report import markdown, write_report
 from facesep.evaluation.rounds import rounds_of
+from facesep.evaluation.script import finish, new_parser, run_script
 
 TITLE = "Table 6: rounds of training"
 
 
 def main() -> int:
     """Parses the arguments, measures, writes the report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--branch", metavar="USER/REPO@BRANCH", help="every commit of it that holds a model")
+    parser = new_parser(__doc__)
+    parser.add_argument("--branch", metavar="USER/REPO[@BRANCH]", help="every round that was pushed to it")
     parser.add_argument("--every", type=int, default=1, help="of the branch only every so many-th round")
     options.add_checkpoint(parser, several=True)
     options.add_data(parser)
     options.add_measures(parser)
     options.add_run(parser)
     parser.add_argument("--plot", metavar="FILE", help="a .png with one line for each measure")
-    args = parser.parse_args()
-    try:
-        run(args)
-    except FaceSepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_script(parser, run)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -54,12 +46,10 @@ def run(args: argparse.Namespace) -> None:
         return
     rows = paper.quality_rows(paper.TABLE_6, "round")
     found = tables.quality_tables(args, *result, measures, TITLE, rows, "round", checkpoints)
-    if args.out:
-        write_report(args.out, next(reversed(checkpoints.values())), found)
+    finish(args, next(reversed(checkpoints.values())), found)
     if args.plot:
         rounds = {name: result[1][name] for name in checkpoints}
         plots.lines(rounds, COLUMNS, Path(args.plot), TITLE)
-    print(markdown(found))
 
 
 if __name__ == "__main__":

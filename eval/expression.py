@@ -9,22 +9,20 @@ from __future__ import annotations
 import argparse
 import sys
 
-from facesep import FaceSep, FaceSepError
+from facesep import FaceSep
 from facesep.errors import DataError
-from facesep.evaluation import expression
+from facesep.evaluation import expression, options
 from facesep.evaluation.mouth import ExternalTool, FivePoints
 from facesep.evaluation.photos import EvaluationPhotos
-from facesep.evaluation.report import markdown, table, write_report
+from facesep.evaluation.report import table
+from facesep.evaluation.script import finish, new_parser, progress, run_script
 
 
 def main() -> int:
     """Parses the arguments, measures, writes the report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--checkpoint", help="folder or Hub repository; the bundled one by default")
-    parser.add_argument("--shards", required=True, help="folder written by train/prepare_data.py")
-    parser.add_argument("--split", default="val", choices=("train", "val", "test"))
+    parser = new_parser(__doc__)
+    options.add_checkpoint(parser)
+    options.add_shards(parser)
     parser.add_argument(
         "--landmarks",
         metavar="COMMAND",
@@ -33,15 +31,9 @@ def main() -> int:
     parser.add_argument("--landmarks-name", default="MediaPipe face mesh", help="what to call that tool")
     parser.add_argument("--limit", type=int, help="only so many people, for a quick look")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", help="eval.json to write or to add to")
-    args = parser.parse_args()
-    try:
-        run(args)
-    except FaceSepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    options.add_device(parser)
+    options.add_out(parser)
+    return run_script(parser, run)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -51,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
     pairs = expression.pairs(EvaluationPhotos(args.shards, args.split, sep.image_size))[: args.limit]
     if not pairs:
         raise DataError(f"nobody in {args.shards} has both a neutral and a smiling photo ({args.split})")
-    pictures = expression.transfers(sep, pairs, on_pair=lambda done: progress(done, len(pairs)))
+    pictures = expression.transfers(sep, pairs, on_pair=lambda done: progress(done, len(pairs), "people"))
     summaries, photos = expression.summarise(pictures, tool, args.seed)
     tables = [
         table(
@@ -62,14 +54,7 @@ def run(args: argparse.Namespace) -> None:
             device=args.device,
         )
     ]
-    if args.out:
-        write_report(args.out, args.checkpoint, tables)
-    print(markdown(tables))
-
-
-def progress(done: int, total: int) -> None:
-    """Says how far it is."""
-    print(f"{done}/{total}", file=sys.stderr, flush=True)
+    finish(args, args.checkpoint, tables)
 
 
 if __name__ == "__main__":

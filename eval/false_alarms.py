@@ -12,15 +12,13 @@ import json
 import sys
 from pathlib import Path
 
-from facesep import FaceSepError
 from facesep.evaluation.false_alarms import CONFIDENCE, count, files
+from facesep.evaluation.script import new_parser, run_script
 
 
 def main() -> int:
     """Parses the arguments, measures, reports."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--photos", required=True, help="folder of photos that facesep did not make")
     parser.add_argument("--cuts", type=int, default=0, help="random cuts of each that are looked at, too")
     parser.add_argument("--search", action="store_true", help="search scales, as `facesep verify` does")
@@ -28,12 +26,12 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the cuts")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--out", help="JSON file to write")
-    args = parser.parse_args()
-    try:
-        paths = files(args.photos)
-    except FaceSepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return run_script(parser, run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measures and reports."""
+    paths = files(args.photos)
     if args.limit:
         paths = paths[:: max(1, len(paths) // args.limit)][: args.limit]
 
@@ -56,7 +54,6 @@ def main() -> int:
     if args.out:
         Path(args.out).write_text(text + "\n")
     print(text)
-    return 0
 
 
 if __name__ == "__main__":

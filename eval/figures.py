@@ -10,19 +10,17 @@ import argparse
 import sys
 from pathlib import Path
 
-from facesep import FaceSepError
 from facesep.errors import DataError
 from facesep.evaluation import figures, options
 from facesep.evaluation.photos import Photo
+from facesep.evaluation.script import new_parser, run_script
 from facesep.evaluation.sheet import choose, contact_sheet, credits_of, may_be_shown
 from facesep.provenance import write_image
 
 
 def main() -> int:
     """Parses the arguments and draws."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     options.add_checkpoint(parser, several=True)
     options.add_data(parser)
     options.add_renders(parser)
@@ -34,16 +32,10 @@ def main() -> int:
         help="also photos of which no licence is known that lets show them",
     )
     parser.add_argument("--cell", type=int, default=128, help="side of a picture in pixels")
-    parser.add_argument("--device", default="cpu")
+    options.add_device(parser)
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for figure3.jpg to figure5.jpg")
-    args = parser.parse_args()
-    args.partial = True
-    try:
-        run(args)
-    except FaceSepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    parser.set_defaults(partial=True)
+    return run_script(parser, run)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -15,19 +15,18 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from facesep import ConfigError, FaceSepError
+from facesep import ConfigError
 from facesep.evaluation import fitting, options
 from facesep.evaluation.ledger import Ledger
 from facesep.evaluation.processes import processes
 from facesep.evaluation.report import describe
+from facesep.evaluation.script import new_parser, run_script
 from facesep.provenance import write_image
 
 
 def main() -> int:
     """Parses the arguments and fits."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     options.add_checkpoint(parser)
     options.add_data(parser)
     recipe = fitting.Recipe()
@@ -36,17 +35,11 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=recipe.rate, help="learning rate")
     parser.add_argument("--prior", type=float, default=recipe.prior, help="weight of staying near the start")
     parser.add_argument("--start", choices=fitting.STARTS, default=recipe.start, help="codes to begin with")
-    parser.add_argument("--device", default="cpu")
+    options.add_device(parser)
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="folder of the renders; fits there are kept"
     )
-    args = parser.parse_args()
-    try:
-        run(args)
-    except FaceSepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_script(parser, run)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -11,15 +11,14 @@ from __future__ import annotations
 import argparse
 import sys
 
-from facesep import ConfigError, FaceSepError
+from facesep import ConfigError
 from facesep.evaluation.publish import Benchmark, publish
+from facesep.evaluation.script import new_parser, run_script
 
 
 def main() -> int:
     """Parses the arguments and publishes."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("report", help="eval.json on exactly the checkpoint's weights")
     parser.add_argument("checkpoint", help="folder, or repository on the Hub")
     parser.add_argument("--branch", help="of the repository")
@@ -28,19 +27,18 @@ def main() -> int:
     parser.add_argument("--table", help="title of the report's table")
     parser.add_argument("--method", default="facesep", help="row of the table")
     parser.add_argument("--column", help="column of the table")
-    args = parser.parse_args()
-    try:
-        given = (args.dataset, args.task, args.table, args.column)
-        if any(given) and not all(given):
-            raise ConfigError("a benchmark needs --dataset, --task, --table and --column")
-        benchmark = (
-            Benchmark(args.dataset, args.task, args.table, args.method, args.column) if args.dataset else None
-        )
-        print(publish(args.checkpoint, args.report, benchmark, branch=args.branch))
-    except FaceSepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_script(parser, run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Publishes."""
+    given = (args.dataset, args.task, args.table, args.column)
+    if any(given) and not all(given):
+        raise ConfigError("a benchmark needs --dataset, --task, --table and --column")
+    benchmark = (
+        Benchmark(args.dataset, args.task, args.table, args.method, args.column) if args.dataset else None
+    )
+    print(publish(args.checkpoint, args.report, benchmark, branch=args.branch))
 
 
 if __name__ == "__main__":

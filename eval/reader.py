@@ -11,17 +11,15 @@ from __future__ import annotations
 import argparse
 import sys
 
-from facesep.errors import FaceSepError
 from facesep.evaluation.reader import measure
 from facesep.evaluation.report import hardware
+from facesep.evaluation.script import new_parser, run_script
 from facesep.training.dataset import TrainingSet
 
 
 def main() -> int:
     """Parses the arguments and measures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("--shards", required=True, help="folder written by train/prepare_data.py")
     parser.add_argument("--labels", help="file written by train/analyse.py")
     parser.add_argument("--split", default="train")
@@ -30,18 +28,17 @@ def main() -> int:
     parser.add_argument("--batches", type=int, default=100)
     parser.add_argument("--threads", type=int, help="that read ahead; the loader's own choice by default")
     parser.add_argument("--in-memory", action="store_true", help="keep all photos in memory")
-    args = parser.parse_args()
-    try:
-        data = TrainingSet(args.shards, args.labels, args.split, args.size, args.in_memory)
-        found = measure(data, args.size, args.batch_size, args.batches, args.threads)
-    except FaceSepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    return run_script(parser, run)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measures."""
+    data = TrainingSet(args.shards, args.labels, args.split, args.size, args.in_memory)
+    found = measure(data, args.size, args.batch_size, args.batches, args.threads)
     where = "in memory" if args.in_memory else f"from shards of {data.source.size} px"
     print(f"reader alone: {found.speed:.1f} images/s ({found.images} images in {found.seconds:.1f} s)")
     print(f"{len(data.ids)} photos {where}, given at {args.size} px in batches of {args.batch_size}")
     print(f"peak memory of the process {found.peak_memory / 2**20:.0f} MiB; {hardware()}")
-    return 0
 
 
 if __name__ == "__main__":

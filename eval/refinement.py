@@ -14,24 +14,23 @@ import sys
 from pathlib import Path
 
 from facesep import FaceSep, FaceSepError
-from facesep.evaluation import refinement
+from facesep.evaluation import options, refinement
 from facesep.evaluation.identity import DlibIdentity
 from facesep.evaluation.photos import EvaluationPhotos
 from facesep.evaluation.report import command, commit, hardware, versions
+from facesep.evaluation.script import new_parser, progress, run_script
 from facesep.images import encode_image
+from facesep.nets.st_lpips import StLpips
 
 
 def main() -> int:
     """Parses the arguments, measures, writes numbers and plot."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--checkpoint", help="folder or Hub repository; the bundled one by default")
+    parser = new_parser(__doc__)
+    options.add_checkpoint(parser)
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--refiner", help="folder or Hub repository (default: the checkpoint's own)")
     which.add_argument("--unet", help="any unconditional UNet2DModel, a folder or Hub repository")
-    parser.add_argument("--shards", required=True, help="folder written by train/prepare_data.py")
-    parser.add_argument("--split", default="val", choices=("train", "val", "test"))
+    options.add_shards(parser)
     parser.add_argument("--calls", default=",".join(map(str, refinement.CALLS)), help="UNet calls")
     parser.add_argument("--start", type=int, help="noise level (default: the refiner's)")
     parser.add_argument("--eta", type=float, help="share of fresh noise (default: the refiner's)")
@@ -39,16 +38,10 @@ def main() -> int:
     parser.add_argument("--st-lpips", help="safetensors file of ST-LPIPS's VGG: adds that distance")
     parser.add_argument("--limit", type=int, default=50, help="photos")
     parser.add_argument("--frames", type=int, default=12, help="frames of the video; 0 leaves it out")
-    parser.add_argument("--device", default="cpu")
+    options.add_device(parser)
     parser.add_argument("--out", help="JSON file for the numbers")
     parser.add_argument("--plot", help="PNG file for the plot")
-    args = parser.parse_args()
-    try:
-        run(args)
-    except (FaceSepError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_script(parser, run, (FaceSepError, OSError))
 
 
 def run(args: argparse.Namespace) -> None:
@@ -61,19 +54,16 @@ def run(args: argparse.Namespace) -> None:
     elif args.unet:
         sep.refiner = FaceRefiner.from_unet(args.unet)
     sep.refiner.set_progress_bar_config(disable=True)
-    options = {name: getattr(args, name) for name in ("start", "eta") if getattr(args, name) is not None}
+    settings = {name: getattr(args, name) for name in ("start", "eta") if getattr(args, name) is not None}
     calls = [int(word) for word in args.calls.split(",")]
     for count in calls:
-        sep.refiner.times(count, options.get("start"))  # refuses what cannot be before the work begins
+        sep.refiner.times(count, settings.get("start"))  # refuses what cannot be before the work begins
     identity = DlibIdentity() if args.identity == "dlib" else None
-    perceptual = None
-    if args.st_lpips:
-        from facesep.nets.st_lpips import StLpips
-
-        perceptual = StLpips.from_file(args.st_lpips)
+    perceptual = StLpips.from_file(args.st_lpips) if args.st_lpips else None
     photos = EvaluationPhotos(args.shards, args.split, sep.image_size, limit=args.limit)
-    show = lambda done: print(f"{done}/{len(photos)}", file=sys.stderr, flush=True)  # noqa: E731
-    rows = refinement.curve(sep, photos, calls, perceptual, identity, show, **options)
+    rows = refinement.curve(
+        sep, photos, calls, perceptual, identity, lambda done: progress(done, len(photos)), **settings
+    )
     report = {
         "command": command(sys.argv),
         "commit": commit(),
@@ -86,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
         codes = sep.encode(next(iter(photos)).image, aligned=True)
         frames = list(sep.orbit(codes, frames=args.frames, yaw=20.0))
         report["flicker"] = refinement.video_flicker(
-            sep.refiner, frames, steps=min(calls, key=lambda c: abs(c - 8)), **options
+            sep.refiner, frames, steps=min(calls, key=lambda c: abs(c - 8)), **settings
         )
     if args.out:
         Path(args.out).write_text(json.dumps(report, indent=1) + "\n")

@@ -8,47 +8,35 @@ from __future__ import annotations
 
 import argparse
 import sys
-from functools import partial
 
-from facesep import FaceSep, FaceSepError
-from facesep.evaluation import representation
+from facesep import FaceSep
+from facesep.evaluation import options, representation
 from facesep.evaluation.identity import DlibIdentity
 from facesep.evaluation.photos import EvaluationPhotos, mean_face
-from facesep.evaluation.report import markdown, table, write_report
+from facesep.evaluation.report import table
+from facesep.evaluation.script import finish, new_parser, progress, run_script
+from facesep.nets.st_lpips import StLpips
 
 
 def main() -> int:
     """Parses the arguments, measures, writes the report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--checkpoint", help="folder or Hub repository; the bundled one by default")
-    parser.add_argument("--shards", required=True, help="folder written by train/prepare_data.py")
-    parser.add_argument("--split", default="val", choices=("train", "val", "test"))
+    parser = new_parser(__doc__)
+    options.add_checkpoint(parser)
+    options.add_shards(parser)
     parser.add_argument("--photos", help="folder of the original photos: detects and aligns them")
     parser.add_argument("--identity", default="dlib", choices=("dlib", "none"))
     parser.add_argument("--st-lpips", help="safetensors file of ST-LPIPS's VGG: adds that distance")
     parser.add_argument("--limit", type=int, help="only so many photos, for a quick look")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--out", help="eval.json to write or to add to")
-    args = parser.parse_args()
-    try:
-        run(args)
-    except FaceSepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    options.add_device(parser)
+    options.add_out(parser)
+    return run_script(parser, run)
 
 
 def run(args: argparse.Namespace) -> None:
     """Measures and reports."""
     identity = DlibIdentity() if args.identity == "dlib" else None
-    perceptual = None
-    if args.st_lpips:
-        from facesep.nets.st_lpips import StLpips
-
-        perceptual = StLpips.from_file(args.st_lpips)
+    perceptual = StLpips.from_file(args.st_lpips) if args.st_lpips else None
     sep = FaceSep.from_pretrained(args.checkpoint).to(args.device)
     photos = EvaluationPhotos(
         args.shards, args.split, sep.image_size, args.photos, sep.align, limit=args.limit
@@ -59,7 +47,7 @@ def run(args: argparse.Namespace) -> None:
         mean_face(args.shards, sep.image_size),
         identity,
         perceptual,
-        on_photo=partial(progress, len(photos)),
+        on_photo=lambda done: progress(done, len(photos)),
     )
     summary = representation.summarise(measured, args.seed)
     groups = representation.by_group(measured, args.seed)
@@ -89,15 +77,7 @@ def run(args: argparse.Namespace) -> None:
             device=args.device,
         ),
     ]
-    if args.out:
-        write_report(args.out, args.checkpoint, tables)
-    print(markdown(tables))
-
-
-def progress(total: int, done: int) -> None:
-    """Says now and then how far it is."""
-    if done % 20 == 0 or done == total:
-        print(f"{done}/{total}", file=sys.stderr, flush=True)
+    finish(args, args.checkpoint, tables)
 
 
 if __name__ == "__main__":

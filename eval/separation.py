@@ -10,20 +10,19 @@ import argparse
 import sys
 from pathlib import Path
 
-from facesep import ConfigError, FaceSepError
+from facesep import ConfigError
 from facesep.evaluation import options, paper, plots, separation, tables
 from facesep.evaluation.ledger import Ledger
 from facesep.evaluation.processes import processes
-from facesep.evaluation.report import describe, markdown, table, write_report
+from facesep.evaluation.report import describe, table
+from facesep.evaluation.script import finish, new_parser, progress, run_script
 
 TITLE = "Table 3: disentanglement score"
 
 
 def main() -> int:
     """Parses the arguments, measures, writes the report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     options.add_checkpoint(parser)
     options.add_data(parser)
     options.add_estimator(parser)
@@ -32,13 +31,7 @@ def main() -> int:
     parser.add_argument("--spread", default="variance", choices=separation.SPREADS)
     options.add_run(parser)
     parser.add_argument("--plot", metavar="FILE", help="a .png with the spreads behind the scores")
-    args = parser.parse_args()
-    try:
-        run(args)
-    except FaceSepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_script(parser, run)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -64,7 +57,7 @@ def run(args: argparse.Namespace) -> None:
         Ledger(args.work, "separation", settings, own.rank),
         own,
         args.batch,
-        on_set=lambda done, total: options.progress(done, total, "sets"),
+        on_set=lambda done, total: progress(done, total, "sets"),
     )
     if found is None:
         return
@@ -91,11 +84,9 @@ def run(args: argparse.Namespace) -> None:
             device=args.device,
         ),
     ]
-    if args.out:
-        write_report(args.out, args.checkpoint, found_tables)
+    finish(args, args.checkpoint, found_tables)
     if args.plot:
         plots.heat(spreads, paper.FACTORS, Path(args.plot), "Spread, 1 = between photos")
-    print(markdown(found_tables))
 
 
 if __name__ == "__main__":

@@ -11,31 +11,24 @@ import sys
 
 import torch
 
-from facesep import ConfigError, FaceSepError
-from facesep.evaluation import fitting, fps, speed
-from facesep.evaluation.report import hardware, markdown, table, write_report
+from facesep import ConfigError
+from facesep.evaluation import fitting, fps, options, speed
+from facesep.evaluation.report import hardware, table
+from facesep.evaluation.script import finish, new_parser, run_script
 
 
 def main() -> int:
     """Parses the arguments, measures, writes the report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--checkpoint", help="folder or Hub repository; the bundled one by default")
+    parser = new_parser(__doc__)
+    options.add_checkpoint(parser)
     parser.add_argument("--photo", required=True, help="a photo with one face")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--frames", type=int, default=60, help="of the orbit; 0 leaves it out")
     parser.add_argument("--threads", type=int, help="of torch; its own choice by default")
     parser.add_argument("--fit", metavar="DIR", help="folder of eval/fit.py: adds its seconds for a photo")
-    parser.add_argument("--device", default="cpu")
+    options.add_device(parser)
     parser.add_argument("--out", help="eval.json to write or to add to")
-    args = parser.parse_args()
-    try:
-        run(args)
-    except FaceSepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_script(parser, run)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -73,9 +66,7 @@ def run(args: argparse.Namespace) -> None:
             device=args.device,
         ),
     ]
-    if args.out:
-        write_report(args.out, args.checkpoint, tables)
-    print(markdown(tables))
+    finish(args, args.checkpoint, tables)
 
 
 if __name__ == "__main__":

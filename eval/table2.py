@@ -10,19 +10,16 @@ from __future__ import annotations
 import argparse
 import sys
 
-from facesep import FaceSepError
 from facesep.evaluation import options, paper, tables
 from facesep.evaluation.processes import processes
-from facesep.evaluation.report import markdown, write_report
+from facesep.evaluation.script import finish, new_parser, run_script
 
 TITLE = "Table 2: reconstruction"
 
 
 def main() -> int:
     """Parses the arguments, measures, writes the report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     options.add_checkpoint(parser, several=True)
     options.add_data(parser)
     options.add_measures(parser)
@@ -31,13 +28,7 @@ def main() -> int:
         "--by", default="set", help="label of the photos for a second table; 'none' leaves it out"
     )
     options.add_run(parser)
-    args = parser.parse_args()
-    try:
-        run(args)
-    except FaceSepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return run_script(parser, run)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -51,9 +42,7 @@ def run(args: argparse.Namespace) -> None:
     rows = paper.quality_rows(paper.TABLE_2, "method")
     by = None if args.by == "none" else args.by
     found = tables.quality_tables(args, *result, measures, TITLE, rows, "method", checkpoints, by)
-    if args.out:
-        write_report(args.out, next(iter(checkpoints.values())), found)
-    print(markdown(found))
+    finish(args, next(iter(checkpoints.values())), found)
 
 
 if __name__ == "__main__":

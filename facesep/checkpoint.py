@@ -383,8 +383,9 @@ def _inside(folder: Path, name: str) -> Path:
         raise CheckpointError(f"{path} is missing: the checkpoint is not complete")
     target, root = path.resolve(), folder.resolve()
     roots = [root]
-    if root.parent.name == "snapshots":  # the Hub's cache links snapshots to blobs of the repo or the cache
-        roots += [root.parents[1] / "blobs", root.parents[2] / "blobs"]
+    for cache in (one.parent for one in root.parents if one.name == "snapshots"):
+        # The Hub's cache links snapshots to blobs of the repository or of the cache.
+        roots += [cache / "blobs", cache.parent / "blobs"]
     if not any(target.is_relative_to(one) for one in roots):
         raise CheckpointError(f"{path} links to {target}, outside the checkpoint: copy the file instead")
     return path

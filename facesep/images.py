@@ -31,6 +31,8 @@ MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
 
 READ_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
 WRITE_FORMATS = ("png", "jpeg", "webp")
+REFINED = "refined"
+"""Key of ``Image.info`` in pictures that a refiner worked on."""
 
 Source = str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | np.ndarray | Tensor
 """What :func:`load_image` accepts."""
@@ -130,6 +132,12 @@ def to_image(tensor: Tensor) -> Image.Image:
         raise ImageError("the picture holds values that are not finite")
     pixels = tensor.clamp(0, 1).mul(255).round().to(torch.uint8).permute(1, 2, 0)
     return Image.fromarray(pixels.cpu().numpy())
+
+
+def note_refined(image: Image.Image) -> Image.Image:
+    """Notes in a picture that a refiner invented detail in it; files that facesep writes of it say so."""
+    image.info[REFINED] = True
+    return image
 
 
 # -- reading ----------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from facesep.config import ModelConfig, from_dict, to_dict
 from facesep.errors import CheckpointError, CodesError, ConfigError, ImageError
 from facesep.faces.types import Aligned, Face
 from facesep.hub import CheckpointMixin
-from facesep.images import Source, load_image, to_image, to_tensor
+from facesep.images import Source, load_image, note_refined, to_image, to_tensor
 from facesep.nets.decoder import Decoder
 from facesep.nets.encoder import build_encoder
 from facesep.refine import FOLDER, INDEX
@@ -296,6 +296,8 @@ class FaceSep(CheckpointMixin):
         if output == "tensor":
             return images if codes.batched else images[0]
         pictures = [to_image(image) for image in images]
+        if refined is not None:
+            pictures = [note_refined(picture) for picture in pictures]
         return pictures if codes.batched else pictures[0]
 
     def _render_batch(self, codes: Codes) -> Tensor:

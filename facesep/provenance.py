@@ -26,12 +26,23 @@ from torch import Tensor
 import facesep
 from facesep import credentials, video, watermark
 from facesep.errors import ConfigError, ImageError
-from facesep.images import MAX_BYTES, READ_FORMATS, encode_image, load_image, read_bytes, to_image
+from facesep.images import (
+    MAX_BYTES,
+    READ_FORMATS,
+    REFINED,
+    encode_image,
+    load_image,
+    read_bytes,
+    to_image,
+)
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 """IPTC digital source type: a composite that includes elements made by a trained model."""
 NOTICE = "AI-generated: a face altered by a model"
+REFINED_NOTICE = "refined: with detail that a refiner invented"
+"""Added for refined pictures; the evaluation refuses files that say so."""
 
+_UNMARKED = "without a watermark, as its maker asked"
 _SUFFIXES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 _FRAMES = 8  # frames of a video that are looked at together
 _SOFTWARE, _DESCRIPTION = 0x0131, 0x010E
@@ -82,7 +93,7 @@ def encode(
     """A result as the bytes of a file; see :func:`write_image`."""
     format = "jpeg" if format.lower() == "jpg" else format.lower()
     shown = mark(image) if marked else image
-    data = encode_image(shown, format, quality=quality, **_label(format, _notice(marked)))
+    data = encode_image(shown, format, quality=quality, **_label(format, _notice(image, marked)))
     return _signed(data, format) if credentials.configured() else data
 
 
@@ -125,7 +136,9 @@ def write_video(
     marked: bool = True,
 ) -> Path:
     """Writes frames made by the model; see :func:`facesep.video.write_video` for the arguments."""
-    pixels = (Image.fromarray(video.to_pixels(frame)) for frame in frames)
+    frames = iter(frames)
+    first = list(itertools.islice(frames, 1))  # what the label says of all
+    pixels = (Image.fromarray(video.to_pixels(frame)) for frame in itertools.chain(first, frames))
     path = video.write_video(
         map(mark, pixels) if marked else pixels,
         path,
@@ -133,7 +146,7 @@ def write_video(
         on_frame=on_frame,
         crf=crf,
         title="facesep",
-        comment=f"{_software()}. {_notice(marked)}. {SOURCE_TYPE}",
+        comment=f"{_software()}. {_notice(first[0] if first else None, marked)}. {SOURCE_TYPE}",
     )
     if credentials.configured():
         _replace(path, _signed(path.read_bytes(), "mp4"))
@@ -185,8 +198,10 @@ def _software() -> str:
     return f"facesep {facesep.__version__}"
 
 
-def _notice(marked: bool) -> str:
-    return NOTICE if marked else f"{NOTICE}; without a watermark, as its maker asked"
+def _notice(image: object, marked: bool) -> str:
+    refined = isinstance(image, Image.Image) and image.info.get(REFINED)
+    parts = [NOTICE, REFINED_NOTICE if refined else "", "" if marked else _UNMARKED]
+    return "; ".join(part for part in parts if part)
 
 
 def _label(format: str, notice: str) -> dict:

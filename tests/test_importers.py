@@ -258,8 +258,8 @@ def test_headnerf_fills_what_does_not_see_codes(headnerf_file):
         {key.removeprefix("field."): value for key, value in weights.items() if key.startswith("field.")}
     )
     points = normal(1, 1, 50, 3)
-    expected = official(points, official.biases(torch.zeros(1, 179), torch.zeros(1, 127)))
-    found = decoder.field(points, decoder.field.biases(normal(2, 1, 592), normal(3, 1, 107)))
+    expected = official(points, official.folded(torch.zeros(1, 179), torch.zeros(1, 127)))
+    found = decoder.field(points, decoder.field.folded(normal(2, 1, 592), normal(3, 1, 107)))
     for a, b in zip(found, expected, strict=True):
         assert torch.allclose(a, b, atol=1e-4)
     assert torch.equal(decoder.background, weights["background"])

@@ -12,7 +12,6 @@ import dataclasses
 from pathlib import Path
 
 from accelerate import Accelerator
-from safetensors.torch import load_file
 
 from facesep.config import to_dict
 from facesep.errors import FaceSepError
@@ -23,6 +22,7 @@ from facesep.training.dataset import TrainingSet
 from facesep.training.em import Trainer
 from facesep.training.export import export
 from facesep.training.loss_networks import loss_networks
+from facesep.training.pretrain import load_heads
 from facesep.training.processes import Processes
 from facesep.training.publish import Publisher, fetch_state
 from facesep.training.report import TRACKERS, Report
@@ -93,7 +93,7 @@ def run(arguments: argparse.Namespace) -> None:
             trainer.encoder.load_state_dict(start.encoder.state_dict())
             trainer.decoder.load_state_dict(start.decoder.state_dict())
         if arguments.encoder:
-            trainer.encoder.load_state_dict(load_file(arguments.encoder))
+            load_heads(trainer.encoder, arguments.encoder)
         trainer.begin()
     trainer.run()
     report.end()

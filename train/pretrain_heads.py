@@ -37,7 +37,7 @@ def main() -> None:
     try:
         config = load_config(arguments.config, arguments.set)
         data, validation = (
-            TrainingSet(arguments.shards, arguments.labels, split, config.image_store)
+            TrainingSet(arguments.shards, arguments.labels, split, config.image_store, config.in_memory)
             for split in ("train", "val")
         )
         torch.manual_seed(config.seed)

@@ -2,6 +2,8 @@
 
 Files are taken, and so deleted, before anything is refused.
 
+With ``refine`` a picture, or every frame of a video, gets invented detail, as by the page's switch.
+
 Gradio reads the types from these signatures as they stand, so annotations are not postponed here.
 """
 
@@ -19,9 +21,10 @@ from facesep.demo.directions import named_moves
 from facesep.demo.handlers import CODES, PICTURE, Handlers, plain_errors
 from facesep.demo.jobs import VIDEO
 from facesep.demo.limits import check_consent, check_donors
+from facesep.demo.refine import HOW
 from facesep.demo.sessions import Session
 from facesep.demo.uploads import suffix_of, take
-from facesep.errors import FaceError
+from facesep.errors import ConfigError, FaceError
 
 Attribute = Literal["shape", "expression", "texture", "illumination", "hair", "rotation", "translation"]
 
@@ -41,6 +44,11 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
     def codes_of(photo: bytes, face: int | None, option: str, request: gr.Request) -> Codes:
         return subject(photo, face, option, request).codes
 
+    def refining(refine: bool, request: gr.Request) -> bool:
+        if refine is True and not handlers.model(session_of(request)).has_refiner:
+            raise ConfigError(HOW)
+        return refine is True
+
     def picture(data: bytes, request: gr.Request) -> FileData:
         path = session_of(request).write(PICTURE, data)
         return FileData(path=str(path), orig_name=PICTURE).model_dump()
@@ -53,17 +61,17 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         source_face: int | None = None,
         donor_face: int | None = None,
         consent: bool = False,
+        refine: bool = False,
         request: gr.Request = None,
     ) -> FileData:
         """The face of one photo with attributes from another, as a PNG; consent must be true."""
         photos = take(handlers.uploads, source, donor)
         check_consent(consent)
+        refine = refining(refine, request)
         base = codes_of(photos[0], source_face, "source_face", request)
         other = codes_of(photos[1], donor_face, "donor_face", request)
-        return picture(
-            actions.transfer(handlers.model(session_of(request)), base, other, attributes, strength)[1],
-            request,
-        )
+        sep = handlers.model(session_of(request))
+        return picture(actions.transfer(sep, base, other, attributes, strength, refine)[1], request)
 
     def render(
         photo: FileData,
@@ -71,13 +79,15 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         pitch: float | None = None,
         face: int | None = None,
         consent: bool = False,
+        refine: bool = False,
         request: gr.Request = None,
     ) -> FileData:
         """The face of a photo, turned by yaw and pitch in degrees, as a PNG; consent must be true."""
         (data,) = take(handlers.uploads, photo)
         check_consent(consent)
+        refine = refining(refine, request)
         codes = codes_of(data, face, "face", request)
-        return picture(actions.turn(handlers.model(session_of(request)), codes, yaw, pitch), request)
+        return picture(actions.turn(handlers.model(session_of(request)), codes, yaw, pitch, refine), request)
 
     def orbit(
         photo: FileData,
@@ -87,14 +97,16 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         fps: float = 30.0,
         face: int | None = None,
         consent: bool = False,
+        refine: bool = False,
         request: gr.Request = None,
     ) -> FileData:
         """A video (MP4) of the turning head of a photo; consent must be true."""
         (data,) = take(handlers.uploads, photo)
         check_consent(consent)
+        refine = refining(refine, request)
         codes = codes_of(data, face, "face", request)
         session = session_of(request)
-        options = {"yaw": yaw, "pitch": pitch, "frames": frames, "fps": fps}
+        options = {"yaw": yaw, "pitch": pitch, "frames": frames, "fps": fps, "refine": refine}
         path = jobs.film(handlers.model(session), session, codes, gr.Progress(), **options)
         return FileData(path=path, orig_name=VIDEO).model_dump()
 
@@ -109,6 +121,7 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         translation: FileData | None = None,
         face: int | None = None,
         consent: bool = False,
+        refine: bool = False,
         request: gr.Request = None,
     ) -> FileData:
         """A face with attributes from up to four other photos, as a PNG; consent must be true.
@@ -119,13 +132,14 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         chosen = {name: file for name, file in zip(ATTRIBUTES, given, strict=True) if file is not None}
         first, *others = take(handlers.uploads, photo, *chosen.values())
         check_consent(consent)
+        refine = refining(refine, request)
         check_donors(len(others))
         base = codes_of(first, face, "face", request)
         donors = [
             (name, codes_of(data, None, "a photo of one person", request))
             for name, data in zip(chosen, others, strict=True)
         ]
-        return picture(actions.mix(handlers.model(session_of(request)), base, donors)[1], request)
+        return picture(actions.mix(handlers.model(session_of(request)), base, donors, refine)[1], request)
 
     def drive(
         photo: FileData,
@@ -133,6 +147,7 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         attributes: list[Literal["expression", "rotation"]] = ["expression", "rotation"],  # noqa: B006
         face: int | None = None,
         consent: bool = False,
+        refine: bool = False,
         request: gr.Request = None,
     ) -> FileData:
         """A video (MP4) of the face of a photo that moves like the face in a video; consent must be true.
@@ -141,10 +156,11 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         """
         data, moving = take(handlers.uploads, photo, video)
         check_consent(consent)
+        refine = refining(refine, request)
         codes = codes_of(data, face, "face", request)
         session, progress = session_of(request), gr.Progress()
         motion = jobs.read_motion(handlers.model(session), session, moving, suffix_of(video), progress)
-        path = jobs.drive(handlers.model(session), session, codes, motion, attributes, progress)
+        path = jobs.drive(handlers.model(session), session, codes, motion, attributes, progress, refine)
         return FileData(path=path, orig_name=VIDEO).model_dump()
 
     def sliders(
@@ -167,6 +183,7 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         moves: dict[str, float],
         face: int | None = None,
         consent: bool = False,
+        refine: bool = False,
         request: gr.Request = None,
     ) -> FileData:
         """The face of a photo, moved along sliders, as a PNG; consent must be true.
@@ -175,9 +192,10 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         """
         (data,) = take(handlers.uploads, photo)
         check_consent(consent)
+        refine = refining(refine, request)
         codes = codes_of(data, face, "face", request)
         chosen = named_moves(handlers.directions(session_of(request)), moves)
-        return picture(actions.edit(handlers.model(session_of(request)), codes, chosen)[1], request)
+        return picture(actions.edit(handlers.model(session_of(request)), codes, chosen, refine)[1], request)
 
     def encode(
         photo: FileData,

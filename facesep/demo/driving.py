@@ -98,6 +98,7 @@ def drive(
     path: Path,
     attributes: Collection[str] = MOVES,
     on_step: Step = lambda *_: None,
+    refine: bool = False,
 ) -> Path:
     """Renders a face that moves like the one in a video, as a marked MP4.
 
@@ -108,6 +109,7 @@ def drive(
         path: where to write.
         attributes: which of :data:`MOVES` the video moves; the others stay as in the photo.
         on_step: for progress.
+        refine: adds invented detail to every frame.
 
     Raises:
         CodesError: for other attributes or none.
@@ -117,7 +119,7 @@ def drive(
         raise CodesError(f"a video moves {' and '.join(MOVES)}: choose one of them or both")
     moving = {name: smooth(getattr(motion, name)) for name in chosen}
     count = len(motion)
-    frames = _render(sep, codes, moving)
+    frames = _render(sep, codes, moving, refine)
     return write_video(frames, path, motion.fps, on_frame=lambda done: on_step("Rendering", done, count))
 
 
@@ -139,10 +141,10 @@ def _watch(sep: FaceSep, video: str | Path, every: int) -> Iterator[Codes | None
 
 
 @on_gpu
-def _render(sep: FaceSep, codes: Codes, moving: dict[str, Tensor]) -> Iterator[Image.Image]:
+def _render(sep: FaceSep, codes: Codes, moving: dict[str, Tensor], refine: bool) -> Iterator[Image.Image]:
     """The face with some codes replaced by those of each frame."""
     for parts in zip(*moving.values(), strict=True):
-        yield sep.render(codes.replace(**dict(zip(moving, parts, strict=True))))
+        yield sep.render(codes.replace(**dict(zip(moving, parts, strict=True))), refine=refine)
 
 
 def _look(sep: FaceSep, frame: np.ndarray, last: Face | None) -> tuple[Face | None, Codes | None]:

@@ -64,8 +64,9 @@ def drive(
     motion: Motion,
     attributes: Sequence[str],
     progress: gr.Progress,
+    refine: bool = False,
 ) -> str:
     """The moving face."""
     path = session.new_file(VIDEO)
-    driving.drive(sep, codes, motion, path, attributes, watch(session, progress))
+    driving.drive(sep, codes, motion, path, attributes, watch(session, progress), refine)
     return str(path)

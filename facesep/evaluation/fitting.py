@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor
 from facesep.codes import CODE_SIZES, Codes
 from facesep.errors import ConfigError
 from facesep.evaluation.comparison import PhotoSet
+from facesep.evaluation.ledger import read_records
 from facesep.images import to_tensor
 from facesep.model import FaceSep
 
@@ -156,10 +156,7 @@ def mean_seconds(folder: str | Path) -> float:
     Raises:
         ConfigError: if it holds no fits.
     """
-    seconds = []
-    for path in sorted(Path(folder).glob(f"{LEDGER}.*.jsonl")):
-        records = (json.loads(line)[1] for line in path.read_text().splitlines())
-        seconds += [record["seconds"] for record in records if record]
+    seconds = [record["seconds"] for record in read_records(folder, LEDGER).values() if record]
     if not seconds:
         raise ConfigError(f"{folder} holds no fits: run eval/fit.py first")
     return sum(seconds) / len(seconds)

@@ -132,8 +132,11 @@ def _mask_path(path: Path) -> Path:
 def _labels(path: Path) -> dict[str, dict[str, str]]:
     if not path.is_file():
         return {}
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise DataError(f"cannot read {path} ({error}): save it as CSV in UTF-8") from error
     if rows and "name" not in rows[0]:
         raise DataError(f"{path} needs a column 'name' with the photos' names without suffix")
     return {row["name"]: {key: value for key, value in row.items() if key and value} for row in rows}

@@ -69,12 +69,17 @@ class Ledger:
         """Records of all processes by key."""
         if self.folder is None:
             return dict(self._memory)
-        found: dict[str, Any] = {}
-        for path in sorted(self.folder.glob(f"{self.name}.*.jsonl")):
-            for line in path.read_text(encoding="utf-8").splitlines():
-                try:
-                    key, record = json.loads(line)
-                except ValueError:  # cut short when the process was stopped
-                    continue
-                found[key] = record
-        return found
+        return read_records(self.folder, self.name)
+
+
+def read_records(folder: str | Path, name: str) -> dict[str, Any]:
+    """Records that a :class:`Ledger` of that name has kept in a folder, by key."""
+    found: dict[str, Any] = {}
+    for path in sorted(Path(folder).glob(f"{name}.*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                key, record = json.loads(line)
+            except ValueError:  # cut short when the process was stopped
+                continue
+            found[key] = record
+    return found

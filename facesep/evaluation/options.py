@@ -27,8 +27,7 @@ Photos = EvaluationPhotos | FolderPhotos
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Where the photos come from."""
     group = parser.add_argument_group("photos: prepared shards, or a folder of photos")
-    group.add_argument("--shards", help="folder written by train/prepare_data.py")
-    group.add_argument("--split", default="val", choices=("train", "val", "test"))
+    add_shards(group, required=False)
     group.add_argument(
         "--photos", help="with --shards: the originals, to detect and align; alone: any photo folder"
     )
@@ -37,6 +36,12 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--parser-weights", metavar="DIR", help="folder with the parser's weights")
     group.add_argument("--limit", type=int, help="only so many photos, taken evenly")
+
+
+def add_shards(parser: argparse._ActionsContainer, required: bool = True) -> None:
+    """Prepared data."""
+    parser.add_argument("--shards", required=required, help="folder written by train/prepare_data.py")
+    parser.add_argument("--split", default="val", choices=("train", "val", "test"))
 
 
 def add_measures(parser: argparse.ArgumentParser) -> None:
@@ -77,8 +82,18 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--batch", type=int, default=16, help="photos or sets at a time")
     group.add_argument("--work", metavar="DIR", help="keeps what is done: a stopped run goes on from there")
     group.add_argument("--seed", type=int, default=0, help="of draws and of the bootstrap")
-    group.add_argument("--device", default="cpu")
-    group.add_argument("--out", help="eval.json to write or to add to")
+    add_device(group)
+    add_out(group)
+
+
+def add_device(parser: argparse._ActionsContainer) -> None:
+    """Where the networks run."""
+    parser.add_argument("--device", default="cpu")
+
+
+def add_out(parser: argparse._ActionsContainer) -> None:
+    """The report."""
+    parser.add_argument("--out", help="eval.json to write or to add to")
 
 
 def add_checkpoint(parser: argparse.ArgumentParser, several: bool = False) -> None:
@@ -217,11 +232,6 @@ def mean_picture(args: argparse.Namespace, photos: Photos) -> Tensor:
     if not count:
         raise DataError("none of the photos can be used: detection refused them all")
     return total / count
-
-
-def progress(done: int, total: int, what: str = "photos") -> None:
-    """Says how far it is."""
-    print(f"{done}/{total} {what}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def where(args: argparse.Namespace) -> str:

@@ -51,13 +51,12 @@ class Renders:
 
         Raises:
             DataError: for another size or a refined picture.
+            ImageError: for something that is not a usable picture.
         """
         path = self.path(photo)
         if path is None:
             return None
-        if refined(path):
-            raise DataError(f"{path} is refined: refined pictures are not measured, give the plain renders")
-        image = load_image(path)
+        image = _plain(path)
         if image.size != (self.size, self.size):
             raise DataError(
                 f"{path} has {image.width} x {image.height} pixels, {self.size} x {self.size} are needed: "
@@ -76,7 +75,8 @@ class Renders:
             How many are there.
 
         Raises:
-            DataError: if some are missing, or all.
+            DataError: if some are missing, or all, or one is refined.
+            ImageError: if one is not a usable picture.
         """
         missing = [name for name in names if self.path(name) is None]
         if missing and (not partial or len(missing) == len(names)):
@@ -84,6 +84,8 @@ class Renders:
                 f"{self.folder} has no render of {len(missing)} of {len(names)} photos, such as "
                 f"{missing[0]}.png" + ("" if partial else " (--partial measures those that are there)")
             )
+        for path in filter(None, map(self.path, names)):
+            _plain(path)
         return len(names) - len(missing)
 
     def digest(self, names: Sequence[str]) -> str:
@@ -125,6 +127,13 @@ class Renders:
                 "(docs/evaluation.md)"
             )
         return middle
+
+
+def _plain(path: Path) -> Image.Image:
+    image = load_image(path)
+    if refined(path):
+        raise DataError(f"{path} is refined: refined pictures are not measured, give the plain renders")
+    return image
 
 
 def refined(path: str | Path) -> bool:

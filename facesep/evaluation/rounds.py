@@ -1,40 +1,24 @@
-"""The rounds of a training, from the commits of its branch on the Hub."""
+"""The rounds of a training, from its branch on the Hub."""
 
 from __future__ import annotations
 
-from facesep.errors import CheckpointError, ConfigError, HubError
-from facesep.hub import history, read_config, resolve
+from facesep.errors import ConfigError
+from facesep.training.publish import pushed_rounds
 
 
 def rounds_of(branch: str, every: int = 1) -> dict[str, str]:
-    """Checkpoints by a name that says which round they are, oldest first.
-
-    Commits without a model (the first one of a repository) are left out.
+    """Checkpoints by a name that says which round they are, the first round first.
 
     Args:
-        branch: ``user/repo@branch``.
+        branch: ``user/repo``, or ``user/repo@branch`` for another branch than ``training``.
         every: keep only every so many-th round, and the last.
 
     Raises:
-        ConfigError: for a malformed name or number, or if no commit holds a model.
+        ConfigError: for a malformed name or number, or if the branch holds no rounds.
         HubError: if the Hub cannot be reached or refuses.
     """
     if every < 1:
         raise ConfigError("--every must be at least 1")
-    found: dict[str, str] = {}
-    for checkpoint, title in history(branch):
-        try:
-            read_config(resolve(checkpoint))
-        except HubError:
-            raise
-        except CheckpointError:
-            continue
-        name = title if title not in found else f"{title} ({checkpoint.rpartition('@')[2][:7]})"
-        found[name] = checkpoint
-    if not found:
-        raise ConfigError(
-            f"no commit of {branch} holds a checkpoint: give the branch that training pushed to"
-        )
-    names = list(found)
-    kept = {*names[every - 1 :: every], names[-1]}
-    return {name: checkpoint for name, checkpoint in found.items() if name in kept}
+    found = list(pushed_rounds(branch).items())
+    kept = [*found[every - 1 :: every], found[-1]]
+    return {f"round {number}": checkpoint for number, checkpoint in dict(kept).items()}

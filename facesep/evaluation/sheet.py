@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
-from facesep.codes import Codes
 from facesep.errors import ConfigError, DataError
 from facesep.evaluation.photos import Photo
 from facesep.model import FaceSep
@@ -71,10 +70,40 @@ def choose(photos: Iterable[Photo], count: int, names: Sequence[str] | None = No
     return list(chosen.values())
 
 
+def first(photos: Iterable[Photo], count: int) -> list[Photo]:
+    """The first photos that may be shown, one of each person: nobody chose the best ones.
+
+    Args:
+        photos: in their order.
+        count: how many.
+
+    Raises:
+        DataError: if there are too few.
+    """
+    found: dict[str, Photo] = {}
+    for photo in photos:
+        if may_be_shown(photo):
+            found.setdefault(photo.person, photo)
+        if len(found) == count:
+            return list(found.values())
+    raise DataError(f"only {len(found)} people may be shown, {count} are wanted")
+
+
 def strips(
-    sep: FaceSep, photos: Sequence[Photo], on_row: Callable[[int], object] | None = None
+    sep: FaceSep,
+    photos: Sequence[Photo],
+    on_row: Callable[[int], object] | None = None,
+    transfers: Sequence[str] = TRANSFERS,
+    views: Sequence[float] = VIEWS,
 ) -> list[Strip]:
     """Renders the rows of a sheet; the donor of each row is the person of the next one.
+
+    Args:
+        sep: the model.
+        photos: one of each row.
+        on_row: called with the number of rows done, for progress.
+        transfers: attributes that are taken from the donor, one at a time.
+        views: yaw of the further views in degrees.
 
     Raises:
         ConfigError: for fewer than two photos.
@@ -91,18 +120,17 @@ def strips(
                     "photo": photo.image,
                     "render": sep.render(codes[row]),
                     "donor": photos[donor].image,
-                    **_transferred(sep, codes[row], codes[donor]),
-                    **{_view(yaw): sep.render(codes[row], yaw=yaw) for yaw in VIEWS},
+                    **{
+                        f"donor's {name}": sep.render(codes[row].swap(codes[donor], name))
+                        for name in transfers
+                    },
+                    **{_view(yaw): sep.render(codes[row], yaw=yaw) for yaw in views},
                 }
             )
         )
         if on_row:
             on_row(row + 1)
     return result
-
-
-def _transferred(sep: FaceSep, base: Codes, donor: Codes) -> dict[str, Image.Image]:
-    return {f"donor's {name}": sep.render(base.swap(donor, name)) for name in TRANSFERS}
 
 
 def _view(yaw: float) -> str:

@@ -14,6 +14,7 @@ from facesep.evaluation.ledger import Ledger
 from facesep.evaluation.processes import Processes
 from facesep.evaluation.renders import Renders
 from facesep.evaluation.report import Row, describe, table
+from facesep.evaluation.script import progress
 from facesep.evaluation.statistics import Estimate
 
 FILES = ("lpips_weights", "st_lpips", "arcface", "morphable", "labels")
@@ -68,7 +69,7 @@ def measured(
         ledger,
         processes,
         args.batch,
-        on_photo=lambda done: options.progress(done, -(-len(photos) // processes.count)),
+        on_photo=lambda done: progress(done, -(-len(photos) // processes.count)),
     )
     return None if found is None else (found, with_partial(found, next(iter(models)), renders, args.seed))
 

@@ -13,11 +13,11 @@ from torch.utils.checkpoint import checkpoint
 from facesep.camera import rays
 from facesep.codes import CODE_SIZES, Codes
 from facesep.config import DecoderConfig
-from facesep.nets.field import Field
+from facesep.nets.field import Field, Folded
 from facesep.nets.upsampler import Upsampler
 from facesep.nets.volume import composite_weights, jitter_edges, sample_edges
 
-CHUNK = 4096
+CHUNK = 2048
 """Samples evaluated at a time without autograd: their activations then stay in the processor's cache."""
 RECOMPUTED = 32768
 """Samples whose activations are held at a time when they are recomputed in the backward pass."""
@@ -104,7 +104,7 @@ class Decoder(nn.Module):
             levels: upsampler levels, all by default.
             jitter: stratified jitter of the samples.
         """
-        biases = self.field.biases(geometry, appearance)
+        folded = self.field.folded(geometry, appearance)
         edges, stretch = sample_edges(self.config, origins, directions)
         met = (edges[..., -1] > edges[..., 0]).any(0)  # rays that miss the head volume see nothing
         along = (directions[:, met], edges[:, met], stretch[:, met])
@@ -115,7 +115,7 @@ class Decoder(nn.Module):
             step = max(RECOMPUTED // (self.config.samples * len(geometry)), 16)
             march = partial(checkpoint, self._march, use_reentrant=False)
         parts = [
-            march(biases, origins, *chunk, jitter)
+            march(folded, origins, *chunk, jitter)
             for chunk in zip(*(tensor.split(step, 1) for tensor in along), strict=True)
         ]
         integral, opacity, distance = (_spread(torch.cat(part, 1), met) for part in zip(*parts, strict=True))
@@ -134,7 +134,7 @@ class Decoder(nn.Module):
 
     def _march(
         self,
-        biases: tuple[Tensor, Tensor | None, Tensor],
+        folded: Folded,
         origins: Tensor,
         directions: Tensor,
         edges: Tensor,
@@ -147,7 +147,7 @@ class Decoder(nn.Module):
         # In this order the points are those of HeadNeRF to the last bit, which the high octaves amplify.
         points = origins[:, :, None] + (directions * stretch)[:, :, None] * edges[..., :-1, None]
         batch, count, samples = points.shape[:3]
-        density, hidden = self.field(points.reshape(batch, count * samples, 3), biases)
+        density, hidden = self.field(points.reshape(batch, count * samples, 3), folded)
         weights = composite_weights(density.view(batch, count, samples), edges.diff(dim=-1) * stretch)
         hidden = hidden.unflatten(1, (count, samples))
         integral = torch.einsum("brn,brnc->brc", weights.to(hidden.dtype), hidden)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -34,6 +36,24 @@ def _linear_relu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """``relu(x W^T + b)`` with a bias per image, fused into one batched product."""
     product = torch.baddbmm(bias, x, weight.t().expand(len(x), -1, -1))
     return F.relu(product, inplace=True)
+
+
+class Folded(NamedTuple):
+    """A field for given codes: what need not be computed again for every sample.
+
+    Attributes:
+        first: ``Tensor[B, 1, width]``, bias of the first layer.
+        again: the same of the skip layer, None without one.
+        colour: ``Tensor[B, 1, colour_width]``, bias of the merged colour layer.
+        skip_weight: ``Tensor[width, encoded + width]``, the skip layer without its code columns.
+        colour_weight: ``Tensor[colour_width, width]``, the first two colour layers in one.
+    """
+
+    first: Tensor
+    again: Tensor | None
+    colour: Tensor
+    skip_weight: Tensor | None
+    colour_weight: Tensor
 
 
 class Field(nn.Module):
@@ -78,53 +98,46 @@ class Field(nn.Module):
             nn.init.normal_(code, std=CODE_START * geometry**-0.5)
         nn.init.constant_(self.density.bias, config.density_bias)
 
-    def biases(self, geometry: Tensor, appearance: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+    def folded(self, geometry: Tensor, appearance: Tensor) -> Folded:
         """Folds the codes into biases of the first, the skip and the colour layer.
 
         Args:
             geometry: ``Tensor[B, G]``.
             appearance: ``Tensor[B, A]``.
-
-        Returns:
-            Three ``Tensor[B, 1, width]``; the second is None without a skip layer.
         """
         at = slice(self.encoded, self.encoded + geometry.shape[-1])
         first = F.linear(geometry, self.trunk[0].weight[:, at], self.trunk[0].bias)[:, None]
-        again = None
+        again = skip_weight = None
         if self.skip:
             layer = self.trunk[self.skip]
             again = F.linear(geometry, layer.weight[:, at], layer.bias)[:, None]
+            skip_weight = torch.cat((layer.weight[:, : at.start], layer.weight[:, at.stop :]), 1)
         width = self.colour_0.out_features
         colour = F.linear(appearance, self.colour_1.weight[:, width:], self.colour_1.bias)
         colour = colour + self.colour_1.weight[:, :width] @ self.colour_0.bias
-        return first, again, colour[:, None]
+        merged = self.colour_1.weight[:, :width] @ self.colour_0.weight
+        return Folded(first, again, colour[:, None], skip_weight, merged)
 
-    def forward(self, points: Tensor, biases: tuple[Tensor, Tensor | None, Tensor]) -> tuple[Tensor, Tensor]:
+    def forward(self, points: Tensor, folded: Folded) -> tuple[Tensor, Tensor]:
         """Evaluates the field.
 
         Args:
             points: ``Tensor[B, P, 3]`` in the head frame, decimetres.
-            biases: what :meth:`biases` returned for this batch.
+            folded: what :meth:`folded` returned for this batch.
 
         Returns:
             ``(density, hidden)``: ``Tensor[B, P]`` per decimetre, not negative, in float32; and
             ``Tensor[B, P, colour_width]``, hidden colour features.
         """
-        first, again, colour = biases
         encoded = positional_encoding(points, self.frequencies).to(self.density.weight.dtype)
-        hidden = _linear_relu(encoded, self.trunk[0].weight[:, : self.encoded], first)
+        hidden = _linear_relu(encoded, self.trunk[0].weight[:, : self.encoded], folded.first)
         for index, layer in enumerate(self.trunk[1:], start=1):
             if index == self.skip:
-                weight = torch.cat(
-                    (layer.weight[:, : self.encoded], layer.weight[:, -self.trunk[0].out_features :]), 1
-                )
-                hidden = _linear_relu(torch.cat((encoded, hidden), -1), weight, again)
+                hidden = _linear_relu(torch.cat((encoded, hidden), -1), folded.skip_weight, folded.again)
             else:
                 hidden = F.relu(layer(hidden), inplace=True)
-        width = self.colour_0.out_features
-        merged = self.colour_1.weight[:, :width] @ self.colour_0.weight
         density = self.density_activation(self.density(hidden)[..., 0].float())
-        return density, _linear_relu(hidden, merged, colour)
+        return density, _linear_relu(hidden, folded.colour_weight, folded.colour)
 
     def features(self, integral: Tensor, opacity: Tensor) -> Tensor:
         """The last, linear colour layer, applied after the volume integral.

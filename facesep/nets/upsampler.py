@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facesep.config import DecoderConfig
+from facesep.nets.strips import render_strips
 
 
 def blur(x: Tensor) -> Tensor:
@@ -58,15 +59,20 @@ class Upsampler(nn.Module):
         self.to_rgb = nn.ModuleList(nn.Conv2d(width, 3, 1) for width in widths)
 
     def forward(self, features: Tensor, levels: int | None = None) -> Tensor:
-        """Renders the image.
+        """Renders the image; without gradients on a CPU, in strips (:mod:`facesep.nets.strips`).
 
         Args:
             features: ``Tensor[B, features, n, n]``.
             levels: levels to run, all by default.
         """
-        levels = len(self.levels) if levels is None else levels
+        plain = torch.is_grad_enabled() or features.device.type != "cpu" or torch.is_autocast_enabled("cpu")
+        rgb = self.layers(features, levels) if plain else render_strips(self, features, levels)
+        return torch.sigmoid(rgb.float())
+
+    def layers(self, features: Tensor, levels: int | None = None) -> Tensor:
+        """The image before the sigmoid, layer by layer on whole feature maps: ``Tensor[B, 3, S, S]``."""
         rgb = self.to_rgb[0](features)
         for level, to_rgb in zip(self.levels[:levels], self.to_rgb[1:], strict=False):
             features = level(features)
             rgb = enlarge(rgb) + to_rgb(features)
-        return torch.sigmoid(rgb.float())
+        return rgb

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from facesep.errors import ConfigError, ImageError
-from facesep.images import load_image, to_image, to_tensor
+from facesep.images import load_image, note_refined, to_image, to_tensor
 
 Images = Image.Image | Tensor | Sequence[Image.Image]
 
@@ -31,9 +31,9 @@ def to_batch(images: Images) -> tuple[Tensor, Callable[[Tensor], Any]]:
         tensors = [to_tensor(load_image(image)) for image in images]
         if len({tensor.shape for tensor in tensors}) > 1:
             raise ImageError("the pictures of a batch must have one size: refine others one by one")
-        batch, back = torch.stack(tensors), lambda x: [to_image(one) for one in x]
+        batch, back = torch.stack(tensors), lambda x: [note_refined(to_image(one)) for one in x]
     else:
-        batch, back = to_tensor(load_image(images))[None], lambda x: to_image(x[0])
+        batch, back = to_tensor(load_image(images))[None], lambda x: note_refined(to_image(x[0]))
     if batch.shape[-1] != batch.shape[-2] or not len(batch):
         raise ImageError(f"refinement needs square pictures, got {batch.shape[-1]}x{batch.shape[-2]}")
     return batch, back

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import functools
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from facesep.errors import CheckpointError, ConfigError
-from facesep.hub import resolve, upload
+from facesep.hub import Pretrained, resolve
 from facesep.refine.card import make_refiner_card
 from facesep.refine.chain import ddim_step, spaced_times
 from facesep.refine.files import read_refiner, read_unet, write_refiner
@@ -22,7 +22,7 @@ from facesep.refine.networks import SwinIREstimator
 from facesep.refine.pictures import Images, generators_of, noise_like, resized, to_batch
 
 
-class FaceRefiner(DiffusionPipeline):
+class FaceRefiner(Pretrained, DiffusionPipeline):
     r"""Puts the detail of photos into soft pictures of faces.
 
     An estimator proposes a clean picture :math:`\hat{x}`; noise takes it up to the level ``start``,
@@ -194,36 +194,14 @@ class FaceRefiner(DiffusionPipeline):
     # -- files --------------------------------------------------------------------------------------
 
     @classmethod
-    def from_pretrained(
-        cls,
-        pretrained_model_name_or_path: str | Path,
-        *,
-        revision: str | None = None,
-        token: str | bool | None = None,
-        cache_dir: str | Path | None = None,
-        force_download: bool = False,
-        local_files_only: bool = False,
-        device: str | torch.device = "cpu",
-    ) -> FaceRefiner:
-        """Loads a refiner strictly; see :func:`facesep.hub.resolve` for the arguments.
-
-        Args:
-            pretrained_model_name_or_path: a refiner's folder or repository, or a checkpoint that has one.
-            revision: branch, tag or commit.
-            token: Hub token.
-            cache_dir: where downloads are kept.
-            force_download: download even if the cache has the files.
-            local_files_only: use the cache alone.
-            device: such as ``cuda``.
-
-        Raises:
-            CheckpointError: if there is none, or it is damaged, unsafe or incomplete.
-        """
-        folder = _resolved(
-            pretrained_model_name_or_path, revision, token, cache_dir, force_download, local_files_only
-        )
+    def _load(cls, folder: Path, *, device: str | torch.device = "cpu") -> FaceRefiner:
+        """Reads a refiner strictly: its own folder, or a checkpoint that has one."""
         parts, settings, about = read_refiner(folder)
         return _built(cls, **parts, **settings, about=about).to(device)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Writes the refiner in diffusers' layout, with its card."""
+        write_refiner(self, save_directory, functools.partial(DiffusionPipeline.save_pretrained, self))
 
     @classmethod
     def from_unet(
@@ -256,39 +234,16 @@ class FaceRefiner(DiffusionPipeline):
         Raises:
             CheckpointError: if there is no such network, or it is damaged, unsafe or of another kind.
         """
-        folder = _resolved(name, revision, token, cache_dir, force_download, local_files_only)
+        folder = resolve(
+            name,
+            revision=revision,
+            token=token,
+            cache_dir=cache_dir,
+            force_download=force_download,
+            local_files_only=local_files_only,
+        )
         unet, scheduler = read_unet(folder)
         return _built(cls, unet=unet, scheduler=scheduler, estimator=estimator, **settings).to(device)
-
-    def save_pretrained(self, save_directory: str | Path, **options: Any) -> None:
-        """Writes the refiner in diffusers' layout, with its card."""
-        if options:
-            raise ConfigError(f"save_pretrained takes a folder alone, not {', '.join(options)}")
-        write_refiner(self, Path(save_directory), super().save_pretrained)
-
-    def push_to_hub(
-        self,
-        repo_id: str,
-        *,
-        commit_message: str = "Upload refiner",
-        private: bool | None = None,
-        token: str | bool | None = None,
-        branch: str | None = None,
-        create_pr: bool = False,
-    ) -> str:
-        """Uploads the refiner as its own repository; see :func:`facesep.hub.push` for the arguments."""
-        with tempfile.TemporaryDirectory(prefix="facesep-") as temporary:
-            folder = Path(temporary) / "refiner"
-            self.save_pretrained(folder)
-            return upload(
-                folder,
-                repo_id,
-                branch=branch,
-                private=private,
-                token=token,
-                commit_message=commit_message,
-                create_pr=create_pr,
-            )
 
     def model_card(self) -> str:
         """Text of the refiner's card."""
@@ -300,26 +255,6 @@ def _built(cls: type[FaceRefiner], **arguments: Any) -> FaceRefiner:
         return cls(**arguments)
     except ConfigError as error:
         raise CheckpointError(f"the refiner's settings do not fit its networks: {error}") from error
-
-
-def _resolved(
-    name: str | Path,
-    revision: str | None,
-    token: str | bool | None,
-    cache_dir: str | Path | None,
-    force_download: bool,
-    local_files_only: bool,
-) -> Path:
-    if name is None:
-        raise ConfigError("give the folder of a refiner, or its repository as user/repo")
-    return resolve(
-        name,
-        revision=revision,
-        token=token,
-        cache_dir=cache_dir,
-        force_download=force_download,
-        local_files_only=local_files_only,
-    )
 
 
 def _size(unet: torch.nn.Module) -> int:

@@ -36,16 +36,26 @@ def switched(config: TrainConfig, variant: str, seed: int) -> TrainConfig:
         variant: one of :data:`VARIANTS`.
         seed: of everything random.
     """
-    weights, model = config.weights, config.model_config()
+    model = config.model_config()
     if variant == "without L_dis":
-        weights = dataclasses.replace(weights, swap=0.0)
+        config = _without(config, "swap")
     elif variant == "without L_cyc":
-        weights = dataclasses.replace(weights, cycle=0.0)
+        config = _without(config, "cycle")
     elif variant == "without hair code":
         model = dataclasses.replace(model, decoder=dataclasses.replace(model.decoder, hair=False))
     elif variant != "full":
         raise ValueError(f"unknown variant {variant!r}")
-    return dataclasses.replace(config, weights=weights, model=model, seed=seed)
+    return dataclasses.replace(config, model=model, seed=seed)
+
+
+def _without(config: TrainConfig, term: str) -> TrainConfig:
+    """The run without a loss term, also in phases that have a weight of their own for it."""
+    schedule = tuple(
+        dataclasses.replace(phase, weights={**phase.weights, term: 0.0}) if phase.weights.get(term) else phase
+        for phase in config.schedule
+    )
+    weights = dataclasses.replace(config.weights, **{term: 0.0})
+    return dataclasses.replace(config, weights=weights, schedule=schedule)
 
 
 @torch.no_grad()

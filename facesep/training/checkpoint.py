@@ -63,17 +63,26 @@ def save_tensors(
     """
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    try:
+        temporary.mkdir(parents=True)
+        _write_state(temporary, tensors, progress)
+        for path in temporary.iterdir():
+            with open(path, "rb") as file:
+                os.fsync(file.fileno())
+        shutil.rmtree(folder, ignore_errors=True)
+        os.replace(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write_state(
+    folder: Path, tensors: Mapping[str, Mapping[str, Tensor]], progress: Mapping[str, Any]
+) -> None:
     for group, values in tensors.items():
         copies = {key: value.detach().cpu().contiguous().clone() for key, value in values.items()}
-        save_file(copies, str(temporary / f"{group}.safetensors"))
-    (temporary / "progress.json").write_text(json.dumps(progress, indent=1))
-    write_checksums(temporary)
-    for path in temporary.iterdir():
-        with open(path, "rb") as file:
-            os.fsync(file.fileno())
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(temporary, folder)
+        save_file(copies, str(folder / f"{group}.safetensors"))
+    (folder / "progress.json").write_text(json.dumps(progress, indent=1))
+    write_checksums(folder)
 
 
 def save_state(
@@ -102,16 +111,20 @@ def save_state(
     """
     parts = folder.parent / f".{folder.name}.parts"
     problem = ""
-    try:
-        if processes.first:
-            for stale in folder.parent.glob(".*"):  # left by a process that was killed
-                shutil.rmtree(stale, ignore_errors=True)
+    if processes.first:
+        for stale in folder.parent.glob(".*"):  # left by a process that was killed
+            shutil.rmtree(stale, ignore_errors=True)
+        try:
             parts.mkdir(parents=True)
-        processes.wait()
-        book.save(parts)
-    except OSError as error:
-        problem = str(error)
-    good = processes.all(not problem)
+        except OSError as error:
+            problem = str(error)
+    good = processes.all(not problem)  # every process asks as often as the others, whatever fails
+    if good:
+        try:
+            book.save(parts)
+        except OSError as error:
+            problem = str(error)
+        good = processes.all(not problem)
     if good and processes.first:
         try:
             _write(folder, config, weights, groups, progress, parts)
@@ -136,13 +149,9 @@ def _write(
     def add(staging: Path) -> None:
         state = staging / "state"
         state.mkdir(exist_ok=True)
-        for group, values in groups.items():
-            copies = {key: value.detach().cpu().contiguous().clone() for key, value in values.items()}
-            save_file(copies, str(state / f"{group}.safetensors"))
         for path in parts.iterdir():
             os.replace(path, state / path.name)
-        (state / "progress.json").write_text(json.dumps({**progress, "model": model}, indent=1))
-        write_checksums(state)
+        _write_state(state, groups, {**progress, "model": model})
 
     model, run = to_dict(config.model_config()), {"run": to_dict(config)}
     write_checkpoint(folder, model, weights, {"train_config.json": run}, make_card(model, train=run), add=add)

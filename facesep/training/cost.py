@@ -17,7 +17,6 @@ from facesep.training.codebook import KINDS
 from facesep.training.config import Phase, TrainConfig
 from facesep.training.dataset import Augmentation, Batch
 from facesep.training.em import Trainer
-from facesep.training.objective import Objective
 
 
 class RandomSet:
@@ -64,7 +63,7 @@ class RandomSet:
 
 
 def step_cost(config: TrainConfig, kind: str, steps: int = 3) -> dict[str, Any]:
-    """Measures steps of one phase with all its losses, in this process.
+    """Measures steps of one phase at full size, with the losses of the last such one, in this process.
 
     Args:
         config: the run; perceptual and identity networks are the paper's, with random weights.
@@ -78,8 +77,9 @@ def step_cost(config: TrainConfig, kind: str, steps: int = 3) -> dict[str, Any]:
     from facesep.nets.arcface import ArcFace
     from facesep.nets.perceptual import VGG19
 
-    phase = Phase(kind)
-    config = dataclasses.replace(config, schedule=(phase,), start="labels", preset=config.preset)
+    alike = [one for one in config.schedule if one.kind == kind and not one.only]
+    phase = Phase(kind, weights=alike[-1].weights if alike else {})
+    config = dataclasses.replace(config, schedule=(phase,), start="labels")
     data = RandomSet(max(config.batch_size, 2))
     perceptual, recogniser = VGG19(), ArcFace("r50").eval()
     for network in (perceptual, recogniser):
@@ -88,7 +88,7 @@ def step_cost(config: TrainConfig, kind: str, steps: int = 3) -> dict[str, Any]:
         trainer = Trainer(config, data, folder, perceptual, recogniser)
         trainer.begin()
         trainer.book.mark()
-        size = Objective.image_size(trainer.objective, phase)
+        size = trainer.objective.image_size(phase)
         if trainer.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
         times = []

@@ -32,7 +32,7 @@ from facesep.training.config import Phase, TrainConfig
 from facesep.training.dataset import Batch, TrainingSet
 from facesep.training.loader import Loader, Step
 from facesep.training.objective import Objective, Terms
-from facesep.training.optim import Average, build_optimisers, cosine_rate
+from facesep.training.optim import SHAPE_SGD_RATIO, Average, build_optimisers, cosine_rate
 from facesep.training.processes import Processes
 from facesep.training.report import Report
 
@@ -300,7 +300,7 @@ class Trainer:
         for name in moving:
             optimiser = self.optimisers[name]
             sgd = isinstance(optimiser, torch.optim.SGD)
-            optimiser.param_groups[0]["lr"] = rate * (0.1 / 5e-4 if sgd else 1.0)
+            optimiser.param_groups[0]["lr"] = rate * (SHAPE_SGD_RATIO if sgd else 1.0)
             optimiser.step()
         if self.config.ema > 0:
             for name in {"decoder" if name == "decoder" else "encoder" for name in moving}:

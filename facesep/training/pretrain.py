@@ -9,8 +9,11 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from facesep.codes import ATTRIBUTES
+from facesep.errors import CheckpointError
 from facesep.training.augment import warp_pose
 from facesep.training.config import TrainConfig
 from facesep.training.dataset import PHOTO_SIZE, TrainingSet
@@ -92,3 +95,18 @@ def agreement(encoder: torch.nn.Module, data: TrainingSet) -> dict[str, float]:
             a, b = getattr(predicted, name), getattr(labels, name)
             totals[name] += float(torch.cosine_similarity(a, b, dim=-1).sum())
     return {name: round(value / (len(data) // 2), 4) for name, value in totals.items()}
+
+
+def load_heads(encoder: torch.nn.Module, path: str | Path) -> None:
+    """Takes over the heads that ``train/pretrain_heads.py`` wrote.
+
+    Raises:
+        CheckpointError: if the file is missing or damaged, or holds heads of another configuration.
+    """
+    try:
+        encoder.load_state_dict(load_file(str(path)))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise CheckpointError(
+            f"{path} holds other heads ({reason}): run train/pretrain_heads.py with this configuration"
+        ) from error

@@ -8,15 +8,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import snapshot_download
 
-import facesep
 from facesep.errors import CheckpointError, ConfigError, HubError
-from facesep.hub import FILES, explain, is_repo
+from facesep.hub import client, explain, is_repo, parse_repo, upload
 
-BRANCH = "training"
+BRANCH, ROUNDS = "training", "checkpoints"
 
 
 def push_round(
@@ -38,22 +38,17 @@ def push_round(
         ConfigError: for a malformed repository name.
         HubError: if the Hub cannot be reached or refuses.
     """
-    if not is_repo(repo_id):
-        raise ConfigError(f"{repo_id[:200]!r} is not a repository name: give user/repo")
-    api = HfApi(token=token, library_name="facesep", library_version=facesep.__version__)
+    upload(
+        checkpoint,
+        repo_id,
+        path_in_repo=f"{ROUNDS}/{number:03d}",
+        branch=BRANCH,
+        private=private,
+        token=token,
+        commit_message=f"Round {number}",
+    )
     with explain(repo_id, BRANCH):
-        api.create_repo(repo_id, private=private, exist_ok=True)
-        api.create_branch(repo_id, branch=BRANCH, exist_ok=True)
-        api.upload_folder(
-            repo_id=repo_id,
-            folder_path=checkpoint,
-            path_in_repo=f"checkpoints/{number:03d}",
-            revision=BRANCH,
-            commit_message=f"Round {number}",
-            allow_patterns=list(FILES),
-            ignore_patterns=["state/*", ".*"],
-        )
-        commit = api.upload_folder(
+        commit = client(token).upload_folder(
             repo_id=repo_id,
             folder_path=checkpoint / "state",
             path_in_repo="state",
@@ -62,6 +57,35 @@ def push_round(
             delete_patterns="*",  # parts of an earlier number of processes
         )
     return str(commit.commit_url)
+
+
+def pushed_rounds(name: str, token: str | None = None) -> dict[int, str]:
+    """The rounds that :func:`push_round` has put on a branch.
+
+    Args:
+        name: ``user/repo``, or ``user/repo@revision`` for another branch than ``training``.
+        token: Hub token; the saved one by default.
+
+    Returns:
+        Names of checkpoints, ``user/repo@commit:checkpoints/001``, by round and in their order; all of one
+        commit, so that a round that is pushed meanwhile changes nothing.
+
+    Raises:
+        ConfigError: for a malformed name, or if the branch holds no rounds.
+        HubError: if the Hub cannot be reached or refuses.
+    """
+    repo_id, revision = parse_repo(name)
+    revision = revision or BRANCH
+    with explain(repo_id, revision):
+        found = client(token).model_info(repo_id, revision=revision)
+    files = re.compile(rf"{ROUNDS}/(\d+)/config\.json")
+    matches = [files.fullmatch(file.rfilename) for file in found.siblings]
+    rounds = {int(match[1]): f"{repo_id}@{found.sha}:{ROUNDS}/{match[1]}" for match in matches if match}
+    if not rounds:
+        raise ConfigError(
+            f"{repo_id} has no {ROUNDS}/<round> on {revision!r}: give a repository that train/em.py pushes to"
+        )
+    return dict(sorted(rounds.items()))
 
 
 class Publisher:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +14,20 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from facesep.errors import ConfigError
+from facesep.errors import ConfigError, ImageError
 from facesep.provenance import write_image
 from facesep.training.processes import Processes
 
 TRACKERS = ("tensorboard", "wandb", "trackio")
+
+
+@contextmanager
+def not_fatal(what: str) -> Iterator[None]:
+    """Says what could not be written and goes on: a full disk is no reason to lose a run."""
+    try:
+        yield
+    except (OSError, ImageError) as error:
+        print(f"warning: {what} is not written, training goes on: {error}", flush=True)  # noqa: T201
 
 
 class Report:
@@ -101,7 +112,7 @@ class Report:
             "skipped": skipped,
             **{name: round(value, 5) for name, value in means.items()},
         }
-        with open(self.out / "log.jsonl", "a") as file:
+        with not_fatal("the log"), open(self.out / "log.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")
         if self.progress is not None:
             self.progress.set_postfix_str(
@@ -117,8 +128,9 @@ class Report:
             return
         sheet = torch.cat([torch.cat(list(row), -1) for row in rows], -2)
         folder = self.out / "samples"
-        folder.mkdir(parents=True, exist_ok=True)
-        write_image(sheet, folder / f"{total:08d}.jpg")
+        with not_fatal("a sheet of samples"):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_image(sheet, folder / f"{total:08d}.jpg")
 
     def end(self) -> None:
         """Closes the bar and the trackers."""

@@ -54,6 +54,7 @@ def test_endpoints_are_named_and_typed(client):
         "source_face",
         "donor_face",
         "consent",
+        "refine",
     ]
     assert parameters["attributes"]["type"]["items"]["enum"] == list(ATTRIBUTES)
     assert parameters["strength"]["parameter_default"] == 1.0

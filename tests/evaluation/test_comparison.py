@@ -11,7 +11,7 @@ from credited import PHOTOS
 from PIL import Image, PngImagePlugin
 
 from facesep import FaceSep
-from facesep.errors import ConfigError, DataError
+from facesep.errors import ConfigError, DataError, ImageError
 from facesep.evaluation import comparison, quality
 from facesep.evaluation.comparison import COPY, MEAN, Measures, Methods, compare
 from facesep.evaluation.ledger import Ledger
@@ -163,6 +163,9 @@ def test_renders_are_checked(model, photos, tmp_path):
     words.add_text("Description", "AI-generated: refined by a diffusion model")
     Image.new("RGB", (32, 32)).save(fine / f"{name}.png", pnginfo=words)
     with pytest.raises(DataError, match="refined"):
+        Renders("theirs", fine, 32).read(name)
+    (fine / f"{name}.png").write_bytes(b"no picture")
+    with pytest.raises(ImageError):
         Renders("theirs", fine, 32).read(name)
     with pytest.raises(DataError, match="no render of 4 of 4"):
         Renders("theirs", tmp_path, 32).check([photos.name(k) for k in range(4)], partial=True)

@@ -62,8 +62,8 @@ def test_seconds_and_frames_per_second(tmp_path):
     with pytest.raises(ConfigError, match="no fits"):
         fitting.mean_seconds(tmp_path)
     for rank, seconds in enumerate((2.0, 4.0)):
-        lines = [json.dumps(["a", {"seconds": seconds}]), json.dumps(["b", None])]
-        (tmp_path / f"fit.{rank}.jsonl").write_text("\n".join(lines) + "\n")
+        lines = [json.dumps([f"a{rank}", {"seconds": seconds}]), json.dumps([f"b{rank}", None])]
+        (tmp_path / f"fit.{rank}.jsonl").write_text("\n".join(lines) + '\n["cut sho')
     mean = fitting.mean_seconds(tmp_path)
     assert mean == 3.0
     speed = Speed({BOTH: Timing(0.1, 0.2), ALIGNING: Timing(0.2, 0.3)}, Timing(1, 1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ from fakehub import TOKEN
 from facesep import FaceSep
 from facesep.config import preset
 from facesep.errors import ConfigError
-from facesep.evaluation import report, rounds
+from facesep.evaluation import report
 from facesep.evaluation.publish import RESULTS, Benchmark, publish
 from facesep.evaluation.statistics import Estimate
 from facesep.hub import verify_checkpoint
@@ -74,26 +73,3 @@ def test_what_is_refused(folder, measured, tmp_path):
     measured.write_text(json.dumps({**found, "refined": True}))
     with pytest.raises(ConfigError, match="refined"):
         publish(str(folder), measured)
-
-
-def test_rounds_of_a_branch(hub, checkpoint, monkeypatch):
-    from huggingface_hub import HfApi
-
-    model = FaceSep.from_pretrained(checkpoint)
-    commits = [hub.add("ada/model", {".gitattributes": b""}, branch="training")]
-    for number in range(3):
-        model.extras["train_config"] = {"summary": f"round {number}"}
-        model.push_to_hub("ada/model", branch="training", token=TOKEN)
-        commits.append(hub.repos["ada/model"].branches["training"])
-    titles = ["initial commit", "round", "round", "last"]
-    listed = [SimpleNamespace(commit_id=c, title=t) for c, t in zip(commits, titles, strict=True)]
-    monkeypatch.setattr(HfApi, "list_repo_commits", lambda *_, **__: listed[::-1])
-    found = rounds.rounds_of("ada/model@training")
-    assert found == {
-        "round": f"ada/model@{commits[1]}",
-        f"round ({commits[2][:7]})": f"ada/model@{commits[2]}",
-        "last": f"ada/model@{commits[3]}",
-    }
-    assert list(rounds.rounds_of("ada/model@training", every=2)) == [f"round ({commits[2][:7]})", "last"]
-    with pytest.raises(ConfigError, match="at least 1"):
-        rounds.rounds_of("ada/model@training", every=0)

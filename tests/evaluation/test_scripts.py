@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,21 @@ def test_sheet_script(shards, checkpoint, tmp_path):
     with Image.open(out) as image:
         assert image.format == "JPEG" and image.width == 11 * 52 + 4
     assert verify(out).made_by_facesep
+
+
+def test_gallery_script(shards, checkpoint, tmp_path):
+    out = tmp_path / "docs" / "faces.md"
+    common = ("--checkpoint", checkpoint, "--shards", shards, "--people", 3, "--videos", 1, "--frames", 4)
+    done = run("gallery.py", *common, "--out", out)
+    assert done.returncode == 0, done.stderr
+    page = out.read_text()
+    assert "gallery.py" in page and "Photos: " in page
+    linked = re.findall(r"\]\(([^)]+)\)", page)
+    assert len(linked) == 3 and all(verify(out.parent / path).made_by_facesep for path in linked)
+    with Image.open(out.parent / linked[0]) as image:
+        assert image.width == 10 * 132 + 4  # photo, render, donor, seven attributes
+    few = run("gallery.py", "--checkpoint", checkpoint, "--shards", shards, "--people", 99, "--out", out)
+    assert few.returncode == 2 and "99 are wanted" in few.stderr
 
 
 @pytest.mark.slow

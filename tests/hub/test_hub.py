@@ -137,6 +137,23 @@ def test_only_our_files_travel(hub, tmp_path):
     assert set(repo.commits[repo.branches["main"]]) == {*files, "LICENSE", ".gitattributes"}
 
 
+def test_a_checkpoint_inside_a_repository(hub, tmp_path):
+    files = published(hub, tmp_path)
+    toy(1).save_pretrained(tmp_path / "inner")
+    inner = {p.relative_to(tmp_path / "inner").as_posix(): p for p in (tmp_path / "inner").rglob("*.*")}
+    more = {f"checkpoints/001/{name}": path.read_bytes() for name, path in inner.items()}
+    more["checkpoints/001/state/x.safetensors"] = b"state"
+    sha = hub.add("ada/toy", files | more)
+    for name in (
+        "ada/toy:checkpoints/001",
+        "ada/toy@main:checkpoints/001",
+        f"ada/toy@{sha}:checkpoints/001/",
+    ):
+        assert same(Toy.from_pretrained(name), toy(1)), name
+    assert not hub.requested("*/state/*") and not hub.requested(f"/ada/toy/resolve/{sha}/config.json")
+    assert same(Toy.from_pretrained("ada/toy"), toy(0))
+
+
 def test_pickles_alone_are_refused(hub, tmp_path):
     files = published(hub, tmp_path)
     weights = files.pop("encoder/model.safetensors")
@@ -344,6 +361,10 @@ except HubError as error:
         "user/repo@..",
         "user/repo@a b",
         "user/repo@v1@v2",
+        "user/repo:",
+        "user/repo@v1:/etc",
+        "user/repo@v1:a/../../b",
+        "user/repo@v1:a:b",
         "user repo/x",
         "https://example.org/user/repo",
         "hf://user/repo",

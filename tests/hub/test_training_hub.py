@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,13 +14,15 @@ from huggingface_hub import HfApi
 from tiny_data import write_tiny
 
 from facesep.errors import CheckpointError, ConfigError, HubError
+from facesep.evaluation.rounds import rounds_of
 from facesep.model import FaceSep
 from facesep.training.config import Phase, TrainConfig, Weights
 from facesep.training.dataset import TrainingSet
 from facesep.training.em import Trainer
 from facesep.training.publish import Publisher, fetch_state
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "train"))
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "train"))
 
 PHASES = (
     Phase("decoder", epochs=1),
@@ -72,14 +76,35 @@ def test_rounds_are_pushed_and_continued_elsewhere(hub, monkeypatch, data, tmp_p
         assert torch.equal(there.encoder.state_dict()[name], value), name
     files = HfApi().list_repo_files("ada/run", revision="training")
     assert {"checkpoints/001/config.json", "checkpoints/002/config.json"} < set(files)
-    for number in ("001", "002"):  # each round is a model of its own
-        folder = tmp_path / f"round{number}"
-        from huggingface_hub import snapshot_download
+    rounds = rounds_of("ada/run")  # each round is a model of its own
+    sha = hub.repos["ada/run"].branches["training"]
+    assert rounds == {f"round {n}": f"ada/run@{sha}:checkpoints/00{n}" for n in (1, 2)}
+    assert rounds_of("ada/run@training", every=2) == {"round 2": rounds["round 2"]}
+    assert list(rounds_of("ada/run", every=3)) == ["round 2"], "the last round is always there"
+    first, second = (FaceSep.from_pretrained(name).encoder.state_dict() for name in rounds.values())
+    assert all(torch.equal(second[name], value) for name, value in there.averages["encoder"].state().items())
+    assert not all(torch.equal(first[name], value) for name, value in second.items())
+    shards = tmp_path / "tiny" / "shards"
+    words = ["--branch", "ada/run", "--shards", shards, "--lpips", "none", "--identity", "none"]
+    script = [sys.executable, ROOT / "eval" / "em_rounds.py", *words, "--out", tmp_path / "rounds.json"]
+    done = subprocess.run([*map(str, script)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "| round 1 |" in done.stdout and "| round 2 |" in done.stdout
+    report = json.loads((tmp_path / "rounds.json").read_text())
+    assert report["checkpoint"]["name"] == rounds["round 2"]
 
-        snapshot_download(
-            "ada/run", revision="training", allow_patterns=f"checkpoints/{number}/*", local_dir=folder
-        )
-        assert FaceSep.from_pretrained(folder / "checkpoints" / number).image_size == 32
+
+def test_what_holds_no_rounds(hub, monkeypatch, data, tmp_path):
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    FaceSep.from_pretrained().push_to_hub("ada/model", branch="training")
+    with pytest.raises(ConfigError, match="no checkpoints/<round> on 'training'"):
+        rounds_of("ada/model")
+    with pytest.raises(HubError, match="no revision 'other'"):
+        rounds_of("ada/model@other")
+    with pytest.raises(ConfigError, match="at least 1"):
+        rounds_of("ada/model", every=0)
+    with pytest.raises(CheckpointError, match="no checkpoint folder"):
+        FaceSep.from_pretrained("ada/model:checkpoints/001")
 
 
 def test_a_hub_that_is_down_does_not_stop_training(monkeypatch, data, tmp_path, capsys):

@@ -50,7 +50,7 @@ def test_folded_codes_give_the_same_field(skip):
     field = Field(dataclasses.replace(TINY, skip=skip), geometry=20, appearance=7).double()
     points = torch.randn(3, 11, 3, dtype=torch.float64)
     geometry, appearance = torch.randn(3, 20).double(), torch.randn(3, 7).double()
-    density, hidden = field(points, field.biases(geometry, appearance))
+    density, hidden = field(points, field.folded(geometry, appearance))
     features = field.features(hidden, torch.ones(3, 11, dtype=torch.float64))
     wanted_density, wanted_features = plain_field(field, points, geometry, appearance)
     torch.testing.assert_close(density.double(), wanted_density, atol=1e-6, rtol=1e-6)
@@ -81,11 +81,11 @@ def test_renderer_gradients_by_finite_differences():
 
     def march(geometry, appearance, rotation, translation):
         origins, directions = rays(rotation, translation, 2)
-        biases = decoder.field.biases(geometry, appearance)
+        folded = decoder.field.folded(geometry, appearance)
         from facesep.nets.volume import sample_edges
 
         edges, stretch = sample_edges(config, origins, directions)
-        return decoder._march(biases, origins, directions, edges, stretch, jitter=False)
+        return decoder._march(folded, origins, directions, edges, stretch, jitter=False)
 
     inputs = [torch.randn(1, n, dtype=torch.float64) * 0.3 for n in (512 + 64 + 16, 80 + 27, 3, 3)]
     free = [i for i in inputs]

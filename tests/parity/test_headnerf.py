@@ -57,7 +57,7 @@ def test_samples_and_field(case, camera):
     golden.check(f"{camera}.z_dists", (edges.diff(dim=-1) * stretch)[0, ::8])
     points = origins[:, :, None] + (directions * stretch)[:, :, None] * edges[..., :-1, None]
     golden.check(f"{camera}.pts", points[0, ::8].permute(2, 0, 1))
-    density, hidden = decoder.field(points.flatten(1, 2), decoder.field.biases(*codes))
+    density, hidden = decoder.field(points.flatten(1, 2), decoder.field.folded(*codes))
     golden.check(f"{camera}.density", density.view(128, 64))
     features = decoder.field.features(hidden, torch.ones(hidden.shape[:2])).view(128, 64, 256)
     golden.check(f"{camera}.color_feat", features[::16, :, ::16].permute(2, 0, 1))
@@ -107,8 +107,8 @@ def test_field_on_free_inputs(case, monkeypatch):
     points = 2 * normal(seed + 4, 1, 63 + geometry.shape[1], 16, 4)[0].flatten(1).T
     colours = 2 * normal(seed + 5, 1, appearance.shape[1], 16, 4)[0].flatten(1).T
     monkeypatch.setattr(facesep.nets.field, "positional_encoding", lambda x, _: x)
-    biases = decoder.field.biases(points[:, 63:], colours)
-    density, hidden = decoder.field(points[:, None, :63], biases)
+    folded = decoder.field.folded(points[:, 63:], colours)
+    density, hidden = decoder.field(points[:, None, :63], folded)
     golden.check("mlp.density", density.view(16, 4))
     features = decoder.field.features(hidden, torch.ones(64, 1))[:, 0]
     golden.check("mlp.color_feat", features.T.view(256, 16, 4)[::8])

@@ -107,8 +107,26 @@ def test_a_stopped_run_goes_on_to_the_same_numbers(shards, tmp_path):
     )
     with pytest.raises(CheckpointError, match="another unet"):
         other.resume(tmp_path / "stopped" / "checkpoints" / "00000008")
-    with pytest.raises(CheckpointError, match="no checkpoint"):
+    with pytest.raises(CheckpointError, match="nothing to resume"):
         other.resume()
+
+
+def test_a_full_disk_costs_one_checkpoint_and_no_more(shards, tmp_path, monkeypatch, capsys):
+    trainer = RefinerTrainer(dataclasses.replace(TINY, keep=1), Pairs(shards, "train", 32), tmp_path)
+    trainer.save()
+
+    def full(tensors: dict, path: str) -> None:
+        Path(path).write_bytes(b"the part that still had room")
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("facesep.training.checkpoint.save_file", full)
+        trainer.step = 1
+        trainer.save()
+    assert "warning: no checkpoint at step 1, training goes on: No space" in capsys.readouterr().out
+    assert [p.name for p in (tmp_path / "checkpoints").iterdir()] == ["00000000"]
+    trainer.resume()
+    assert trainer.step == 0
 
 
 @pytest.mark.slow

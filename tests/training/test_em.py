@@ -7,16 +7,23 @@ import json
 
 import pytest
 import torch
+from accelerate import Accelerator
+from safetensors.torch import save_file
 from tiny_data import write_tiny
 
 from facesep.codes import ATTRIBUTES
 from facesep.config import EncoderConfig, preset
 from facesep.errors import CheckpointError, ConfigError, DataError
 from facesep.model import FaceSep
+from facesep.nets.encoder import build_encoder
+from facesep.training.ablation import switched
 from facesep.training.config import Phase, TrainConfig, Weights, load_config
 from facesep.training.dataset import Augmentation, TrainingSet
 from facesep.training.em import Trainer
 from facesep.training.export import export, release
+from facesep.training.pretrain import load_heads
+from facesep.training.processes import Processes
+from facesep.training.report import Report
 
 WEIGHTS = Weights(white=1.0, opacity=1.0, depth=0.3, image=1.0, cycle=0.1, swap=0.1)
 
@@ -262,3 +269,39 @@ def test_averages_begin_at_loaded_weights(data, tmp_path):
     trainer.run()
     for name, value in trainer.averages["encoder"].state().items():
         assert torch.equal(value, trainer.encoder.state_dict()[name]), name
+
+
+def test_heads_of_another_model_are_refused(tmp_path):
+    light = preset("tiny").encoder
+    torch.manual_seed(1)
+    first, second = build_encoder(light), build_encoder(light)
+    save_file(first.state_dict(), tmp_path / "heads.safetensors")
+    load_heads(second, tmp_path / "heads.safetensors")
+    for name, value in first.state_dict().items():
+        assert torch.equal(second.state_dict()[name], value), name
+    wider = build_encoder(dataclasses.replace(light, widths=(8, 24, 24)))
+    (tmp_path / "damaged.safetensors").write_bytes(b"heads")
+    for encoder, file in ((wider, "heads"), (second, "damaged"), (second, "absent")):
+        with pytest.raises(CheckpointError, match="pretrain_heads"):
+            load_heads(encoder, tmp_path / f"{file}.safetensors")
+
+
+def test_an_ablation_reaches_the_weights_of_phases():
+    run = config(Phase("encoder", weights={"cycle": 0.5, "swap": 0.0}), Phase("decoder"))
+    for variant, term in (("without L_cyc", "cycle"), ("without L_dis", "swap")):
+        without = switched(run, variant, 0)
+        assert all(vars(without.weights_of(phase))[term] == 0 for phase in without.schedule)
+    assert switched(run, "full", 0).schedule == run.schedule
+
+
+def test_a_log_that_cannot_be_written_does_not_stop_the_run(tmp_path, capsys):
+    report = Report(tmp_path, Processes(Accelerator()))
+    (tmp_path / "log.jsonl").mkdir()
+    (tmp_path / "samples").write_text("a file in the way")
+    report.begin(0, "decoder", 0, 1)
+    report.step({"pixel": torch.tensor(0.5)}, 4)
+    report.log(1, 0, {})
+    report.samples(1, [torch.rand(2, 3, 8, 8)])
+    said = capsys.readouterr().out
+    assert "the log is not written, training goes on" in said
+    assert "a sheet of samples is not written, training goes on" in said

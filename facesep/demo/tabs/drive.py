@@ -102,4 +102,5 @@ class Drive:
         motion = session.kept.get("motion")
         if not isinstance(motion, Motion):
             raise ImageError("the video is missing: upload or record one first")
-        return jobs.drive(self.handlers.model(session), session, codes, motion, attributes, progress)
+        sep, refine = self.handlers.model(session), self.handlers.refine(session)
+        return jobs.drive(sep, session, codes, motion, attributes, progress, refine)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections import defaultdict
 from pathlib import Path
@@ -12,11 +11,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from facesep.config import to_dict
 from facesep.errors import CheckpointError
-from facesep.training.checkpoint import load_state, optimiser_tensors, restore_optimisers, save_tensors
+from facesep.training.checkpoint import (
+    clean,
+    latest_checkpoint,
+    load_state,
+    optimiser_tensors,
+    restore_optimisers,
+    save_tensors,
+)
 from facesep.training.optim import Average, cosine_rate
 from facesep.training.refiner.config import RefinerConfig
 from facesep.training.refiner.pairs import Pairs
@@ -97,7 +104,7 @@ class RefinerTrainer:
         self.average = Average(self.networks, config.ema)
         self.parallel, self.optimiser = self.accelerator.prepare(self.networks, self.optimiser)
         self.step, self.skipped = 0, 0
-        self.totals: dict[str, list[float]] = defaultdict(list)
+        self.totals: dict[str, list[Tensor]] = defaultdict(list)
 
     # -- the loop -----------------------------------------------------------------------------------
 
@@ -108,8 +115,9 @@ class RefinerTrainer:
             self._step()
             self.step += 1
             if self.step % config.log_every == 0 or self.step == config.steps:
-                rate = config.log_every * config.batch_size / (time.monotonic() - clock)
-                self._log({name: sum(v) / len(v) for name, v in self.totals.items()} | {"per_second": rate})
+                means = {name: float(torch.stack(v).mean()) for name, v in self.totals.items()}
+                steps = len(next(iter(self.totals.values())))
+                self._log(means | {"per_second": steps * config.batch_size / (time.monotonic() - clock)})
                 self.totals.clear()
                 clock = time.monotonic()
             if self.step % config.save_every == 0 or self.step == config.steps:
@@ -141,7 +149,7 @@ class RefinerTrainer:
         else:
             self.skipped += 1
         for name, loss in losses.items():
-            self.totals[name].append(float(loss.detach()))
+            self.totals[name].append(loss.detach())  # read later: the device need not wait
 
     # -- results ------------------------------------------------------------------------------------
 
@@ -179,7 +187,10 @@ class RefinerTrainer:
     # -- state --------------------------------------------------------------------------------------
 
     def save(self) -> None:
-        """Writes ``checkpoints/<step>`` and deletes the oldest beyond ``keep``."""
+        """Writes ``checkpoints/<step>`` and deletes the oldest beyond ``keep``.
+
+        A full disk is no reason to lose a run: a message says so, and older checkpoints are untouched.
+        """
         if self.accelerator.is_main_process:
             groups = {
                 "networks": self.networks.state_dict(),
@@ -193,9 +204,11 @@ class RefinerTrainer:
                 "config": to_dict(self.config),
             }
             folder = self.out / "checkpoints"
-            save_tensors(folder / f"{self.step:08d}", groups, progress)
-            for old in _checkpoints(folder)[: -self.config.keep]:
-                shutil.rmtree(old)
+            try:
+                save_tensors(folder / f"{self.step:08d}", groups, progress)
+                clean(folder, self.config.keep)
+            except (OSError, SafetensorError) as error:
+                print(f"warning: no checkpoint at step {self.step}, training goes on: {error}", flush=True)  # noqa: T201
         self.accelerator.wait_for_everyone()
 
     def resume(self, folder: str | Path | None = None) -> None:
@@ -204,12 +217,8 @@ class RefinerTrainer:
         Raises:
             CheckpointError: if there is none, or it belongs to other networks.
         """
-        if folder is None:
-            known = _checkpoints(self.out / "checkpoints")
-            if not known:
-                raise CheckpointError(f"{self.out} has no checkpoint to resume from: leave the option out")
-            folder = known[-1]
-        groups, progress, _ = load_state(Path(folder))
+        folder = Path(folder) if folder else latest_checkpoint(self.out / "checkpoints")
+        groups, progress, _ = load_state(folder)
         before, now = progress["config"], to_dict(self.config)
         for name in ("size", "estimator", "unet"):
             if before[name] != now[name]:
@@ -219,8 +228,3 @@ class RefinerTrainer:
         self.average.steps = progress["average_steps"]
         restore_optimisers({"adamw": self.optimiser}, groups["optimiser"])
         self.step, self.skipped = progress["step"], progress["skipped"]
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    """Complete checkpoints, oldest first."""
-    return sorted(path for path in folder.glob("*") if path.name.isdigit())

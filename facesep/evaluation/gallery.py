@@ -1,0 +1,98 @@
+"""A page of faces that nobody chose: transfers, views and turning heads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from facesep.codes import ATTRIBUTES
+from facesep.evaluation import sheet
+from facesep.evaluation.photos import Photo
+from facesep.model import FaceSep
+from facesep.provenance import write_image
+
+VIEWS = (-45.0, -30.0, -15.0, 0.0, 15.0, 30.0, 45.0)
+"""Yaw of the seven views in degrees."""
+_PAGE = """# Gallery
+
+The first {count} people of the split `{split}`, in the order of the index, whose licence allows showing them.
+Training never saw them, and nobody chose among them. Made by
+
+```bash
+{command}
+```
+
+## One attribute at a time
+
+Each row takes one attribute from the person of the next row, and keeps the other six.
+
+![Photos, renders and transfers of single attributes]({images}/transfers.jpg)
+
+## Seven views
+
+![The same people turned from -45 to 45 degrees]({images}/views.jpg)
+
+## Turning heads
+
+{videos}
+
+{credit} Every picture and video says in itself that a machine made it (`facesep verify FILE`).
+"""
+
+
+def write_gallery(
+    sep: FaceSep,
+    photos: Sequence[Photo],
+    page: str | Path,
+    command: str,
+    split: str,
+    videos: int = 4,
+    frames: int = 60,
+    on_row: Callable[[int], object] | None = None,
+) -> Path:
+    """Writes a page in Markdown, with pictures and videos in ``images/<name of the page>/`` beside it.
+
+    Args:
+        sep: the model.
+        photos: the people, in order; at least two.
+        page: the ``.md`` file.
+        command: what made it, for the page.
+        split: the photos' split, for the page.
+        videos: how many of the people turn in a video.
+        frames: frames of each video.
+        on_row: called with the number of people done, for progress.
+
+    Returns:
+        The page.
+
+    Raises:
+        ConfigError: for fewer than two photos.
+    """
+    page = Path(page)
+    folder = page.parent / "images" / page.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = sheet.strips(sep, photos, on_row, ATTRIBUTES, VIEWS)
+    credit = sheet.credits_of(photos)
+    views = [label for label in rows[0].pictures if label.startswith("yaw")]
+    for name, labels in (
+        ("transfers", [label for label in rows[0].pictures if label not in views]),
+        ("views", ["photo", *views]),
+    ):
+        part = [sheet.Strip({label: row.pictures[label] for label in labels}) for row in rows]
+        write_image(sheet.contact_sheet(part, credit), folder / f"{name}.jpg", quality=88)
+    lines = []
+    for number, photo in enumerate(photos[:videos], 1):
+        path = folder / f"orbit-{number}.mp4"
+        sep.orbit(sep.encode(photo.image, aligned=True), path, frames=frames)
+        lines.append(f"- [Row {number}](images/{page.stem}/{path.name})")
+    page.write_text(
+        _PAGE.format(
+            count=len(photos),
+            split=split,
+            command=command,
+            images=f"images/{page.stem}",
+            videos="\n".join(lines),
+            credit=credit,
+        )
+    )
+    return page
