@@ -19,7 +19,8 @@ def answers(app, path: str = "/gradio_api/file=/tmp/me.jpg") -> list[dict]:
     async def send(message: dict) -> None:
         sent.append(message)
 
-    async def receive() -> dict:
+    async def receive() -> dict:  # the browser stays
+        await asyncio.sleep(60)
         return {"type": "http.disconnect"}
 
     scope = {"type": "http", "method": "GET", "path": path, "headers": []}
