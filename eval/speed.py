@@ -2,6 +2,10 @@
 
 Example:
     python eval/speed.py --photo portrait.jpg --out eval.json
+
+With ``--preset`` it compares forms of computing a model (reference, ours, bfloat16, other runtimes) instead::
+
+    python eval/speed.py --preset paper --sizes 256 512 1024 --frames 0 --out speed.json
 """
 
 from __future__ import annotations
@@ -12,8 +16,8 @@ import sys
 import torch
 
 from facesep import ConfigError
-from facesep.evaluation import fitting, fps, options, speed
-from facesep.evaluation.report import hardware, table
+from facesep.evaluation import fitting, fps, options, race, speed
+from facesep.evaluation.report import hardware, markdown, table
 from facesep.evaluation.script import finish, new_parser, run_script
 
 
@@ -21,7 +25,12 @@ def main() -> int:
     """Parses the arguments, measures, writes the report."""
     parser = new_parser(__doc__)
     options.add_checkpoint(parser)
-    parser.add_argument("--photo", required=True, help="a photo with one face")
+    parser.add_argument("--photo", help="a photo with one face; needed without --preset")
+    parser.add_argument("--preset", help="compare the forms of computing this preset with random weights")
+    parser.add_argument("--sizes", type=int, nargs="+", help="of images with --preset; its own by default")
+    parser.add_argument("--forms", nargs="+", help="with --preset; by default all that are installed")
+    parser.add_argument("--stages", nargs="+", default=["encode", "render"], choices=["encode", "render"])
+    parser.add_argument("--batches", type=int, nargs="+", default=[1], help="faces at once with --preset")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--frames", type=int, default=60, help="of the orbit; 0 leaves it out")
     parser.add_argument("--threads", type=int, help="of torch; its own choice by default")
@@ -37,6 +46,11 @@ def run(args: argparse.Namespace) -> None:
         raise ConfigError("repeats and threads must be at least 1, frames at least 0")
     if args.threads:
         torch.set_num_threads(args.threads)
+    if args.preset:
+        compare(args)
+        return
+    if args.photo is None:
+        raise ConfigError("give a photo with --photo, or compare the forms of a --preset")
     measured = speed.measure(
         args.checkpoint,
         args.photo,
@@ -67,6 +81,24 @@ def run(args: argparse.Namespace) -> None:
         ),
     ]
     finish(args, args.checkpoint, tables)
+
+
+def compare(args: argparse.Namespace) -> None:
+    """Compares the forms of a preset."""
+    tables = race.race(
+        args.preset,
+        args.sizes or [None],
+        args.forms,
+        device=args.device,
+        stages=args.stages,
+        batches=args.batches,
+        frames=args.frames,
+        repeats=args.repeats,
+        on_round=lambda done: print(f"{done}/{args.repeats}", file=sys.stderr, flush=True),
+    )
+    if args.out:
+        race.write(args.out, tables)
+    print(markdown(tables))
 
 
 if __name__ == "__main__":

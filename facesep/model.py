@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from facesep.backends import PACKAGES, attach, choose
 from facesep.camera import orbit_path
 from facesep.checkpoint import copy_part, read_config, read_json, read_part, write_checkpoint
 from facesep.codes import Attribute, Codes
@@ -58,6 +59,7 @@ class FaceSep(CheckpointMixin):
     def __init__(self, config: ModelConfig, extras: dict[str, dict[str, Any]] | None = None) -> None:
         self.config = config
         self.extras = dict(extras or {})
+        self.backend = "torch"
         self._refiner: FaceRefiner | None = None
         self._refiner_home: Path | None = None
         self.encoder = build_encoder(config.encoder).eval().requires_grad_(False)
@@ -67,9 +69,22 @@ class FaceSep(CheckpointMixin):
 
     @classmethod
     def _load(
-        cls, folder: Path, *, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+        cls,
+        folder: Path,
+        *,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+        backend: str = "torch",
     ) -> FaceSep:
-        """Reads a checkpoint folder strictly, see :mod:`facesep.checkpoint`."""
+        """Reads a checkpoint folder strictly, see :mod:`facesep.checkpoint`.
+
+        Args:
+            folder: the checkpoint.
+            device: where it computes.
+            dtype: float type of the weights; with ``openvino`` what it computes in.
+            backend: one of :data:`facesep.backends.BACKENDS`.
+        """
+        backend = choose(backend, device, dtype)
         values = read_config(folder)
         parts = {name: values[name] for name in ("encoder", "decoder") if name in values}
         if len(parts) < 2:
@@ -88,7 +103,15 @@ class FaceSep(CheckpointMixin):
             module.load_state_dict(read_part(folder, name, module.state_dict()))
         if (folder / FOLDER / INDEX).is_file():
             model._refiner_home = folder
-        return model.to(device, dtype)
+        return model._with_backend(backend, device, dtype)
+
+    def _with_backend(self, backend: str, device: str | torch.device, dtype: torch.dtype) -> FaceSep:
+        """Moves the model and lets a backend compute it; ``backend`` comes from :func:`choose`."""
+        compiled = backend in PACKAGES  # from weights in float32
+        self.to(device, torch.float32 if compiled else dtype)
+        attach(self, backend, dtype)
+        self.backend = backend
+        return self
 
     def _save_pretrained(self, save_directory: Path) -> None:
         write_checkpoint(
@@ -128,8 +151,13 @@ class FaceSep(CheckpointMixin):
             dtype: ``float32``, ``bfloat16`` or ``float16``; rays and volume integrals stay in float32.
 
         Raises:
-            ConfigError: for a device that is not there or a type that is not a float.
+            ConfigError: for a device that is not there or a type that is not a float, and for a model that
+                another backend than torch has compiled.
         """
+        if self.backend != "torch":
+            raise ConfigError(
+                f"this model was compiled by {self.backend}: load it again with the device and type you want"
+            )
         if dtype is not None and not dtype.is_floating_point:
             raise ConfigError(f"dtype must be a floating-point type, got {dtype}")
         try:

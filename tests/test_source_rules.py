@@ -21,6 +21,9 @@ OPTIONAL = (
     "accelerate",
     "skimage",
     "dlib",
+    "onnx",
+    "onnxruntime",
+    "openvino",
 )
 """Packages of extras: `import facesep` loads none of them."""
 IMPORTERS = "facesep/importers/"
@@ -197,7 +200,7 @@ ORDER = {  # modules may import from lower layers and their own
     "nets": 1, "images": 1,
     "faces": 2, "hub": 2, "card": 2, "provenance": 2, "credentials": 2, "video": 2, "watermark": 2,
     "refine": 2,
-    "model": 3, "importers": 3, "data": 3,
+    "model": 3, "backends": 3, "importers": 3, "data": 3,
     "training": 4, "evaluation": 4,
     "cli": 5, "demo": 5,
 }  # fmt: skip

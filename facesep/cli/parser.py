@@ -51,6 +51,15 @@ _INFO = """examples:
   facesep info weights.pth           what an official weight file is
   facesep info --preset paper        size of a model
 """
+_EXPORT = """examples:
+  facesep export --format onnx --output graphs/
+  facesep export --checkpoint user/repo --format openvino --output graphs/
+
+Writes each network as a graph of fixed size for one face, and export.json, which lists their inputs and
+outputs. Crops, rays and the volume integral around them are left to the program that uses them. facesep
+itself needs no such files: FaceSep.from_pretrained(..., backend="openvino") compiles the networks when it
+loads them.
+"""
 _VERIFY = """examples:
   facesep verify face.png && echo "made by facesep"
 
@@ -136,6 +145,14 @@ def build_parser() -> argparse.ArgumentParser:
     verify = _command(commands, "verify", "was this picture or video made by facesep?", _VERIFY)
     verify.add_argument("file", metavar="FILE")
     verify.set_defaults(module="about")
+
+    export = _command(commands, "export", "the networks as files for other runtimes", _EXPORT)
+    export.add_argument("--checkpoint", default=os.environ.get(CHECKPOINT_VARIABLE), help=_CHECKPOINT_HELP)
+    export.add_argument("--format", choices=("onnx", "openvino"), default="onnx", help="default: onnx")
+    export.add_argument(
+        "--output", "-o", metavar="FOLDER", required=True, help="a folder that is not there yet"
+    )
+    export.set_defaults(module="graphs")
 
     demo = _command(commands, "demo", "open the page in a browser", _DEMO)
     demo.add_argument("--checkpoint", default=os.environ.get(CHECKPOINT_VARIABLE), help=_CHECKPOINT_HELP)

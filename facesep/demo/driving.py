@@ -141,7 +141,9 @@ def _watch(sep: FaceSep, video: str | Path, every: int) -> Iterator[Codes | None
 
 
 @on_gpu
-def _render(sep: FaceSep, codes: Codes, moving: dict[str, Tensor], refine: bool) -> Iterator[Image.Image]:
+def _render(
+    sep: FaceSep, codes: Codes, moving: dict[str, Tensor], refine: bool = False
+) -> Iterator[Image.Image]:
     """The face with some codes replaced by those of each frame."""
     for parts in zip(*moving.values(), strict=True):
         yield sep.render(codes.replace(**dict(zip(moving, parts, strict=True))), refine=refine)

@@ -147,19 +147,38 @@ def contact_sheet(rows: Sequence[Strip], credit: str = "", cell: int = 128) -> I
     """
     labels = list(rows[0].pictures)
     step = cell + GAP
-    width, height = len(labels) * step + GAP, LABEL + len(rows) * step + (LABEL if credit else 0)
-    sheet = Image.new("RGB", (width, height), "white")
+    width = len(labels) * step + GAP
+    lines = _wrapped(credit, width - 2 * GAP)
+    sheet = Image.new("RGB", (width, LABEL * (1 + len(lines)) + len(rows) * step), "white")
     draw = ImageDraw.Draw(sheet)
-    font = ImageFont.load_default(size=12)
     for column, label in enumerate(labels):
         centre = GAP + column * step + cell / 2
+        font = _font()
+        while font.getlength(label) > cell and font.size > 7:
+            font = _font(font.size - 1)
         draw.text((centre, LABEL / 2), label, fill="black", font=font, anchor="mm")
         for place, row in enumerate(rows):
             picture = row.pictures[label].resize((cell, cell), Image.LANCZOS)
             sheet.paste(picture, (GAP + column * step, LABEL + place * step))
-    if credit:
-        draw.text((GAP, height - LABEL / 2), credit, fill="black", font=font, anchor="lm")
+    for number, line in enumerate(lines):
+        height = sheet.height - LABEL * (len(lines) - number - 0.5)
+        draw.text((GAP, height), line, fill="black", font=_font(), anchor="lm")
     return sheet
+
+
+def _font(size: float = 12) -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size=size)
+
+
+def _wrapped(text: str, width: float) -> list[str]:
+    """Lines of at most ``width`` pixels."""
+    lines: list[str] = []
+    for word in text.split():
+        if lines and _font().getlength(f"{lines[-1]} {word}") <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return lines
 
 
 def credits_of(photos: Sequence[Photo]) -> str:

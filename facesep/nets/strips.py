@@ -35,8 +35,10 @@ def render_strips(upsampler: Upsampler, features: Tensor, levels: int | None = N
         levels: levels to run, all by default.
 
     Returns:
-        ``Tensor[B, 3, S, S]``, before the sigmoid.
+        ``Tensor[B, 3, S, S]``, before the sigmoid, at least in float32: with products so small, fewer bits
+        would take longer.
     """
+    features = features.to(torch.promote_types(features.dtype, torch.float32))
     return torch.stack([_render(upsampler, one, levels) for one in features])
 
 
@@ -134,8 +136,9 @@ def enlarge_rows(x: Tensor, dim: int) -> Tensor:
 
 
 def _matrix(layer: nn.Conv2d) -> tuple[Tensor, Tensor]:
-    """Weight ``Tensor[out, in]`` and bias of a 1x1 convolution."""
-    return layer.weight[..., 0, 0], layer.bias
+    """Weight ``Tensor[out, in]`` and bias of a 1x1 convolution, at least in float32."""
+    dtype = torch.promote_types(layer.weight.dtype, torch.float32)
+    return layer.weight[..., 0, 0].to(dtype), layer.bias.to(dtype)
 
 
 def _skip(out: Tensor, source: Tensor) -> Tensor:

@@ -1,0 +1,88 @@
+"""Other programs that compute the networks on a CPU: OpenVINO and ONNX Runtime.
+
+A backend takes the place of the networks' forward passes when gradients are switched off; cropping, rays, the
+volume integral and everything else stay as they are. Weights are compiled in when it is attached.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import warnings
+from typing import TYPE_CHECKING
+
+import torch
+
+from facesep.errors import ConfigError
+
+if TYPE_CHECKING:
+    from facesep.model import FaceSep
+
+BACKENDS = ("torch", "openvino", "onnx", "auto")
+"""``torch`` computes as usual; ``auto`` takes openvino on a CPU if it is installed, and torch otherwise."""
+PACKAGES = {"openvino": ("openvino", "onnx", "onnxscript"), "onnx": ("onnx", "onnxruntime", "onnxscript")}
+"""What each backend needs installed."""
+
+
+def missing(name: str) -> list[str]:
+    """Packages of a backend that are not installed."""
+    return [package for package in PACKAGES.get(name, ()) if importlib.util.find_spec(package) is None]
+
+
+def require(name: str) -> None:
+    """Makes sure that a backend can be used.
+
+    Raises:
+        ConfigError: for an unknown name, or if its packages are not installed.
+    """
+    if name not in BACKENDS:
+        raise ConfigError(f"unknown backend {name!r}: choose from {', '.join(BACKENDS)}")
+    if lacking := missing(name):
+        raise ConfigError(
+            f"backend {name!r} needs {', '.join(lacking)}: pip install 'facesep[{name}]', "
+            "or use backend='torch'"
+        )
+
+
+def choose(name: str, device: str | torch.device, dtype: torch.dtype) -> str:
+    """Resolves ``auto`` and checks that a backend fits the device and the number format.
+
+    Raises:
+        ConfigError: if it does not, or is not installed.
+    """
+    require(name)
+    kind = torch.device(device).type
+    if name == "auto":
+        if kind != "cpu":
+            return "torch"
+        if lacking := missing("openvino"):
+            warnings.warn(f"backend 'auto' computes with torch: {lacking[0]} is not installed", stacklevel=4)
+            return "torch"
+        name = "openvino"
+    if name in PACKAGES and kind != "cpu":
+        raise ConfigError(f"backend {name!r} computes on the CPU: leave the device {kind!r} out")
+    if name == "openvino" and dtype not in (torch.float32, torch.bfloat16):
+        raise ConfigError(f"backend 'openvino' computes in float32 or bfloat16, not in {dtype}")
+    if name == "onnx" and dtype != torch.float32:
+        raise ConfigError(f"backend 'onnx' computes in float32, not in {dtype}")
+    return name
+
+
+def attach(sep: FaceSep, name: str, dtype: torch.dtype) -> None:
+    """Lets a backend compute a model's networks.
+
+    Args:
+        sep: a model on the backend's device, in float32 for ``openvino`` and ``onnx``.
+        name: from :func:`choose`.
+        dtype: what ``openvino`` computes in.
+    """
+    if name in PACKAGES:
+        from facesep.backends.parts import install, parts
+
+        if name == "openvino":
+            from facesep.backends.openvino import compiler
+
+            install(parts(sep), compiler(dtype))
+        else:
+            from facesep.backends.onnx import compiler
+
+            install(parts(sep), compiler())

@@ -1,0 +1,194 @@
+"""The networks of a model as separate graphs of fixed size, and how compiled ones take their place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from facesep.nets.decoder import CHUNK
+from facesep.nets.encoder import LightHead
+from facesep.nets.field import Field, Folded, positional_encoding
+from facesep.nets.paper_encoder import HairHead, ShapeHead
+from facesep.nets.parser import SIZE as PARSER_SIZE
+from facesep.nets.upsampler import Upsampler
+
+if TYPE_CHECKING:
+    from facesep.model import FaceSep
+
+Graph = Callable[..., Sequence[Tensor]]
+"""A compiled network: tensors of the sizes that it was compiled for to tensors."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One network.
+
+    Attributes:
+        name: such as ``decoder.field``.
+        module: what is compiled; it maps tensors to one tensor or a tuple.
+        inputs: example tensors by name; a graph is compiled for these sizes, one image at a time.
+        outputs: names of the results.
+        target: the module of the model whose forward pass the graph replaces.
+        adapt: turns the graph into that forward pass; None where torch is faster, so that the graph is only
+            written to files for others.
+    """
+
+    name: str
+    module: nn.Module
+    inputs: dict[str, Tensor]
+    outputs: tuple[str, ...]
+    target: nn.Module
+    adapt: Callable[[nn.Module, Graph], Callable[..., Any]] | None
+
+
+class FieldGraph(nn.Module):
+    """The field on encoded points, with the codes' share given as biases.
+
+    Args:
+        field: gives the weights.
+    """
+
+    def __init__(self, field: Field) -> None:
+        super().__init__()
+        self.field = field
+        geometry = field.trunk[0].in_features - field.encoded
+        appearance = field.colour_1.in_features - field.colour_0.out_features
+        weight = field.density.weight
+        with torch.no_grad():
+            folded = field.folded(weight.new_zeros(1, geometry), weight.new_zeros(1, appearance))
+        self.skip_weight, self.colour_weight = folded.skip_weight, folded.colour_weight
+
+    def forward(self, encoded: Tensor, first: Tensor, again: Tensor, colour: Tensor) -> tuple[Tensor, Tensor]:
+        """``[P, encoded]`` and biases ``[1, width]`` to density ``[P]`` and hidden colour features."""
+        field = self.field
+        hidden = F.relu(F.linear(encoded, field.trunk[0].weight[:, : field.encoded]) + first)
+        for index, layer in enumerate(field.trunk[1:], start=1):
+            if index == field.skip:
+                hidden = F.relu(F.linear(torch.cat((encoded, hidden), -1), self.skip_weight) + again)
+            else:
+                hidden = F.relu(layer(hidden))
+        density = field.density_activation(field.density(hidden))[:, 0]
+        return density, F.relu(F.linear(hidden, self.colour_weight) + colour)
+
+
+class UpsamplerGraph(nn.Module):
+    """The whole 2D renderer.
+
+    Args:
+        upsampler: gives the weights.
+    """
+
+    def __init__(self, upsampler: Upsampler) -> None:
+        super().__init__()
+        self.upsampler = upsampler
+
+    def forward(self, features: Tensor) -> Tensor:
+        """``[1, features, n, n]`` to RGB ``[1, 3, S, S]``."""
+        return torch.sigmoid(self.upsampler.layers(features))
+
+
+def parts(sep: FaceSep) -> list[Part]:
+    """The networks of a model, decoder first.
+
+    Light heads are left out: they are so small that nothing is gained.
+    """
+    config, field = sep.config.decoder, sep.decoder.field
+    biases = {
+        name: torch.zeros(1, size)
+        for name, size in (("first", config.width), ("again", config.width), ("colour", config.colour_width))
+    }
+    found = [
+        Part(
+            "decoder.field",
+            FieldGraph(field),
+            {"encoded": torch.zeros(CHUNK, field.encoded), **biases},
+            ("density", "hidden"),
+            field,
+            field_forward,
+        ),
+        Part(
+            "decoder.upsampler",
+            UpsamplerGraph(sep.decoder.upsampler),
+            {"features": torch.zeros(1, config.features, config.ray_size, config.ray_size)},
+            ("image",),
+            sep.decoder.upsampler,
+            None,
+        ),
+    ]
+    for attribute, head in sep.encoder.heads.items():
+        found += _head_parts(f"encoder.{attribute}", head)
+    return found
+
+
+def _head_parts(name: str, head: nn.Module) -> list[Part]:
+    def part(label: str, module: nn.Module, *shape: int, outputs: tuple[str, ...] = ("code",)) -> Part:
+        return Part(label, module, {"image": torch.zeros(1, *shape)}, outputs, module, image_forward)
+
+    if isinstance(head, LightHead):
+        return []
+    if isinstance(head, ShapeHead):
+        return [part(name, head.net, 3, 112, 112, outputs=("unit", "length"))]
+    if isinstance(head, HairHead):
+        parser = [] if head.parser is None else [head.parser]
+        return [
+            *(
+                part("encoder.parser", one, 3, PARSER_SIZE, PARSER_SIZE, outputs=("logits",))
+                for one in parser
+            ),
+            part(name, head.net, 1, head.net.size, head.net.size),
+        ]
+    return [part(name, head.net, 3, 224, 224)]
+
+
+def install(found: Sequence[Part], compile: Callable[[Part], Graph]) -> None:
+    """Compiles parts and puts them in the place of the modules' forward passes without gradients."""
+    for part in found:
+        if part.adapt is not None:
+            fast = part.adapt(part.target, compile(part))
+            part.target.forward = _switch(part.target.forward, fast)
+
+
+def _switch(usual: Callable[..., Any], fast: Callable[..., Any]) -> Callable[..., Any]:
+    """The fast forward pass, or the usual one while gradients are recorded."""
+
+    def forward(*inputs: Any) -> Any:
+        return (usual if torch.is_grad_enabled() else fast)(*inputs)
+
+    return forward
+
+
+def image_forward(module: nn.Module, graph: Graph) -> Callable[[Tensor], Tensor | tuple[Tensor, ...]]:
+    """A forward pass over a batch, image by image."""
+
+    def forward(image: Tensor) -> Tensor | tuple[Tensor, ...]:
+        rows = [graph(one[None]) for one in image]
+        results = tuple(torch.cat(column) for column in zip(*rows, strict=True))
+        return results if len(results) > 1 else results[0]
+
+    return forward
+
+
+def field_forward(module: Field, graph: Graph) -> Callable[[Tensor, Folded], tuple[Tensor, Tensor]]:
+    """The field in pieces of the graph's size; the last one is filled up."""
+
+    def forward(points: Tensor, folded: Folded) -> tuple[Tensor, Tensor]:
+        encoded = positional_encoding(points, module.frequencies)
+        again = folded.first if folded.again is None else folded.again
+        densities, hiddens = [], []
+        for index, image in enumerate(encoded):
+            biases = folded.first[index], again[index], folded.colour[index]
+            pieces = []
+            for piece in image.split(CHUNK):
+                filled = F.pad(piece, (0, 0, 0, CHUNK - len(piece)))
+                pieces.append([result[: len(piece)] for result in graph(filled, *biases)])
+            density, hidden = (torch.cat(column) for column in zip(*pieces, strict=True))
+            densities.append(density)
+            hiddens.append(hidden)
+        return torch.stack(densities), torch.stack(hiddens)
+
+    return forward
