@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", help="of images with --preset; its own by default")
     parser.add_argument("--forms", nargs="+", help="with --preset; by default all that are installed")
     parser.add_argument("--stages", nargs="+", default=["encode", "render"], choices=["encode", "render"])
+    parser.add_argument("--no-memory", action="store_true", help="leave out the memory that each form adds")
     parser.add_argument("--batches", type=int, nargs="+", default=[1], help="faces at once with --preset")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--frames", type=int, default=60, help="of the orbit; 0 leaves it out")
@@ -94,6 +95,7 @@ def compare(args: argparse.Namespace) -> None:
         batches=args.batches,
         frames=args.frames,
         repeats=args.repeats,
+        memory=not args.no_memory,
         on_round=lambda done: print(f"{done}/{args.repeats}", file=sys.stderr, flush=True),
     )
     if args.out:

@@ -50,7 +50,7 @@ def choose(name: str, device: str | torch.device, dtype: torch.dtype) -> str:
         ConfigError: if it does not, or is not installed.
     """
     require(name)
-    kind = torch.device(device).type
+    kind = str(device).partition(":")[0]  # a device that does not exist is refused where the model is moved
     if name == "auto":
         if kind != "cpu":
             return "torch"
