@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from facesep.codes import CODE_LENGTH, Codes
-from facesep.errors import CheckpointError, ConfigError
+from facesep.errors import CheckpointError, ConfigError, DataError
 
 BETAS = (0.9, 0.999)
 EPSILON = 1e-8
@@ -26,6 +27,18 @@ KINDS = {
     "steps": torch.int32,
 }
 NAMES = {torch.float32: "F32", torch.bfloat16: "BF16", torch.float16: "F16", torch.int32: "I32"}
+
+
+def _reserve(path: Path, size: int) -> None:
+    """Takes the room for a file now: a disk that is full later would kill whoever writes to mapped memory."""
+    try:
+        with open(path, "wb") as file:
+            if hasattr(os, "posix_fallocate"):  # not on macOS
+                os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        problem = f"the code book's {size / 1e9:.2g} GB at {path} cannot be written ({error.strerror})"
+        raise DataError(f"{problem}: free some room, or train into another folder") from error
 
 
 class CodeBook:
@@ -43,6 +56,10 @@ class CodeBook:
         per_photo: rows of a photo: 2 with its mirror image, else 1.
         rank: number of this process.
         world: number of processes.
+
+    Raises:
+        ConfigError: for more processes than photos.
+        DataError: if the disk has no room for it.
     """
 
     def __init__(
@@ -59,6 +76,7 @@ class CodeBook:
             size = own * (1 if name == "steps" else CODE_LENGTH)
             path = Path(folder) / f"{name}-{rank:05d}.bin"
             path.unlink(missing_ok=True)  # zeros to begin with
+            _reserve(path, size * kind.itemsize)
             self._arrays[name] = torch.from_file(str(path), shared=True, size=size, dtype=kind).view(shape)
 
     def __len__(self) -> int:

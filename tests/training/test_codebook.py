@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
+
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from facesep.codes import CODE_LENGTH, Codes
-from facesep.errors import CheckpointError, ConfigError
+from facesep.errors import CheckpointError, ConfigError, DataError
 from facesep.training.codebook import CodeBook
 
 
@@ -91,6 +94,21 @@ def _kinds() -> dict:
     from facesep.training.codebook import KINDS
 
     return KINDS
+
+
+def test_its_room_is_taken_at_the_start(tmp_path, monkeypatch):
+    book = CodeBook(tmp_path, 500)
+    for path in tmp_path.iterdir():
+        assert path.stat().st_blocks * 512 >= path.stat().st_size, "a sparse file"
+    assert not book.read(book.rows()).vector().any()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DataError, match="No space left on device.*free some room"):
+        CodeBook(tmp_path / "full", 500)
+    assert not list((tmp_path / "full").iterdir())
 
 
 def test_parts_that_do_not_belong_are_refused(tmp_path):
