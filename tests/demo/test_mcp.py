@@ -78,6 +78,8 @@ def test_a_client_lists_the_tools_and_calls_them(server, sep, photos):
     picture = next(part for part in turned.content if part.type == "image")
     # Gradio writes the picture anew for the answer: the pixels stay, and with them the watermark.
     assert load_image(base64.b64decode(picture.data)).tobytes() == load_image(made).tobytes()
+    sent = photos[0].read_bytes(), made
+    assert not [left for left in server.files() if left.read_bytes() in sent and left.name != "facesep.png"]
 
 
 def test_there_are_no_tools_unless_asked_for(sep, tmp_path, monkeypatch):

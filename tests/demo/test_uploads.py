@@ -126,6 +126,18 @@ def test_an_upload_that_breaks_off_is_not_waited_for(tmp_path, clock):
     assert not path.exists()
 
 
+def test_what_gradio_unpacked_from_a_call_goes_with_it(tmp_path, clock):
+    path = store(tmp_path)
+    unpacked, sent, other = (tmp_path / name / "file.jpg" for name in ("one", "two", "three"))
+    for one, data in ((unpacked, b"photo"), (sent, b"photo"), (other, b"other")):
+        one.parent.mkdir()
+        one.write_bytes(data)
+    arrive(path)
+    arrive(sent)  # somebody's own upload has this name
+    take(tmp_path, {"path": str(path)})
+    assert not unpacked.exists() and sent.exists() and other.exists()
+
+
 def test_other_requests_are_not_counted(tmp_path, clock):
     path = store(tmp_path)
     arrive(path, route="/gradio_api/queue/join")
