@@ -13,7 +13,7 @@ from facesep.demo import launch_options
 from facesep.demo.vanished import Vanished
 
 
-def answers(app, path: str = "/gradio_api/file=/tmp/me.jpg") -> list[dict]:
+def answers(app, path: str = "/gradio_api/file=me.jpg") -> list[dict]:
     sent = []
 
     async def send(message: dict) -> None:
