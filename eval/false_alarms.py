@@ -12,7 +12,7 @@ import json
 import sys
 from pathlib import Path
 
-from facesep.evaluation.false_alarms import CONFIDENCE, count, files
+from facesep.evaluation.false_alarms import CONFIDENCE, Count, count, files
 from facesep.evaluation.script import new_parser, run_script
 
 
@@ -35,9 +35,10 @@ def run(args: argparse.Namespace) -> None:
     if args.limit:
         paths = paths[:: max(1, len(paths) // args.limit)][: args.limit]
 
-    def said(done: int) -> None:
+    def said(done: int, so_far: Count) -> None:
         if done % 100 == 0:
-            print(f"{done}/{len(paths)}", file=sys.stderr, flush=True)
+            counted = f"{so_far.alarms} alarms in {so_far.pictures} pictures"
+            print(f"{done}/{len(paths)}: {counted}", file=sys.stderr, flush=True)
 
     options = {"cuts": args.cuts, "search": args.search, "seed": args.seed}
     found = count(paths, **options, workers=args.workers, on_photo=said)

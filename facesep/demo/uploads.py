@@ -155,10 +155,11 @@ def take(root: str | Path, *payloads: Mapping[str, Any] | None) -> list[bytes]:
         for path in paths:
             _WAITING.release(path)
     # What comes inside an MCP call is written by gradio to a file of its own, which it then uploads.
-    for copy in Path(root).resolve().glob("*/file.*"):
-        with contextlib.suppress(OSError):
-            if any(copy.stat().st_size == len(data) and copy.read_bytes() == data for data in found):
-                _WAITING.release_copy(copy)
+    for folder in Path(root).resolve().iterdir():
+        with contextlib.suppress(OSError):  # of another visit, which deletes it just now
+            for copy in folder.glob("file.*"):
+                if any(copy.stat().st_size == len(data) and copy.read_bytes() == data for data in found):
+                    _WAITING.release_copy(copy)
     return found
 
 

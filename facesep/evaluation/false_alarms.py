@@ -72,7 +72,7 @@ def count(
     search: bool = False,
     seed: int = 0,
     workers: int = 1,
-    on_photo: Callable[[int], object] | None = None,
+    on_photo: Callable[[int, Count], object] | None = None,
 ) -> Count:
     """Looks for watermarks in unmarked photos.
 
@@ -82,7 +82,7 @@ def count(
         search: also search scales, as ``facesep verify`` does; about a hundred times slower.
         seed: of the cuts; together with the file's name it fixes them.
         workers: processes.
-        on_photo: called with the number of photos done.
+        on_photo: called with the number of files done and what was found so far.
     """
     jobs = [(path, cuts, search, seed) for path in paths]
     photos = pictures = alarms = 0
@@ -94,7 +94,7 @@ def count(
             alarms += result[1]
             found += [path.name] * result[1]
             if on_photo is not None:
-                on_photo(done)
+                on_photo(done, Count(photos, pictures, alarms, tuple(found)))
     return Count(photos, pictures, alarms, tuple(found))
 
 

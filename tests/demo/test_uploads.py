@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,26 @@ def test_what_gradio_unpacked_from_a_call_goes_with_it(tmp_path, clock):
     arrive(sent)  # somebody's own upload has this name
     take(tmp_path, {"path": str(path)})
     assert not unpacked.exists() and sent.exists() and other.exists()
+
+
+def test_folders_of_other_visits_may_vanish_meanwhile(tmp_path, clock, monkeypatch):
+    path, other = store(tmp_path), store(tmp_path, b"other")
+    arrive(path)
+    looked = []
+
+    def vanished(look):
+        def wrapped(folder="."):
+            if Path(folder) == other.parent:
+                looked.append(folder)
+                raise FileNotFoundError(folder)
+            return look(folder)
+
+        return wrapped
+
+    monkeypatch.setattr(os, "scandir", vanished(os.scandir))
+    monkeypatch.setattr(os, "listdir", vanished(os.listdir))
+    assert take(tmp_path, {"path": str(path)}) == [b"photo"]
+    assert looked
 
 
 def test_other_requests_are_not_counted(tmp_path, clock):

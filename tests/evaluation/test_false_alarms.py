@@ -49,8 +49,9 @@ def test_what_carries_a_mark_is_counted(folder):
         "small.png",
     ]
     done = []
-    assert count(paths, on_photo=done.append) == Count(4, 4, 1, ("marked.png",))
-    assert done == [1, 2, 3, 4, 5, 6]
+    assert count(paths, on_photo=lambda *so_far: done.append(so_far)) == Count(4, 4, 1, ("marked.png",))
+    assert [number for number, _ in done] == [1, 2, 3, 4, 5, 6]
+    assert [found.pictures for _, found in done] == [1, 2, 3, 3, 4, 4]
     cut = count(paths, cuts=2, seed=3)
     assert cut == count(paths, cuts=2, seed=3) and 4 < cut.pictures <= 12
     with pytest.raises(DataError, match="no pictures"):
