@@ -13,6 +13,7 @@ import math
 import torch
 from torch import Tensor
 
+from facesep.constants import constant
 from facesep.errors import ConfigError
 
 CAMERA_DISTANCE = 10.0
@@ -125,8 +126,8 @@ def to_head(rotation: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
         ``R^T ((0, 0, 10) - t)``.
     """
     inverse = rotation_matrix(rotation).transpose(-1, -2)
-    flip = torch.tensor([1.0, -1.0, -1.0], dtype=inverse.dtype, device=inverse.device)
-    centre = torch.tensor([0.0, 0.0, CAMERA_DISTANCE], dtype=inverse.dtype, device=inverse.device)
+    flip = constant((1.0, -1.0, -1.0), inverse)
+    centre = constant((0.0, 0.0, CAMERA_DISTANCE), inverse)
     return inverse * flip, (inverse @ (centre - translation)[..., None])[..., 0]
 
 

@@ -33,6 +33,8 @@ Photo = Source
 """One photo: a path, bytes, a PIL image, an array ``[H, W, 3]`` or a tensor ``[3, H, W]`` in 0..1."""
 
 
+GPU_FACES = 8
+"""Faces rendered at once on a GPU; this bounds the memory of large batches."""
 NO_REFINER = (
     "there is no refiner in this checkpoint, and none is downloaded unasked: set one with "
     'sep.refiner = FaceRefiner.from_pretrained("user/repo" or a folder) from facesep.refine (on the command '
@@ -317,8 +319,9 @@ class FaceSep(CheckpointMixin):
         refined = self._refinement(refine)
         batch = _as_codes(codes).batch().to(self.device)
         batch = _turned(batch, pitch, yaw, roll)
-        # One face at a time: its samples then stay in the processor's cache.
-        images = torch.cat([self._render_batch(batch[i : i + 1]) for i in range(len(batch))])
+        step = 1 if self.device.type == "cpu" else GPU_FACES
+        # One face at a time on a CPU: its samples then stay in the cache.
+        images = torch.cat([self._render_batch(batch[i : i + step]) for i in range(0, len(batch), step)])
         if refined is not None:
             images = refined(images.clamp(0, 1))
         if output == "tensor":

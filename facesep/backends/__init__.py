@@ -1,7 +1,7 @@
-"""Other programs that compute the networks on a CPU: OpenVINO and ONNX Runtime.
+"""Other ways to compute the networks: OpenVINO and ONNX Runtime on a CPU, CUDA graphs on a GPU.
 
 A backend takes the place of the networks' forward passes when gradients are switched off; cropping, rays, the
-volume integral and everything else stay as they are. Weights are compiled in when it is attached.
+volume integral and everything else stay as they are. OpenVINO and ONNX Runtime compile the weights in.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from facesep.errors import ConfigError
 if TYPE_CHECKING:
     from facesep.model import FaceSep
 
-BACKENDS = ("torch", "openvino", "onnx", "auto")
-"""``torch`` computes as usual; ``auto`` takes openvino on a CPU if it is installed, and torch otherwise."""
+BACKENDS = ("torch", "openvino", "onnx", "graphs", "auto")
+"""``torch`` computes as usual; ``graphs`` records and replays whole passes on an NVIDIA GPU; ``auto`` takes
+openvino on a CPU if it is installed, and torch otherwise."""
 PACKAGES = {"openvino": ("openvino", "onnx", "onnxscript"), "onnx": ("onnx", "onnxruntime", "onnxscript")}
 """What each backend needs installed."""
 
@@ -58,6 +59,8 @@ def choose(name: str, device: str | torch.device, dtype: torch.dtype) -> str:
             warnings.warn(f"backend 'auto' computes with torch: {lacking[0]} is not installed", stacklevel=4)
             return "torch"
         name = "openvino"
+    if name == "graphs" and kind != "cuda":
+        raise ConfigError("backend 'graphs' computes on an NVIDIA GPU: give device='cuda', or leave it out")
     if name in PACKAGES and kind != "cpu":
         raise ConfigError(f"backend {name!r} computes on the CPU: leave the device {kind!r} out")
     if name == "openvino" and dtype not in (torch.float32, torch.bfloat16):
@@ -86,3 +89,7 @@ def attach(sep: FaceSep, name: str, dtype: torch.dtype) -> None:
             from facesep.backends.onnx import compiler
 
             install(parts(sep), compiler())
+    elif name == "graphs":
+        from facesep.backends.graphs import record
+
+        record(sep)

@@ -35,6 +35,8 @@ FORMS: dict[str, tuple[str, torch.dtype]] = {
     "openvino float32": ("openvino", torch.float32),
     "openvino bfloat16": ("openvino", torch.bfloat16),
     "onnx float32": ("onnx", torch.float32),
+    "graphs float32": ("graphs", torch.float32),
+    "graphs bfloat16": ("graphs", torch.bfloat16),
 }
 """Backend and number format of each form."""
 ENCODE, RENDER, BOTH = "encode", "render", "encode and render"

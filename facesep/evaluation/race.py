@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from facesep.backends import missing
+from facesep.backends import PACKAGES, missing
 from facesep.errors import ConfigError
 from facesep.evaluation import forms
 from facesep.evaluation.memory import added_megabytes
@@ -30,12 +30,11 @@ NOTE = (
 
 def usable(device: str) -> list[str]:
     """Forms that can be computed here."""
-    kind = torch.device(device).type
-    return [
-        name
-        for name, (backend, _) in forms.FORMS.items()
-        if backend == "torch" or (kind == "cpu" and not missing(backend))
-    ]
+    there = {
+        "cpu": {"torch", *(name for name in PACKAGES if not missing(name))},
+        "cuda": {"torch", "graphs"},
+    }.get(torch.device(device).type, {"torch"})
+    return [name for name, (backend, _) in forms.FORMS.items() if backend in there]
 
 
 def race(

@@ -5,7 +5,6 @@ Pixel coordinates are continuous: pixel i covers [i, i + 1).
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from facesep.camera import CENTRE_X, CENTRE_Y, TEMPLATE_5, WINDOW, project
+from facesep.constants import constant, keep
 
 DEEP3D_SIZE = 224
 DEEP3D_SIDE = 2 * 112 / 101.5 / WINDOW
@@ -41,7 +41,6 @@ def _cubic(x: Tensor) -> Tensor:
     return torch.where(x < 1, near, torch.where(x < 2, far, 0.0))
 
 
-@lru_cache(maxsize=64)
 def resampling_matrix(size: int, start: float, length: float, count: int) -> Tensor:
     """Weights of a one-dimensional bicubic resampling with anti-aliasing, as in PIL.
 
@@ -61,6 +60,11 @@ def resampling_matrix(size: int, start: float, length: float, count: int) -> Ten
     return (weights / weights.sum(1, keepdim=True)).float()
 
 
+def _resampling(size: int, start: float, length: float, count: int, like: Tensor) -> Tensor:
+    key = ("resampling", size, start, length, count, like.dtype, like.device)
+    return keep(key, lambda: resampling_matrix(size, start, length, count).to(like))
+
+
 def crop_window(image: Tensor, left: float, top: float, side: float, size: int) -> Tensor:
     """Cuts a square window and resizes it bicubically with anti-aliasing.
 
@@ -75,8 +79,8 @@ def crop_window(image: Tensor, left: float, top: float, side: float, size: int) 
         ``Tensor[B, C, size, size]``.
     """
     height, width = image.shape[-2:]
-    rows = resampling_matrix(height, top, side, size).to(image)
-    columns = resampling_matrix(width, left, side, size).to(image)
+    rows = _resampling(height, top, side, size, image)
+    columns = _resampling(width, left, side, size, image)
     return rows @ image @ columns.T
 
 
@@ -130,7 +134,7 @@ def projected_points(rotation: Tensor, translation: Tensor, size: float) -> Tens
     Returns:
         ``Tensor[B, 5, 2]``.
     """
-    template = torch.tensor(TEMPLATE_5, dtype=rotation.dtype, device=rotation.device)
+    template = constant(TEMPLATE_5, rotation)
     return project(template, rotation, translation, size)[..., :2]
 
 
@@ -152,7 +156,7 @@ def warp(image: Tensor, to_image: Tensor, size: int) -> Tensor:
         ``Tensor[B, C, size, size]``.
     """
     # grid_sample wants both sides in [-1, 1]: pixel p of n is 2 p / n - 1.
-    extent = to_image.new_tensor([image.shape[-1], image.shape[-2]])
+    extent = constant((image.shape[-1], image.shape[-2]), to_image)
     linear = to_image[..., :2] * size / extent[:, None]
     centre = to_image[..., :2].sum(-1) * (size / 2) + to_image[..., 2]
     theta = torch.cat([linear, (centre * 2 / extent - 1)[..., None]], -1)
@@ -183,7 +187,7 @@ def arcface_crop(
     if image.shape[-1] > SHARPEST:
         points = points * (SHARPEST / image.shape[-1])
         image = F.interpolate(image, size=(SHARPEST, SHARPEST), mode="bilinear", antialias=True)
-    template = torch.tensor(ARCFACE_TEMPLATE, dtype=points.dtype, device=points.device)
+    template = constant(ARCFACE_TEMPLATE, points)
     template = ((template + 0.5) * (size / ARCFACE_SIZE)).expand_as(points)
     if fit == "adaface":
         return warp(image, similarity(template, points), size)

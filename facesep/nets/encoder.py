@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from facesep.camera import CENTRE_X, CENTRE_Y
 from facesep.codes import ATTRIBUTES, CODE_SIZES, Codes
 from facesep.config import EncoderConfig
+from facesep.nets.streams import side_by_side
 
 FACE_WINDOW = 0.7882
 """Side of the R-Net crop as a multiple of the canonical image; centred on the principal point."""
@@ -96,7 +98,8 @@ class LightEncoder(nn.Module):
 
     def forward(self, image: Tensor, points: Tensor | None = None) -> Codes:
         """Canonical images ``Tensor[B, 3, S, S]`` in 0..1 -> batched codes; ``points`` are not looked at."""
-        return Codes(**{name: head(image) for name, head in self.heads.items()})
+        tasks = [partial(head, image) for head in self.heads.values()]
+        return Codes(**dict(zip(self.heads, side_by_side(tasks, image.device), strict=True)))
 
 
 def build_encoder(config: EncoderConfig) -> nn.Module:

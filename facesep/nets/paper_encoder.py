@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,7 @@ from facesep.nets.hair import HairEncoder, mask_from_probability
 from facesep.nets.iresnet import IResNet
 from facesep.nets.parser import HAIR, BiSeNet
 from facesep.nets.rnet import ATTRIBUTE_HEADS, RNet
+from facesep.nets.streams import side_by_side
 
 
 def as_constants(module: nn.Module) -> nn.Module:
@@ -137,9 +139,11 @@ class PaperEncoder(nn.Module):
             Batched codes.
         """
         crop = deep3d_crop(image)
-        codes = {name: self.heads[name].from_crop(crop) for name in ATTRIBUTE_HEADS}
+        tasks = [partial(self.heads[name].from_crop, crop) for name in ATTRIBUTE_HEADS]
+        tasks.append(partial(self.heads["hair"], image))
+        found = side_by_side(tasks, image.device)
+        codes = dict(zip((*ATTRIBUTE_HEADS, "hair"), found, strict=True))
         if points is None:
             points = projected_points(codes["rotation"], codes["translation"], image.shape[-1])
         codes["shape"] = self.heads["shape"](image, points.detach())
-        codes["hair"] = self.heads["hair"](image)
         return Codes(**codes)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from facesep.constants import constant
 from facesep.nets.resnet import BasicBlock, ResNet
 
 CLASSES: tuple[str, ...] = (
@@ -151,7 +152,7 @@ class BiSeNet(nn.Module):
         """
         shrink = image.shape[-1] > SIZE
         image = F.interpolate(image, size=(SIZE, SIZE), mode="bilinear", antialias=shrink)
-        mean = image.new_tensor(IMAGENET_MEAN)[:, None, None]
-        std = image.new_tensor(IMAGENET_STD)[:, None, None]
+        mean = constant(IMAGENET_MEAN, image)[:, None, None]
+        std = constant(IMAGENET_STD, image)[:, None, None]
         normalised = ((image - mean) / std).to(self.conv_out.conv_out.weight.dtype)
         return self(normalised).softmax(1)

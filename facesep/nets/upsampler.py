@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facesep.config import DecoderConfig
+from facesep.constants import constant
 from facesep.nets.strips import render_strips
 
 
@@ -15,7 +16,7 @@ def blur(x: Tensor) -> Tensor:
     # Reflected by hand: under autocast F.pad would turn the whole branch into float32.
     x = torch.cat((x[..., 1:2, :], x, x[..., -2:-1, :]), -2)
     x = torch.cat((x[..., 1:2], x, x[..., -2:-1]), -1)
-    kernel = x.new_tensor([0.25, 0.5, 0.25])
+    kernel = constant((0.25, 0.5, 0.25), x)
     weight = torch.outer(kernel, kernel).expand(x.shape[1], 1, 3, 3)
     return F.conv2d(x, weight, groups=x.shape[1])
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from facesep.config import DecoderConfig
+from facesep.constants import constant
 
 
 def ellipsoid_interval(
@@ -25,8 +26,8 @@ def ellipsoid_interval(
     Returns:
         Two ``Tensor[B, R]`` along the directions; equal (an interval of no length) where a ray misses.
     """
-    scale = directions.new_tensor(radii)
-    start = (origins - directions.new_tensor(centre)) / scale
+    scale = constant(radii, directions)
+    start = (origins - constant(centre, directions)) / scale
     step = directions / scale
     a = (step * step).sum(-1)
     b = (start * step).sum(-1)

@@ -50,7 +50,9 @@ def test_unknown_forms_are_refused():
     sep = forms.random_model(preset("tiny"))
     with pytest.raises(ConfigError, match="choose from reference, float32"):
         forms.build(sep, ["fastest"])
-    assert set(race.usable("cuda")) == {"reference", "float32", "bfloat16"}
+    eager = {"reference", "float32", "bfloat16"}
+    assert set(race.usable("cuda")) == eager | {"graphs float32", "graphs bfloat16"}
+    assert set(race.usable("mps")) == eager
 
 
 @pytest.mark.slow
