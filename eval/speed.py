@@ -6,6 +6,10 @@ Example:
 With ``--preset`` it compares forms of computing a model (reference, ours, bfloat16, other runtimes) instead::
 
     python eval/speed.py --preset paper --sizes 256 512 1024 --frames 0 --out speed.json
+
+and with ``--growth`` how its cost grows with size, samples, batch and frames::
+
+    python eval/speed.py --preset mini --growth --plot growth.png
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import sys
 import torch
 
 from facesep import ConfigError
-from facesep.evaluation import fitting, fps, options, race, speed
+from facesep.evaluation import fitting, forms, fps, growth, options, plots, race, speed
 from facesep.evaluation.report import hardware, markdown, table
 from facesep.evaluation.script import finish, new_parser, run_script
 
@@ -26,6 +30,7 @@ def main() -> int:
     parser = new_parser(__doc__)
     options.add_checkpoint(parser)
     parser.add_argument("--photo", help="a photo with one face; needed without --preset")
+    parser.add_argument("--refiner", help="to time with --photo; by default the checkpoint's")
     parser.add_argument("--preset", help="compare the forms of computing this preset with random weights")
     parser.add_argument("--sizes", type=int, nargs="+", help="of images with --preset; its own by default")
     parser.add_argument("--forms", nargs="+", help="with --preset; by default all that are installed")
@@ -33,6 +38,8 @@ def main() -> int:
     parser.add_argument("--no-memory", action="store_true", help="leave out the memory that each form adds")
     parser.add_argument("--batches", type=int, nargs="+", default=[1], help="faces at once with --preset")
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--growth", action="store_true", help="with --preset: how cost grows")
+    parser.add_argument("--plot", metavar="PNG", help="with --growth: draw it (needs matplotlib)")
     parser.add_argument("--frames", type=int, default=60, help="of the orbit; 0 leaves it out")
     parser.add_argument("--threads", type=int, help="of torch; its own choice by default")
     parser.add_argument("--fit", metavar="DIR", help="folder of eval/fit.py: adds its seconds for a photo")
@@ -48,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     if args.threads:
         torch.set_num_threads(args.threads)
     if args.preset:
-        compare(args)
+        grow(args) if args.growth else compare(args)
         return
     if args.photo is None:
         raise ConfigError("give a photo with --photo, or compare the forms of a --preset")
@@ -58,6 +65,7 @@ def run(args: argparse.Namespace) -> None:
         args.repeats,
         args.frames,
         args.device,
+        args.refiner,
         on_round=lambda done: print(f"{done}/{args.repeats}", file=sys.stderr, flush=True),
     )
     machine = hardware(args.device)
@@ -101,6 +109,27 @@ def compare(args: argparse.Namespace) -> None:
     if args.out:
         race.write(args.out, tables)
     print(markdown(tables))
+
+
+def grow(args: argparse.Namespace) -> None:
+    """Measures how the cost of a preset grows."""
+    names = args.forms or [forms.REFERENCE, "float32"]
+    points = growth.POINTS | ({growth.SIZE: args.sizes} if args.sizes else {})
+    points |= {} if args.frames else {growth.FRAMES: ()}
+    rows = growth.measure(
+        args.preset,
+        names,
+        points,
+        device=args.device,
+        repeats=args.repeats,
+        on_round=lambda done: print(f"{done}/{args.repeats}", file=sys.stderr, flush=True),
+    )
+    found = growth.as_table(rows, args.preset, args.repeats, args.device)
+    if args.plot:
+        plots.growth(rows, args.plot, f"{args.preset}: seconds")
+    if args.out:
+        race.write(args.out, [found])
+    print(markdown([found]))
 
 
 if __name__ == "__main__":

@@ -186,7 +186,7 @@ def compare(
             values.append(_rate(getattr(torch, name), sep.device))
         for key, group in tasks.items():
             for name, task in group.items():
-                wall, cpu = _timed(task, sep.device)
+                wall, cpu = timed(task, sep.device)
                 results[key][name].wall.append(wall)
                 results[key][name].cpu.append(cpu)
         if on_round:
@@ -227,7 +227,7 @@ def _work(sep: FaceSep, stage: str, image: Tensor, codes: Codes) -> float:
     return counter.get_total_flops() / 1e9
 
 
-def _timed(task: Callable[[], Any], device: torch.device) -> tuple[float, float]:
+def timed(task: Callable[[], Any], device: torch.device) -> tuple[float, float]:
     """Wall and processor seconds."""
     _wait(device)
     wall, cpu = time.perf_counter(), time.process_time()
@@ -239,7 +239,7 @@ def _timed(task: Callable[[], Any], device: torch.device) -> tuple[float, float]
 def _rate(dtype: torch.dtype, device: torch.device) -> float:
     a = torch.randn(SIDE, SIDE, device=device).to(dtype)
     a @ a
-    wall, _ = _timed(lambda: [a @ a for _ in range(4)], device)
+    wall, _ = timed(lambda: [a @ a for _ in range(4)], device)
     return 8e-9 * SIDE**3 / wall
 
 

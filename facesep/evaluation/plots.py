@@ -49,6 +49,26 @@ def lines(
     return _write(figure, path)
 
 
+def growth(rows: Sequence[Mapping[str, Any]], path: str | Path, title: str) -> Path:
+    """One panel for each thing that is varied, one line for each form; both axes logarithmic."""
+    panels = list(dict.fromkeys(row["varied"] for row in rows))
+    figure, axes = _figure(len(panels), title)
+    for axis, varied in zip(axes, panels, strict=True):
+        here = [row for row in rows if row["varied"] == varied]
+        for form in dict.fromkeys(row["form"] for row in here):
+            line = [(row["value"], row["seconds"]) for row in here if row["form"] == form]
+            axis.plot(*zip(*line, strict=True), marker="o", label=form)
+        values = sorted({row["value"] for row in here})
+        axis.set_xscale("log", base=2)
+        axis.set_yscale("log")
+        axis.set_xticks(values, [str(value) for value in values])
+        axis.set_xlabel(varied)
+        axis.set_ylabel("seconds")
+        axis.grid(alpha=0.3)
+        axis.legend()
+    return _write(figure, path)
+
+
 def heat(values: np.ndarray, names: Sequence[str], path: str | Path, title: str) -> Path:
     """A square matrix as colours, with its numbers; rows vary, columns answer."""
     figure, (axis,) = _figure(1, title)

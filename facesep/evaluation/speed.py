@@ -22,19 +22,21 @@ MATMUL = 1024
 MATMUL_PRODUCTS = 4
 IMPORT = "import time; t = time.perf_counter(); from facesep import FaceSep; print(time.perf_counter() - t)"
 
-IMPORTING, LOADING, ALIGNING, ENCODING, RENDERING, BOTH = (
+IMPORTING, LOADING, ALIGNING, ENCODING, RENDERING, BOTH, REFINING = (
     "import",
     "load the checkpoint",
     "detect and align",
     "encode",
     "render",
     "encode and render",
+    "refine",
 )
 
 NOTE = (
     "Seconds, one photo at a time (batch 1, {size} px, {dtype}), {repeats} interleaved repeats; the first "
     "pass of each step after loading is left out, import and loading are timed fresh each time. Detection "
-    "and alignment: a photo of {width} x {height} pixels. Encoding begins with the aligned crop. Beside "
+    "and alignment: a photo of {width} x {height} pixels. Encoding begins with the aligned crop; refining, "
+    "where there is a refiner, with a render. Beside "
     "them the product of two {matmul} x {matmul} float32 matrices reached {best:.0f} GFLOP/s at best and "
     "{median:.0f} in the median: where both differ much, other programs were running."
 )
@@ -78,6 +80,7 @@ def measure(
     repeats: int = 5,
     frames: int = 60,
     device: str = "cpu",
+    refiner: str | None = None,
     on_round: Callable[[int], object] | None = None,
 ) -> Speed:
     """Times every step, in rounds: each round runs each step once.
@@ -87,10 +90,15 @@ def measure(
         photo: a photo with one face.
         repeats: rounds that count.
         frames: of the orbit, which is written as an mp4; 0 leaves it out.
+        refiner: folder or repository; by default the checkpoint's own, if it has one.
         device: where the networks run.
         on_round: called with the number of rounds done.
     """
     sep = FaceSep.from_pretrained(checkpoint).to(device)
+    if refiner is not None:
+        from facesep.refine import FaceRefiner
+
+        sep.refiner = FaceRefiner.from_pretrained(refiner)
     image = load_image(photo)
     crop = sep.align(image).image
     codes = sep.encode(crop, aligned=True)
@@ -109,10 +117,13 @@ def measure(
             RENDERING: lambda: sep.render(codes),
             BOTH: lambda: sep.render(sep.encode(crop, aligned=True)),
         }
+        if sep.has_refiner:
+            picture = sep.render(codes)
+            steps[REFINING] = lambda: sep.refiner.refine(picture)
         if frames:
             path = Path(folder) / "orbit.mp4"
             steps[f"orbit of {frames} frames, mp4"] = lambda: sep.orbit(codes, path, frames=frames)
-        for name in ("matmul", ALIGNING, ENCODING, RENDERING):  # first calls allocate and plan
+        for name in {"matmul", ALIGNING, ENCODING, RENDERING, REFINING} & steps.keys():  # these plan first
             _seconds(steps[name], device)
         seconds: dict[str, list[float]] = {IMPORTING: [], **{name: [] for name in steps}}
         for done in range(1, repeats + 1):

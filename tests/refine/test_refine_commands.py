@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import types
+from pathlib import Path
 
 import pytest
 import torch
@@ -116,3 +117,12 @@ def test_the_switch_is_off_and_the_visit_follows_it(sep, tmp_path):
     switch(True, visit)
     sessions.forget("visit")
     assert picture(visit) == plain
+
+
+def test_the_speed_of_refining_is_measured_where_there_is_a_refiner(folders):
+    from facesep.evaluation import speed
+
+    photo = Path(__file__).parents[1] / "data" / "photos" / "london_101.jpg"
+    steps = speed.measure(None, photo, repeats=1, frames=0, refiner=str(folders / "refiner")).steps
+    assert steps[speed.REFINING].least > 0
+    assert speed.REFINING not in speed.measure(str(folders / "without"), photo, repeats=1, frames=0).steps
