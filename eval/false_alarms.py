@@ -2,7 +2,7 @@
 
 Example:
     python eval/false_alarms.py --photos photos/ --cuts 4 --workers 2
-    python eval/false_alarms.py --photos photos/ --search --limit 500
+    python eval/false_alarms.py --photos photos/ --cuts 4 --keys 8 --search --workers 2
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ def main() -> int:
     parser = new_parser(__doc__)
     parser.add_argument("--photos", required=True, help="folder of photos that facesep did not make")
     parser.add_argument("--cuts", type=int, default=0, help="random cuts of each that are looked at, too")
+    parser.add_argument("--keys", type=int, default=1, help="keys for each picture, the one in use first")
     parser.add_argument("--search", action="store_true", help="search scales, as `facesep verify` does")
     parser.add_argument("--limit", type=int, help="only so many photos, spread over the folder")
     parser.add_argument("--seed", type=int, default=0, help="of the cuts")
@@ -37,14 +38,15 @@ def run(args: argparse.Namespace) -> None:
 
     def said(done: int, so_far: Count) -> None:
         if done % 100 == 0:
-            counted = f"{so_far.alarms} alarms in {so_far.pictures} pictures"
+            counted = f"{so_far.alarms} alarms in {so_far.looks} looks"
             print(f"{done}/{len(paths)}: {counted}", file=sys.stderr, flush=True)
 
-    options = {"cuts": args.cuts, "search": args.search, "seed": args.seed}
+    options = {"cuts": args.cuts, "keys": args.keys, "search": args.search, "seed": args.seed}
     found = count(paths, **options, workers=args.workers, on_photo=said)
     report = {
         "photos": found.photos,
         "pictures": found.pictures,
+        "looks": found.looks,
         "alarms": found.alarms,
         "rate": found.rate,
         f"at most ({CONFIDENCE:.0%} confidence)": found.at_most(),

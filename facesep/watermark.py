@@ -21,12 +21,15 @@ import binascii
 import functools
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image
 
+KEY = "facesep"
+"""The key that results are marked with."""
 SIZE = 256
 """Pixels along the short side at which pictures are seen."""
 TILE = 64
@@ -69,7 +72,7 @@ class Detection(NamedTuple):
     scale: float
 
 
-def embed(image: Image.Image, message: int, key: str = "facesep") -> Image.Image:
+def embed(image: Image.Image, message: int, key: str = KEY) -> Image.Image:
     """Marks a picture.
 
     Args:
@@ -122,29 +125,42 @@ def embed(image: Image.Image, message: int, key: str = "facesep") -> Image.Image
 
 
 def detect(
-    images: Image.Image | Sequence[Image.Image], key: str = "facesep", *, search: bool = True
+    images: Image.Image | Sequence[Image.Image], key: str = KEY, *, search: bool = True
 ) -> Detection | None:
     """Looks for a watermark.
 
     Args:
         images: a picture, or frames of one video.
         key: the key it was written with.
-        search: also look for cut-out and padded pictures; takes about a second when there is nothing.
+        search: also look for cut-out and padded pictures; takes up to half a second when there is nothing.
 
     Returns:
         What was found, or ``None``. Among 2,351 unmarked portraits one in 750 passed the threshold as it
         is (then 93 readings) and every second one in the search (one reading each), and noise passes the
         CRC once in 65,536: about one false alarm in 100,000 pictures.
     """
+    return detect_each(images, [key], search=search)[0]
+
+
+def detect_each(
+    images: Image.Image | Sequence[Image.Image], keys: Sequence[str], *, search: bool = True
+) -> list[Detection | None]:
+    """What :func:`detect` finds with each of several keys; most of the work is done once for all."""
     images = [images] if isinstance(images, Image.Image) else list(images)
     if max(images[0].size) > MAX_ASPECT * min(images[0].size):
-        return None
-    tones, views = _tones(key), [_luminance(image) for image in images]
+        return [None] * len(keys)
+    views = [_luminance(image) for image in images]
 
+    @functools.cache
     def folded(scale: float) -> np.ndarray:
         pitch = min(views[0].size) * scale / SIZE
         return sum(_fold(_flatten(_see(view, pitch))) for view in views)
 
+    return [_find(folded, _tones(key), search) for key in keys]
+
+
+def _find(folded: Callable[[float], np.ndarray], tones: _Tones, search: bool) -> Detection | None:
+    """Looks at a picture, given as what is folded at some scale, with one key."""
     found = _read(folded(1.0), tones, _FLIPS)
     if found is not None or not search:
         return found and Detection(*found, 1.0)
@@ -213,11 +229,11 @@ def _decode(values: np.ndarray, flips: int = 0) -> int | None:
 
 def _peak(folded: np.ndarray, tones: _Tones) -> tuple[float, tuple[int, int]]:
     """Height, in standard deviations, and place of the best match with the position pattern."""
-    spectrum = np.fft.fft2(folded)
+    spectrum = _spectrum(folded)
     position = np.zeros((TILE, TILE), complex)
     place = tones.rows[:POSITION_TONES], tones.columns[:POSITION_TONES]
     position[place] = spectrum[place] * tones.phases[:POSITION_TONES].conj()
-    surface = np.fft.ifft2(position).real
+    surface = torch.fft.ifft2(torch.from_numpy(position)).real.numpy()
     row, column = np.unravel_index(surface.argmax(), surface.shape)
     return float(surface[row, column] / max(surface.std(), 1e-12)), (int(row), int(column))
 
@@ -235,8 +251,12 @@ def _read(folded: np.ndarray, tones: _Tones, flips: int = 0) -> tuple[int, float
 
 def _responses(folded: np.ndarray, tones: _Tones) -> np.ndarray:
     """Strength of each sinusoid along its phase."""
-    spectrum = np.fft.fft2(folded)
+    spectrum = _spectrum(folded)
     return (spectrum[tones.rows, tones.columns] * tones.phases.conj()).real
+
+
+def _spectrum(folded: np.ndarray) -> np.ndarray:
+    return torch.fft.fft2(torch.from_numpy(folded)).numpy()
 
 
 def _tile(tones: _Tones, strengths: np.ndarray) -> np.ndarray:
@@ -277,11 +297,17 @@ def _flatten(seen: np.ndarray) -> np.ndarray:
     margin = 16
     shape = rows, columns = _fast(height + 2 * margin), _fast(width + 2 * margin)
     rest = (margin, rows - height - margin), (margin, columns - width - margin)
-    spectrum = np.fft.rfft2(np.pad(seen.astype(np.float32), rest, mode="reflect"))
-    radius2 = np.fft.fftfreq(rows)[:, None] ** 2 + np.fft.rfftfreq(columns) ** 2
-    spectrum *= (radius2 > (0.9 * LOW) ** 2) & (radius2 < (1.05 * HIGH) ** 2)
-    band = np.fft.irfft2(spectrum, shape)[margin : margin + height, margin : margin + width]
+    padded = np.pad(seen.astype(np.float32), rest, mode="reflect")
+    spectrum = torch.fft.rfft2(torch.from_numpy(padded)) * _band(rows, columns)  # faster than numpy's
+    band = torch.fft.irfft2(spectrum, shape).numpy()[margin : margin + height, margin : margin + width]
     return band / np.sqrt(_mean(band**2) + 4)
+
+
+@functools.lru_cache(maxsize=128)
+def _band(rows: int, columns: int) -> torch.Tensor:
+    """1 for the frequencies of :func:`torch.fft.rfft2` that the watermark uses, else 0."""
+    radius2 = torch.fft.fftfreq(rows)[:, None] ** 2 + torch.fft.rfftfreq(columns) ** 2
+    return ((radius2 > (0.9 * LOW) ** 2) & (radius2 < (1.05 * HIGH) ** 2)).float()
 
 
 def _fast(size: int) -> int:

@@ -223,6 +223,15 @@ def test_keys():
         embed(face(), 2**32)
 
 
+def test_several_keys_find_what_each_finds_alone():
+    cut = embed(face(320), MESSAGE, "mine").crop((10, 30, 290, 310))
+    for search in (False, True):
+        each = watermark.detect_each(cut, ["other", "mine"], search=search)
+        assert each == [detect(cut, key, search=search) for key in ("other", "mine")]
+    assert each[0] is None and each[1].message == MESSAGE
+    assert watermark.detect_each(face().resize((1000, 50)), ["one", "two"]) == [None, None]
+
+
 def test_tones_are_the_same_everywhere():
     """The places and phases are a file format: a change would orphan every marked picture."""
     tones = watermark._tones("facesep")

@@ -28,23 +28,25 @@ class Count:
     Attributes:
         photos: files that could be read.
         pictures: photos and cuts that were large enough for a watermark.
-        alarms: pictures in which a watermark was found.
+        looks: pictures times keys.
+        alarms: looks that found a watermark.
         found: names of the files with alarms.
     """
 
     photos: int
     pictures: int
+    looks: int
     alarms: int
     found: tuple[str, ...] = ()
 
     @property
     def rate(self) -> float:
-        """Alarms per picture."""
-        return self.alarms / max(self.pictures, 1)
+        """Alarms per look."""
+        return self.alarms / max(self.looks, 1)
 
     def at_most(self, confidence: float = CONFIDENCE) -> float:
         """Upper end of the exact one-sided interval of the rate (Clopper and Pearson, 1934)."""
-        if self.alarms >= self.pictures:
+        if self.alarms >= self.looks:
             return 1.0
         low, high = self.rate, 1.0
         for _ in range(60):
@@ -69,6 +71,7 @@ def count(
     paths: Sequence[Path],
     *,
     cuts: int = 0,
+    keys: int = 1,
     search: bool = False,
     seed: int = 0,
     workers: int = 1,
@@ -79,12 +82,19 @@ def count(
     Args:
         paths: the files; what is no usable picture is left out.
         cuts: random cuts of each photo that are looked at, too.
+        keys: keys that each picture is looked at with, the one in use first. An unmarked picture knows none
+            of them, so each is a trial of its own, and further ones cost little.
         search: also search scales, as ``facesep verify`` does; about a hundred times slower.
         seed: of the cuts; together with the file's name it fixes them.
         workers: processes.
         on_photo: called with the number of files done and what was found so far.
+
+    Raises:
+        DataError: for less than one key.
     """
-    jobs = [(path, cuts, search, seed) for path in paths]
+    if keys < 1:
+        raise DataError(f"pictures are looked at with at least one key, not {keys}")
+    jobs = [(path, cuts, keys, search, seed) for path in paths]
     photos = pictures = alarms = 0
     found = []
     with ProcessPoolExecutor(workers) as pool:
@@ -94,19 +104,21 @@ def count(
             alarms += result[1]
             found += [path.name] * result[1]
             if on_photo is not None:
-                on_photo(done, Count(photos, pictures, alarms, tuple(found)))
-    return Count(photos, pictures, alarms, tuple(found))
+                on_photo(done, Count(photos, pictures, pictures * keys, alarms, tuple(found)))
+    return Count(photos, pictures, pictures * keys, alarms, tuple(found))
 
 
-def _look(job: tuple[Path, int, bool, int]) -> tuple[int, int]:
+def _look(job: tuple[Path, int, int, bool, int]) -> tuple[int, int]:
     """Pictures of one file that were looked at, and alarms among them."""
-    path, cuts, search, seed = job
+    path, cuts, keys, search, seed = job
     try:
         image = load_image(path)
     except ImageError:
         return 0, 0
     looked = [one for one in (image, *_cuts(image, cuts, path.name, seed)) if _has_room(one)]
-    return len(looked), sum(watermark.detect(one, search=search) is not None for one in looked)
+    names = [watermark.KEY, *(f"{watermark.KEY}-{number}" for number in range(1, keys))]
+    found = [watermark.detect_each(one, names, search=search) for one in looked]
+    return len(looked), sum(detection is not None for each in found for detection in each)
 
 
 def _cuts(image: Image.Image, number: int, name: str, seed: int) -> Iterator[Image.Image]:
@@ -130,8 +142,8 @@ def _has_room(image: Image.Image) -> bool:
 def _at_most(count: Count, rate: float) -> float:
     """Probability of at most as many alarms as were counted if the rate is this one (binomial)."""
     logs = np.log([rate, 1 - rate]) if 0 < rate < 1 else np.array([-np.inf, 0.0])
-    total = term = count.pictures * logs[1]
+    total = term = count.looks * logs[1]
     for alarms in range(count.alarms):
-        term += np.log((count.pictures - alarms) / (alarms + 1)) + logs[0] - logs[1]
+        term += np.log((count.looks - alarms) / (alarms + 1)) + logs[0] - logs[1]
         total = np.logaddexp(total, term)
     return float(np.exp(total))

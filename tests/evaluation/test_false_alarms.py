@@ -49,7 +49,7 @@ def test_what_carries_a_mark_is_counted(folder):
         "small.png",
     ]
     done = []
-    assert count(paths, on_photo=lambda *so_far: done.append(so_far)) == Count(4, 4, 1, ("marked.png",))
+    assert count(paths, on_photo=lambda *so_far: done.append(so_far)) == Count(4, 4, 4, 1, ("marked.png",))
     assert [number for number, _ in done] == [1, 2, 3, 4, 5, 6]
     assert [found.pictures for _, found in done] == [1, 2, 3, 3, 4, 4]
     cut = count(paths, cuts=2, seed=3)
@@ -58,12 +58,19 @@ def test_what_carries_a_mark_is_counted(folder):
         files(folder / "nowhere")
 
 
+def test_more_keys_are_more_looks(folder):
+    found = count(files(folder), keys=3)
+    assert (found.pictures, found.looks, found.alarms) == (4, 12, 1)  # the mark has one key
+    with pytest.raises(DataError, match="at least one key"):
+        count(files(folder), keys=0)
+
+
 def test_bounds():
-    assert Count(100, 100, 0).at_most() == pytest.approx(1 - 0.05**0.01)  # closed form without alarms
-    assert Count(1, 30_000, 0).at_most() < 1e-4
+    assert Count(50, 100, 100, 0).at_most() == pytest.approx(1 - 0.05**0.01)  # closed form without alarms
+    assert Count(1, 2, 30_000, 0).at_most() < 1e-4
     # Tabled: 5 of 100, one-sided 95 %: 0.1023.
-    assert Count(100, 100, 5).at_most() == pytest.approx(0.1023, abs=2e-4)
-    assert Count(3, 3, 3).at_most() == 1.0 and Count(0, 0, 0).at_most() == 1.0
+    assert Count(100, 100, 100, 5).at_most() == pytest.approx(0.1023, abs=2e-4)
+    assert Count(3, 3, 3, 3).at_most() == 1.0 and Count(0, 0, 0, 0).at_most() == 1.0
 
 
 def test_the_script(folder, tmp_path):
