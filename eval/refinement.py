@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
     if args.plot:
         Path(args.plot).write_bytes(encode_image(refinement.plot(rows)))
     for row in rows:
-        print(", ".join(f"{name} {value:.4g}" for name, value in row.items()))
+        print(f"{row.pop('picture')}:", ", ".join(f"{name} {value:.4g}" for name, value in row.items()))
     if args.frames:
         print("flicker:", ", ".join(f"{name} {value:.5f}" for name, value in report["flicker"].items()))
 

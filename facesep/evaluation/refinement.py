@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from facesep.evaluation.identity import DlibIdentity
 from facesep.evaluation.metrics import l1
 from facesep.evaluation.photos import Photo
+from facesep.evaluation.statistics import estimate
 from facesep.images import to_image, to_tensor
 from facesep.model import FaceSep
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
     from facesep.refine import FaceRefiner
 
 CALLS = (1, 2, 3, 5, 8, 12, 20)
-"""UNet calls at which the curve is measured by default; 0 calls is the render itself."""
+"""UNet calls at which the curve is measured by default."""
+RENDER, ESTIMATE, REFINED = "render", "estimator alone", "refined"
 AXES = {
     "ST-LPIPS": "ST-LPIPS to the photo",
     "L1": "L1 to the photo",
@@ -39,7 +41,7 @@ def curve(
     identity: DlibIdentity | None = None,
     on_photo: Callable[[int], object] | None = None,
     **options: Any,
-) -> list[dict[str, float]]:
+) -> list[dict[str, Any]]:
     """Renders photos, refines the renders with more and more calls, and compares with the photos.
 
     Args:
@@ -52,17 +54,25 @@ def curve(
         **options: for the refiner: ``start``, ``eta``, ``seed``.
 
     Returns:
-        One row for the render (0 calls) and one for each number of calls: ``calls``, ``L1``, ``seconds`` for
-        a picture, and ``ST-LPIPS`` and ``identity distance`` where they were asked for; means over photos.
+        A row for the render, one for what the estimator proposes (0 calls, where there is an estimator), and
+        one for each number of calls: ``picture``, ``calls``, ``seconds`` for a picture, and means over people
+        of ``L1`` and, where they were asked for, ``ST-LPIPS`` and ``identity distance``. All but the first
+        have the mean ``change`` of each from the render, and the ends ``low`` and ``high`` of its 95 %
+        interval.
     """
-    found: dict[int, list[dict[str, float]]] = {count: [] for count in (0, *calls)}
+    kinds: list[tuple[str, int]] = [(RENDER, 0)]
+    kinds += [(ESTIMATE, 0)] if sep.refiner.estimator is not None else []
+    kinds += [(REFINED, count) for count in calls]
+    found: dict[tuple[str, int], list[dict[str, float]]] = {kind: [] for kind in kinds}
+    people = []
     for done, photo in enumerate(photos, start=1):
+        people.append(photo.person)
         render = sep.render(sep.encode(photo.image, aligned=True), output="tensor").cpu().clamp(0, 1)
         own = identity.embed(photo.image) if identity else None
-        for count, rows in found.items():
+        for (kind, count), rows in found.items():
             start = time.perf_counter()
-            picture = sep.refiner.refine(render, steps=count, **options) if count else render
-            row = {"seconds": time.perf_counter() - start if count else 0.0}
+            picture = render if kind == RENDER else sep.refiner.refine(render, steps=count, **options)
+            row = {"seconds": 0.0 if kind == RENDER else time.perf_counter() - start}
             row["L1"] = float(l1(picture[None], photo.target[None]))
             if perceptual is not None:
                 row["ST-LPIPS"] = float(perceptual(picture[None], photo.target[None]))
@@ -72,9 +82,19 @@ def curve(
         if on_photo:
             on_photo(done)
     return [
-        {"calls": count} | {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-        for count, rows in found.items()
+        {"picture": kind, "calls": count} | _summary(rows, found[RENDER, 0], people)
+        for (kind, count), rows in found.items()
     ]
+
+
+def _summary(rows: Sequence[dict], renders: Sequence[dict], people: Sequence[str]) -> dict[str, float]:
+    """Means over people, and how they differ from those of the renders."""
+    summary = {name: estimate([row[name] for row in rows], people).value for name in rows[0]}
+    for name in summary.keys() - {"seconds"} if rows is not renders else ():
+        pairs = zip(rows, renders, strict=True)
+        change = estimate([row[name] - render[name] for row, render in pairs], people)
+        summary |= {f"{name} change": change.value, f"{name} low": change.low, f"{name} high": change.high}
+    return summary
 
 
 def flicker(plain: Tensor, changed: Tensor) -> float:
@@ -110,7 +130,7 @@ def video_flicker(refiner: FaceRefiner, frames: Sequence[Image.Image], **options
 
 
 def plot(rows: Sequence[dict[str, float]], title: str = "") -> Image.Image:
-    """Draws the curve: one panel for each measure, calls on the horizontal axis, the render dashed.
+    """Draws the curve: one panel for each measure, calls on the horizontal axis, what needs none as lines.
 
     Raises:
         ImportError: without matplotlib.
@@ -122,8 +142,10 @@ def plot(rows: Sequence[dict[str, float]], title: str = "") -> Image.Image:
     figure = Figure(figsize=(4 * len(names), 3.2), layout="constrained")
     canvas = FigureCanvasAgg(figure)
     for axis, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
-        axis.plot([row["calls"] for row in rows[1:]], [row[name] for row in rows[1:]], "o-")
-        axis.axhline(rows[0][name], linestyle="--", color="grey", label="render")
+        refined = [row for row in rows if row["picture"] == REFINED]
+        axis.plot([row["calls"] for row in refined], [row[name] for row in refined], "o-", label=REFINED)
+        for row, style in zip((row for row in rows if row["picture"] != REFINED), ("--", ":"), strict=False):
+            axis.axhline(row[name], linestyle=style, color="grey", label=row["picture"])
         axis.set_xlabel("UNet calls")
         axis.set_ylabel(AXES[name])
         axis.grid(alpha=0.3)

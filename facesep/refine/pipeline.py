@@ -92,7 +92,7 @@ class FaceRefiner(Pretrained, DiffusionPipeline):
         Args:
             images: a picture, a list of pictures, ``Tensor[3, S, S]`` or ``Tensor[B, 3, S, S]`` in [0, 1].
                 Other sizes than the network's are scaled there and back.
-            steps: calls of the UNet.
+            steps: calls of the UNet; 0 gives what the estimator proposes, without invented detail.
             start: the noise level, 1 to the length of the training chain.
             eta: 0 to 1.
             seed: one for all pictures, or one for each.
@@ -102,11 +102,14 @@ class FaceRefiner(Pretrained, DiffusionPipeline):
             The same kind as ``images``, of the same size.
 
         Raises:
-            ConfigError: for settings out of range.
+            ConfigError: for settings out of range, or no steps without an estimator.
             ImageError: for something that is no picture, or not square.
         """
         batch, back = to_batch(images)
-        times = self.times(steps, start)
+        proposal = steps == 0 and not isinstance(steps, bool)
+        if proposal and self.estimator is None:
+            raise ConfigError("this refiner has no estimator: steps must be at least 1")
+        times = self.times(None if proposal else steps, start)
         eta = self.config.eta if eta is None else eta
         if isinstance(eta, bool) or not isinstance(eta, int | float) or not 0 <= eta <= 1:
             raise ConfigError(f"eta must be a number between 0 and 1, got {eta!r}")
@@ -115,10 +118,11 @@ class FaceRefiner(Pretrained, DiffusionPipeline):
         clean = resized(batch.to(device, torch.float32), size)
         if self.estimator is not None:
             clean = self.estimator(clean.to(self.estimator.dtype)).float().clamp(0, 1)
-        noisy = self.add_noise(2 * clean - 1, noise_like(clean, generators), self._start(start))
-        result = self.denoise(noisy, times, eta, lambda x: noise_like(x, generators), on_step)
-        result = ((result + 1) / 2).clamp(0, 1)
-        return back(resized(result, batch.shape[-1]).clamp(0, 1).to(batch.device))
+        if not proposal:
+            noisy = self.add_noise(2 * clean - 1, noise_like(clean, generators), self._start(start))
+            result = self.denoise(noisy, times, eta, lambda x: noise_like(x, generators), on_step)
+            clean = ((result + 1) / 2).clamp(0, 1)
+        return back(resized(clean, batch.shape[-1]).clamp(0, 1).to(batch.device))
 
     __call__ = refine
 

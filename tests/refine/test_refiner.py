@@ -186,7 +186,7 @@ def test_pictures_come_back_as_they_were_given():
     for wrong in (torch.rand(4, 32, 32), torch.full((3, 32, 32), 1.5), torch.full((3, 32, 32), math.nan), []):
         with pytest.raises(ImageError):
             refiner.refine(wrong)
-    for options in ({"eta": 2.0}, {"eta": "1"}, {"seed": -1}, {"seed": [1, 2]}, {"seed": 0.5}, {"steps": 0}):
+    for options in ({"eta": 2.0}, {"eta": "1"}, {"seed": -1}, {"seed": [1, 2]}, {"seed": 0.5}, {"steps": -1}):
         with pytest.raises(ConfigError):
             refiner.refine(image, **options)
 
@@ -199,6 +199,18 @@ def test_the_estimator_is_what_noise_is_added_to():
     estimate = refiner.estimator(batch).clamp(0, 1)
     assert (estimate - batch).abs().mean() > 0.01
     assert (refiner.refine(batch, 1, 1) - estimate).abs().mean() < 0.02
+
+
+def test_no_steps_give_what_the_estimator_proposes():
+    refiner = tiny_refiner()
+    batch = pictures(2)
+    with torch.no_grad():
+        proposed = refiner.estimator(batch).clamp(0, 1)
+    torch.testing.assert_close(refiner.refine(batch, steps=0), proposed)
+    with pytest.raises(ConfigError, match="estimator"):
+        stub_refiner().refine(batch, steps=0)
+    with pytest.raises(ConfigError, match="whole number"):
+        refiner.refine(batch, steps=False)
 
 
 def test_the_cost_is_measured():

@@ -159,7 +159,16 @@ def test_the_script_trains_on_renders_and_the_result_serves_a_model(shards, tmp_
     )  # fmt: skip
     assert measured.returncode == 0, measured.stderr
     report = json.loads((tmp_path / "curve.json").read_text())
-    assert [row["calls"] for row in report["rows"]] == [0, 1, 2] and report["flicker"]["shared"] >= 0
+    assert [(row["picture"], row["calls"]) for row in report["rows"]] == [
+        ("render", 0),
+        ("estimator alone", 0),
+        ("refined", 1),
+        ("refined", 2),
+    ]
+    for row in report["rows"][1:]:
+        assert row["L1 low"] <= row["L1 change"] <= row["L1 high"]
+        assert row["L1 change"] == pytest.approx(row["L1"] - report["rows"][0]["L1"])
+    assert report["flicker"]["shared"] >= 0
     assert str(tmp_path) not in report["command"]
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
 
