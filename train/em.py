@@ -11,8 +11,6 @@ import argparse
 import dataclasses
 from pathlib import Path
 
-from accelerate import Accelerator
-
 from facesep.config import to_dict
 from facesep.errors import FaceSepError
 from facesep.hub import is_repo, push
@@ -23,7 +21,7 @@ from facesep.training.em import Trainer
 from facesep.training.export import export
 from facesep.training.loss_networks import loss_networks
 from facesep.training.pretrain import load_heads
-from facesep.training.processes import Processes
+from facesep.training.processes import Processes, new_accelerator
 from facesep.training.publish import Publisher, fetch_state
 from facesep.training.report import TRACKERS, Report
 
@@ -70,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
     data = TrainingSet(
         arguments.shards, arguments.labels, "train", config.image_store, config.in_memory, config.mirror
     )
-    accelerator = Accelerator(mixed_precision="bf16" if config.bf16 else "no")
+    accelerator = new_accelerator(config.bf16)
     report = Report(
         Path(arguments.out), Processes(accelerator), tuple(arguments.report_to), to_dict(config), bar=True
     )

@@ -33,7 +33,7 @@ from facesep.training.dataset import Batch, TrainingSet
 from facesep.training.loader import Loader, Step
 from facesep.training.objective import Objective, Terms
 from facesep.training.optim import SHAPE_SGD_RATIO, Average, build_optimisers, cosine_rate
-from facesep.training.processes import Processes
+from facesep.training.processes import Processes, new_accelerator
 from facesep.training.report import Report
 
 
@@ -67,7 +67,7 @@ class Trainer:
         publish: Callable[[Path, int], None] | None = None,
     ) -> None:
         self.config, self.data, self.out = config, data, Path(out)
-        self.accelerator = accelerator or Accelerator(mixed_precision="bf16" if config.bf16 else "no")
+        self.accelerator = accelerator or new_accelerator(config.bf16)
         self.processes = Processes(self.accelerator)
         self.device = self.accelerator.device
         self.out.mkdir(parents=True, exist_ok=True)

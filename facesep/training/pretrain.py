@@ -8,7 +8,6 @@ from collections import defaultdict
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -19,6 +18,7 @@ from facesep.training.config import TrainConfig
 from facesep.training.dataset import PHOTO_SIZE, TrainingSet
 from facesep.training.losses import codes_loss, scaled_distance
 from facesep.training.optim import cosine_rate
+from facesep.training.processes import new_accelerator
 
 
 def pretrain_heads(
@@ -44,7 +44,7 @@ def pretrain_heads(
     Returns:
         Mean cosine between prediction and label on the validation photos, per attribute.
     """
-    accelerator = Accelerator(mixed_precision="bf16" if config.bf16 else "no")
+    accelerator = new_accelerator(config.bf16)
     encoder.to(accelerator.device).train()
     optimiser = torch.optim.Adam(encoder.parameters(), lr=learning_rate)
     out.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,18 @@ BUCKET = 2**25
 """Numbers that are averaged at a time: 128 MB."""
 
 
+def new_accelerator(bf16: bool) -> Accelerator:
+    """Device, precision and processes of a run.
+
+    Without a GPU accelerate has to be told so: it would otherwise let each process of ``torchrun`` train a
+    model of its own.
+
+    Args:
+        bf16: whether matrix products are computed in bfloat16.
+    """
+    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision="bf16" if bf16 else "no")
+
+
 class Processes:
     """The processes of a run.
 

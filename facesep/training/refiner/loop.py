@@ -25,6 +25,7 @@ from facesep.training.checkpoint import (
     save_tensors,
 )
 from facesep.training.optim import Average, cosine_rate
+from facesep.training.processes import new_accelerator
 from facesep.training.refiner.config import RefinerConfig
 from facesep.training.refiner.pairs import Pairs
 
@@ -92,7 +93,7 @@ class RefinerTrainer:
         from diffusers import DDIMScheduler
 
         self.config, self.pairs, self.out, self.val = config, pairs, Path(out), val
-        self.accelerator = accelerator or Accelerator(mixed_precision="bf16" if config.bf16 else "no")
+        self.accelerator = accelerator or new_accelerator(config.bf16)
         self.device = self.accelerator.device
         self.out.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(config.seed)
