@@ -4,6 +4,7 @@ Example:
     python train/push.py runs/mini/checkpoint --about train/configs/mini.about.json --eval eval.json
         --dtype float16 --out facesep/assets/mini
     python train/push.py runs/mini/checkpoint --about about.json --out release --repo user/repo
+    python train/push.py facesep/assets/mini --refiner runs/refiner/refiner --dtype float16 --out release
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checkpoint", help="folder of a checkpoint, such as RUN/checkpoint")
-    parser.add_argument("--about", required=True, help="JSON: license, summary, data, command")
+    parser.add_argument("--about", help="JSON: license, summary, data, command; those it has by default")
     parser.add_argument("--eval", help="JSON written by eval/representation.py, shown in the card")
+    parser.add_argument("--refiner", help="folder or user/repo of a refiner to put beside the model")
     parser.add_argument("--dtype", choices=TYPES, default="float32", help="float type of the stored weights")
     parser.add_argument("--out", required=True, help="folder of the release")
     parser.add_argument("--repo", metavar="USER/REPO", help="also push it to this repository")
@@ -35,8 +37,9 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         evaluation = read_record(arguments.eval) if arguments.eval else None
-        about = read_record(arguments.about)
-        release(arguments.checkpoint, arguments.out, about, evaluation, TYPES[arguments.dtype])
+        about = read_record(arguments.about) if arguments.about else {}
+        dtype = TYPES[arguments.dtype]
+        release(arguments.checkpoint, arguments.out, about, evaluation, dtype, arguments.refiner)
         print(f"wrote {arguments.out}")
         if arguments.repo:
             print(push(arguments.out, arguments.repo, branch=arguments.branch, private=arguments.private))

@@ -33,6 +33,7 @@ def release(
     about: Mapping[str, Any],
     evaluation: Mapping[str, Any] | None = None,
     dtype: torch.dtype | None = None,
+    refiner: str | Path | None = None,
 ) -> FaceSep:
     """Copies a checkpoint with what its card needs.
 
@@ -42,12 +43,17 @@ def release(
         about: licence, data and words for ``train_config.json``; see :func:`facesep.card.make_card`.
         evaluation: content of ``eval.json``.
         dtype: float type to store, otherwise float32.
+        refiner: a refiner to put beside the model, stored in the same type; by default the one it has.
 
     Returns:
         The model as it loads from the release.
     """
     model = FaceSep.from_pretrained(source)
     model.extras["train_config"] = {**model.extras.get("train_config", {}), **about}
+    if refiner is not None:
+        from facesep.refine import FaceRefiner
+
+        model.refiner = FaceRefiner.from_pretrained(refiner).to(dtype or torch.float32)
     if evaluation is not None:
         model.extras["eval"] = dict(evaluation)
     write_checkpoint(
