@@ -212,7 +212,9 @@ def _refine_options() -> argparse.ArgumentParser:
     group.add_argument(
         "--refiner", metavar="NAME", help="refine with this folder or user/repo[@revision] instead"
     )
-    group.add_argument("--refine-steps", type=int, metavar="N", help="network calls for each picture")
+    group.add_argument(
+        "--refine-steps", type=int, metavar="N", help="network calls for each picture; 0: estimator alone"
+    )
     group.add_argument("--refine-seed", type=int, metavar="N", help="noise to start from (default: 0)")
     return group
 

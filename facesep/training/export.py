@@ -53,7 +53,10 @@ def release(
     if refiner is not None:
         from facesep.refine import FaceRefiner
 
-        model.refiner = FaceRefiner.from_pretrained(refiner).to(dtype or torch.float32)
+        model.refiner = FaceRefiner.from_pretrained(refiner)
+        for network in (model.refiner.unet, model.refiner.estimator):
+            if network is not None and dtype is not None:
+                torch.nn.Module.to(network, dtype)  # diffusers' own warns of half precision on a CPU
     if evaluation is not None:
         model.extras["eval"] = dict(evaluation)
     write_checkpoint(

@@ -48,10 +48,10 @@ def test_render_refines_when_asked(folders, tmp_path):
     assert render(folders, tmp_path, "refined.png", "with", "--refine") == 0
     assert render(folders, tmp_path, "other.png", "with", "--refine", "--refine-seed", "3") == 0
     assert render(folders, tmp_path, "named.png", "without", "--refiner", str(folders / "refiner")) == 0
-    plain, refined, other, named = (
-        load_image(tmp_path / f"{name}.png").tobytes() for name in ("plain", "refined", "other", "named")
-    )
-    assert len({plain, refined, other}) == 3 and named != plain
+    assert render(folders, tmp_path, "estimate.png", "with", "--refine", "--refine-steps", "0") == 0
+    names = ("plain", "refined", "other", "estimate", "named")
+    *distinct, named = (load_image(tmp_path / f"{name}.png").tobytes() for name in names)
+    assert len(set(distinct)) == 4 and named != distinct[0]
 
 
 def test_without_a_refiner_the_command_says_how_to_get_one(folders, tmp_path, capsys, hub):
@@ -61,7 +61,7 @@ def test_without_a_refiner_the_command_says_how_to_get_one(folders, tmp_path, ca
     assert hub.log == [] and not (tmp_path / "a.png").exists()
     assert render(folders, tmp_path, "b.png", "with", "--refine-steps", "2") == 1
     assert "--refine-steps does nothing" in capsys.readouterr().err
-    assert render(folders, tmp_path, "c.png", "with", "--refine", "--refine-steps", "0") == 1
+    assert render(folders, tmp_path, "c.png", "with", "--refine", "--refine-steps", "-1") == 1
     assert "steps must be" in capsys.readouterr().err
     assert render(folders, tmp_path, "d.png", "with", "--refiner", str(folders / "without")) == 1
     assert "no refiner" in capsys.readouterr().err
