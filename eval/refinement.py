@@ -14,13 +14,14 @@ import sys
 from pathlib import Path
 
 from facesep import FaceSep, FaceSepError
-from facesep.evaluation import options, refinement
+from facesep.evaluation import options, refinement, sheet
 from facesep.evaluation.identity import DlibIdentity
 from facesep.evaluation.photos import EvaluationPhotos
 from facesep.evaluation.report import command, commit, hardware, versions
 from facesep.evaluation.script import new_parser, progress, run_script
-from facesep.images import encode_image
+from facesep.images import encode_image, note_refined
 from facesep.nets.st_lpips import StLpips
+from facesep.provenance import write_image
 
 
 def main() -> int:
@@ -41,6 +42,8 @@ def main() -> int:
     options.add_device(parser)
     parser.add_argument("--out", help="JSON file for the numbers")
     parser.add_argument("--plot", help="PNG file for the plot")
+    parser.add_argument("--pictures", metavar="JPG", help="sheet of photos, renders and refined renders")
+    parser.add_argument("--people", type=int, default=8, help="rows of the sheet")
     return run_script(parser, run, (FaceSepError, OSError))
 
 
@@ -82,6 +85,10 @@ def run(args: argparse.Namespace) -> None:
         Path(args.out).write_text(json.dumps(report, indent=1) + "\n")
     if args.plot:
         Path(args.plot).write_bytes(encode_image(refinement.plot(rows)))
+    if args.pictures:
+        shown = sheet.first(EvaluationPhotos(args.shards, args.split, sep.image_size), args.people)
+        page = sheet.contact_sheet(refinement.strips(sep, shown, calls, **settings), sheet.credits_of(shown))
+        write_image(note_refined(page), args.pictures, quality=88)
     for row in rows:
         print(f"{row.pop('picture')}:", ", ".join(f"{name} {value:.4g}" for name, value in row.items()))
     if args.frames:

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from facesep.evaluation import sheet
 from facesep.evaluation.identity import DlibIdentity
 from facesep.evaluation.metrics import l1
 from facesep.evaluation.photos import Photo
@@ -95,6 +96,27 @@ def _summary(rows: Sequence[dict], renders: Sequence[dict], people: Sequence[str
         change = estimate([row[name] - render[name] for row, render in pairs], people)
         summary |= {f"{name} change": change.value, f"{name} low": change.low, f"{name} high": change.high}
     return summary
+
+
+def strips(sep: FaceSep, photos: Sequence[Photo], calls: Sequence[int], **options: Any) -> list[sheet.Strip]:
+    """Rows to look at: photo, render, the estimator's proposal, and the render refined with some calls.
+
+    Args:
+        sep: a model with a refiner.
+        photos: one of each row.
+        calls: numbers of UNet calls, one column each.
+        **options: for the refiner.
+    """
+    rows = []
+    for photo in photos:
+        render = sep.render(sep.encode(photo.image, aligned=True))
+        pictures = {"photo": to_image(photo.target), RENDER: render}
+        if sep.refiner.estimator is not None:
+            pictures[ESTIMATE] = sep.refiner.refine(render, steps=0, **options)
+        for count in calls:
+            pictures[f"{count} calls"] = sep.refiner.refine(render, steps=count, **options)
+        rows.append(sheet.Strip(pictures))
+    return rows
 
 
 def flicker(plain: Tensor, changed: Tensor) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from tiny_refiner import tiny_refiner
 
@@ -11,6 +12,8 @@ pytest.importorskip("diffusers")
 
 from facesep.checkpoint import verify_checkpoint
 from facesep.config import preset
+from facesep.evaluation.photos import Photo
+from facesep.evaluation.refinement import strips
 from facesep.model import FaceSep
 from facesep.refine import FaceRefiner
 from facesep.training.export import release
@@ -34,3 +37,14 @@ def test_a_release_with_a_refiner(tmp_path):
     assert again.has_refiner and again.extras["train_config"]["summary"] == "A release."
     torch.testing.assert_close(again.refiner.refine(picture), sep.refiner.refine(picture))
     assert FaceRefiner.from_pretrained(tmp_path / "again").config.steps == refiner.config.steps
+
+
+def test_rows_to_look_at(tmp_path):
+    sep = FaceSep(preset("tiny"))
+    sep.refiner = tiny_refiner()
+    picture = Image.effect_noise((sep.image_size,) * 2, 80).convert("RGB")
+    photo = Photo("one", "somebody", {}, picture, torch.ones(1, sep.image_size, sep.image_size))
+    (row,) = strips(sep, [photo], (1, 2))
+    assert list(row.pictures) == ["photo", "render", "estimator alone", "1 calls", "2 calls"]
+    assert len({one.tobytes() for one in row.pictures.values()}) == 5
+    assert row.pictures["photo"].tobytes() == picture.tobytes()
