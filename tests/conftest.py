@@ -23,6 +23,9 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
     os.environ.pop(name, None)
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0)):  # of `pytest -n`: they share the cores
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, str(max(1, (os.cpu_count() or 1) // workers)))
 
 import pytest  # noqa: E402
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import types
+from importlib.resources import files
 
 import pytest
 import torch
@@ -21,7 +22,6 @@ from diffusers import DDIMScheduler, DDPMPipeline, DDPMScheduler, UNet2DModel
 from facesep.checkpoint import verify_checkpoint
 from facesep.config import preset
 from facesep.errors import CheckpointError, ConfigError, ImageError
-from facesep.hub import resolve
 from facesep.model import FaceSep
 from facesep.nets.difface_unet import difface_scheduler
 from facesep.refine import FaceRefiner, LayeredUNet, SwinIREstimator
@@ -424,8 +424,21 @@ def test_a_checkpoint_keeps_its_refiner(sep, codes, tmp_path):
     weights.write_bytes(bytes(data))
     with pytest.raises(CheckpointError, match="not the file that was published"):
         FaceSep.from_pretrained(tmp_path / "two").refiner  # noqa: B018
+    FaceSep(preset("tiny")).save_pretrained(tmp_path / "bare")
     with pytest.raises(CheckpointError, match="no refiner"):
-        FaceRefiner.from_pretrained(resolve(None))
+        FaceRefiner.from_pretrained(tmp_path / "bare")
+
+
+def test_the_bundled_checkpoint_has_one():
+    sep = FaceSep.from_pretrained()
+    assert sep.has_refiner and sep.refiner.unet.config.sample_size == sep.image_size
+    face = sep.encode(str(files("facesep") / "assets" / "examples" / "london_016.jpg"))
+    plain, estimate, refined = (
+        sep.render(face, output="tensor", refine=refine) for refine in (False, {"steps": 0}, {"steps": 2})
+    )
+    detail = [float((x[:, 1:] - x[:, :-1]).abs().mean()) for x in (plain, estimate, refined)]
+    assert detail[0] < detail[1] < detail[2]
+    assert (refined - plain).abs().mean() < 0.1  # still this face
 
 
 def test_a_checkpoint_with_a_refiner_travels(sep, codes, hub, monkeypatch):
