@@ -114,7 +114,7 @@ def strips(sep: FaceSep, photos: Sequence[Photo], calls: Sequence[int], **option
         if sep.refiner.estimator is not None:
             pictures[ESTIMATE] = sep.refiner.refine(render, steps=0, **options)
         for count in calls:
-            pictures[f"{count} calls"] = sep.refiner.refine(render, steps=count, **options)
+            pictures[f"{count} call{'s' * (count > 1)}"] = sep.refiner.refine(render, steps=count, **options)
         rows.append(sheet.Strip(pictures))
     return rows
 

@@ -45,6 +45,6 @@ def test_rows_to_look_at(tmp_path):
     picture = Image.effect_noise((sep.image_size,) * 2, 80).convert("RGB")
     photo = Photo("one", "somebody", {}, picture, torch.ones(1, sep.image_size, sep.image_size))
     (row,) = strips(sep, [photo], (1, 2))
-    assert list(row.pictures) == ["photo", "render", "estimator alone", "1 calls", "2 calls"]
+    assert list(row.pictures) == ["photo", "render", "estimator alone", "1 call", "2 calls"]
     assert len({one.tobytes() for one in row.pictures.values()}) == 5
     assert row.pictures["photo"].tobytes() == picture.tobytes()
