@@ -24,7 +24,6 @@ def main() -> int:
     parser.add_argument("--keys", type=int, default=1, help="keys for each picture, the one in use first")
     parser.add_argument("--search", action="store_true", help="search scales, as `facesep verify` does")
     parser.add_argument("--limit", type=int, help="only so many photos, spread over the folder")
-    parser.add_argument("--first", type=int, help="only the first photos, by name")
     parser.add_argument("--seed", type=int, default=0, help="of the cuts")
     parser.add_argument("--workers", type=int, default=1, help="processes")
     parser.add_argument("--out", help="JSON file to write")
@@ -33,7 +32,7 @@ def main() -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Measures and reports."""
-    paths = files(args.photos)[: args.first]
+    paths = files(args.photos)
     if args.limit:
         paths = paths[:: max(1, len(paths) // args.limit)][: args.limit]
 

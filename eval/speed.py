@@ -22,7 +22,7 @@ import torch
 from facesep import ConfigError
 from facesep.evaluation import fitting, forms, fps, growth, options, plots, race, speed
 from facesep.evaluation.report import hardware, markdown, table
-from facesep.evaluation.script import finish, new_parser, run_script
+from facesep.evaluation.script import finish, new_parser, progress, run_script
 
 
 def main() -> int:
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
         args.frames,
         args.device,
         args.refiner,
-        on_round=lambda done: print(f"{done}/{args.repeats}", file=sys.stderr, flush=True),
+        on_round=lambda done: progress(done, args.repeats),
     )
     machine = hardware(args.device)
     best, median = measured.gflops
@@ -104,7 +104,7 @@ def compare(args: argparse.Namespace) -> None:
         frames=args.frames,
         repeats=args.repeats,
         memory=not args.no_memory,
-        on_round=lambda done: print(f"{done}/{args.repeats}", file=sys.stderr, flush=True),
+        on_round=lambda done: progress(done, args.repeats),
     )
     if args.out:
         race.write(args.out, tables)
@@ -122,7 +122,7 @@ def grow(args: argparse.Namespace) -> None:
         points,
         device=args.device,
         repeats=args.repeats,
-        on_round=lambda done: print(f"{done}/{args.repeats}", file=sys.stderr, flush=True),
+        on_round=lambda done: progress(done, args.repeats),
     )
     found = growth.as_table(rows, args.preset, args.repeats, args.device)
     if args.plot:

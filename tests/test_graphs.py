@@ -135,7 +135,7 @@ def test_it_is_refused_without_a_gpu():
 
 def test_constants_are_made_once():
     like = torch.zeros(1)
-    one = constant((1.0, (2.0)), like)
+    one = constant((1.0, 2.0), like)
     assert constant((1.0, 2.0), like) is one and one.tolist() == [1.0, 2.0]
     assert constant((1.0, 2.0), like.double()).dtype == torch.float64
     with torch.inference_mode():
