@@ -33,6 +33,10 @@ def main() -> int:
     parser.add_argument("--sets", type=int, default=40, help="of Table 3, for each attribute")
     parser.add_argument("--values", type=int, default=6, help="renders in a set")
     parser.add_argument("--photo", help="for the speed table; a bundled one by default")
+    parser.add_argument(
+        "--tddfa", metavar="FILE", help="3DDFA_V2's network: adds head poses (needs --labels)"
+    )
+    parser.add_argument("--masks", metavar="COMMAND", help="a hair mask tool: adds hair transfer")
     parser.add_argument("--any-licence", action="store_true", help="show any photo in the figures")
     parser.add_argument("--processes", type=int, default=1, help="for the long steps, through accelerate")
     parser.add_argument("--seed", type=int, default=0)

@@ -84,6 +84,16 @@ def run(args: argparse.Namespace) -> None:
             device=args.device,
         ),
     ]
+    effects = separation.side_effects(found, args.seed)
+    found_tables.append(
+        table(
+            f"Table 3: side effects of single transfers ({where})",
+            separation.side_effect_rows(effects),
+            separation.side_effects_note(effects),
+            effects,
+            device=args.device,
+        )
+    )
     finish(args, args.checkpoint, found_tables)
     if args.plot:
         plots.heat(spreads, paper.FACTORS, Path(args.plot), "Spread, 1 = between photos")

@@ -80,6 +80,12 @@ def steps(args: argparse.Namespace) -> list[list[str]]:
         landmarks = ["--landmarks", args.landmarks] if args.landmarks else []
         names = ("shards", "split")
         commands.append(["expression.py", *one, *forward(args, names), *landmarks, *run, *report])
+    if args.shards and args.tddfa and args.labels:
+        names = ("shards", "split", "labels", "tddfa", "limit")
+        commands.append(["pose.py", *one, *forward(args, names), *run, *report])
+    if args.shards and args.masks:
+        names = ("shards", "split", "masks", "limit")
+        commands.append(["hair.py", *one, *forward(args, names), *run, *report])
     shown = [word for word in renders if word != "--partial"]
     licence = ["--any-licence"] if args.any_licence else []
     commands.append(["figures.py", *many, *data, *shown, *licence, *device, "--out", str(out)])

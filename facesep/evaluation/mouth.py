@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-import subprocess
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -14,15 +10,13 @@ from PIL import Image
 
 from facesep.data.portraits import five_points
 from facesep.errors import ConfigError
+from facesep.evaluation.external import call
 from facesep.faces import find_faces
-from facesep.provenance import write_image
 from facesep.training.analysis.landmarks import MEDIAPIPE_68
 
 LIPS = MEDIAPIPE_68[48:]
 """The 20 lip points of the iBUG scheme in the MediaPipe mesh."""
 MESH_POINTS = 478
-TIMEOUT = 1800
-"""Seconds after which an external tool is given up."""
 
 
 class MouthTool(Protocol):
@@ -53,11 +47,10 @@ class FivePoints:
 
 
 class ExternalTool:
-    """Any landmark tool behind a command that is called as ``COMMAND FOLDER OUT.npz``.
+    """Any landmark tool behind a command, see :func:`facesep.evaluation.external.call`.
 
-    It finds the pictures as ``FOLDER/*.png`` and writes two arrays: ``names``, the file names without
-    suffix in which it found a face, and ``landmarks``, ``[M, 478, 2 or more]`` points of the MediaPipe face
-    mesh in pixels. docs/evaluation.md shows such a script.
+    Its array ``landmarks`` is ``[M, 478, 2 or more]``: points of the MediaPipe face mesh in pixels.
+    docs/evaluation.md shows such a script.
     """
 
     def __init__(self, command: str, name: str = "MediaPipe face mesh") -> None:
@@ -71,36 +64,23 @@ class ExternalTool:
             ConfigError: if the command fails or writes something else.
         """
         shapes = np.full((len(images), 2 * len(LIPS)), np.nan)
-        with tempfile.TemporaryDirectory(prefix="facesep-landmarks-") as folder:
-            for row, image in enumerate(images):
-                write_image(image, Path(folder) / f"{row:05d}.png", marked=False)
-            for name, points in zip(*self.run(Path(folder)), strict=True):
-                shapes[int(name)] = mouth_of_mesh(points)
+        for row, points in zip(*self.landmarks(images), strict=True):
+            shapes[row] = mouth_of_mesh(points)
         return shapes
 
-    def run(self, folder: Path) -> tuple[list[str], np.ndarray]:
-        """Runs the command on ``folder/*.png``: names without suffix, and ``[M, 478, 2 or more]`` points.
+    def landmarks(self, images: Sequence[Image.Image]) -> tuple[list[int], np.ndarray]:
+        """Indices of the pictures with a face, and ``[M, 478, 2 or more]`` points.
 
         Raises:
             ConfigError: if the command fails or writes something else.
         """
-        out = folder / "landmarks.npz"
-        call = [*shlex.split(self.command), str(folder), str(out)]
-        try:
-            subprocess.run(call, check=True, capture_output=True, text=True, timeout=TIMEOUT)
-            with np.load(out, allow_pickle=False) as file:
-                names, landmarks = file["names"].tolist(), np.asarray(file["landmarks"], np.float64)
-        except subprocess.CalledProcessError as error:
-            last = (error.stderr.strip() or "no message").splitlines()[-1]
-            raise ConfigError(f"the landmark command failed: {last}") from error
-        except (OSError, ValueError, KeyError, subprocess.TimeoutExpired) as error:
-            raise ConfigError(f"the landmark command gave no landmarks: {error}") from error
-        if len(landmarks) != len(names) or (len(names) and landmarks.shape[1] != MESH_POINTS):
+        rows, points = call(self.command, images, "landmarks")
+        if len(rows) and points.shape[1] != MESH_POINTS:
             raise ConfigError(
                 f"the landmark command must give {MESH_POINTS} points for each name, it gave "
-                f"{landmarks.shape} for {len(names)} names"
+                f"{points.shape} for {len(rows)} names"
             )
-        return names, landmarks
+        return rows, points.astype(np.float64)
 
 
 def mouth_of_five(points: np.ndarray) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +14,6 @@ from facesep.errors import DataError
 from facesep.evaluation.estimators import PARTS, Estimates
 from facesep.evaluation.mouth import ExternalTool
 from facesep.images import to_image
-from facesep.provenance import write_image
 from facesep.training.analysis import fit as fitting
 from facesep.training.analysis.analyse import IDLE
 from facesep.training.analysis.components import Components, Standard
@@ -137,13 +135,7 @@ class OpenAnalysis:
 
     def _landmarks(self, images: Tensor) -> tuple[list[int], Tensor]:
         """Pictures with a face, and their 68 landmarks in pixels at 256."""
-        with tempfile.TemporaryDirectory(prefix="facesep-landmarks-") as folder:
-            for row, image in enumerate(images):
-                picture = to_image(image).resize((TOOL_SIZE, TOOL_SIZE), Image.LANCZOS)
-                write_image(picture, Path(folder) / f"{row:05d}.png", marked=False)
-            names, points = self.tool.run(Path(folder))
-        rows = [int(name) for name in names]
-        order = np.argsort(rows)
-        points = points[order][:, list(MEDIAPIPE_68), :2] if rows else np.zeros((0, 68, 2))
-        scaled = torch.from_numpy(np.asarray(points, np.float32)) * (fitting.SIZE / TOOL_SIZE)
-        return [rows[place] for place in order], scaled
+        size = (TOOL_SIZE, TOOL_SIZE)
+        rows, points = self.tool.landmarks([to_image(image).resize(size, Image.LANCZOS) for image in images])
+        chosen = points[:, list(MEDIAPIPE_68), :2] if rows else np.zeros((0, len(MEDIAPIPE_68), 2))
+        return rows, torch.from_numpy(chosen.astype(np.float32)) * (fitting.SIZE / TOOL_SIZE)

@@ -21,13 +21,13 @@ from torch import Tensor
 from facesep.codes import Codes
 from facesep.errors import ConfigError, DataError
 from facesep.evaluation.comparison import PhotoSet
+from facesep.evaluation.encoded import encode_all
 from facesep.evaluation.estimators import Estimator, factors
 from facesep.evaluation.ledger import Ledger
 from facesep.evaluation.paper import FACTORS
 from facesep.evaluation.processes import Processes
-from facesep.evaluation.report import Row
+from facesep.evaluation.report import Row, percent
 from facesep.evaluation.statistics import LEVEL, REPEATS, Estimate
-from facesep.images import to_tensor
 from facesep.model import FaceSep
 
 ATTRIBUTES = {
@@ -40,6 +40,8 @@ ATTRIBUTES = {
 """Codes that vary together with each attribute; hair and the place of the head never do."""
 SPREADS = ("variance", "distance")
 """Sum of variances over dimensions, or mean Euclidean distance of pairs."""
+THIRD = 1 / 3
+"""A side effect should be less than this share of the effect."""
 
 NOTE = (
     "{sets} sets of {values} renders for each attribute; people and donors drawn from {photos} photos with "
@@ -47,6 +49,13 @@ NOTE = (
     "Attributes read by the {estimator}; pose is {pose}, and only the rotation code varies it. In brackets "
     "95 % bootstrap intervals over sets. Rows 'paper' come from other data and its own estimator, and the "
     "paper does not say how spreads were scaled: compare the order, not the numbers."
+)
+SIDE_EFFECTS_NOTE = (
+    "Row: the attribute whose code is transferred. Column: how far another attribute, read off the renders, "
+    "moves then, as a share of how far it moves when its own code is transferred (square root of the ratio "
+    "of variances, or ratio of distances). Less than a third is the aim; {below} of {cells} are below it, "
+    "{surely} with their whole interval. In brackets 95 % bootstrap intervals over sets. The estimator's own "
+    "noise is in all of them."
 )
 MATRIX_NOTE = (
     "Row: the attribute whose code varies. Column: how much the attribute read off the renders varies, 1 as "
@@ -81,10 +90,12 @@ class Separation:
     Attributes:
         sets: ``{attribute i: [S, 5]}`` normalised spreads of the five attributes in each set.
         photos: how many there were to draw from.
+        kind: of the spreads, see :data:`SPREADS`.
     """
 
     sets: dict[str, np.ndarray]
     photos: int
+    kind: str = "variance"
 
 
 def spread_of(values: np.ndarray, kind: str) -> float:
@@ -138,7 +149,8 @@ def measure(
         raise ConfigError("a separation needs at least one set of two values")
     if plan.spread not in SPREADS:
         raise ConfigError(f"unknown spread {plan.spread!r}: choose from {', '.join(SPREADS)}")
-    codes, people, targets = _encode_all(sep, photos, batch)
+    encoded = encode_all(sep, photos, batch)
+    codes, people, targets = encoded.codes, encoded.people, encoded.targets
     if len(set(people)) < plan.values + 1:
         raise ConfigError(f"sets of {plan.values} values need photos of at least {plan.values + 1} people")
     reference = _reference(estimator, targets, plan)
@@ -168,28 +180,12 @@ def measure(
             for factor in FACTORS
         },
         len(people),
+        plan.spread,
     )
 
 
 def _key(unit: tuple[str, int]) -> str:
     return f"{unit[0]}-{unit[1]}"
-
-
-def _encode_all(sep: FaceSep, photos: PhotoSet, batch: int) -> tuple[Codes, list[str], Tensor]:
-    """Codes, people and heads on white of all photos that can be used."""
-    found = [photo for place in range(len(photos)) if (photo := photos.read(place)) is not None]
-    if not found:
-        raise DataError("none of the photos can be used: detection refused them all")
-    parts = []
-    for start in range(0, len(found), batch):
-        some = found[start : start + batch]
-        crops = torch.stack([to_tensor(photo.image) for photo in some])
-        points = None
-        if all(photo.points is not None for photo in some):
-            points = torch.from_numpy(np.stack([photo.points for photo in some])).to(sep.device, sep.dtype)
-        parts.append(sep.encoder(crops.to(sep.device, sep.dtype), points))
-    targets = torch.stack([photo.target for photo in found])
-    return Codes.stack(parts), [photo.person for photo in found], targets
 
 
 def _reference(estimator: Estimator, targets: Tensor, plan: Plan) -> dict[str, float]:
@@ -232,6 +228,33 @@ def _render_set(
 def matrix(found: Separation) -> np.ndarray:
     """``[5, 5]``: mean normalised spread of attribute j (column) where i (row) varies."""
     return np.stack([np.nanmean(found.sets[factor], 0) for factor in FACTORS])
+
+
+def side_effects(found: Separation, seed: int = 0) -> dict[str, dict[str, Estimate]]:
+    """How far attribute j moves where i varies, as a share of how far it moves where j itself varies.
+
+    Distances, so square roots of the ratio of variances if spreads are variances. Intervals: sets of both
+    are drawn with replacement, independently.
+    """
+    power = 0.5 if found.kind == "variance" else 1.0
+    rng = np.random.default_rng(seed)
+    resampled = {}
+    for factor in FACTORS:
+        sets = found.sets[factor]
+        draws = rng.integers(0, len(sets), (REPEATS, len(sets)))
+        resampled[factor] = np.nanmean(sets[draws], 1)
+    spreads = matrix(found)
+    result: dict[str, dict[str, Estimate]] = {}
+    for row, varied in enumerate(FACTORS):
+        result[varied] = {}
+        for column, moved in enumerate(FACTORS):
+            if row == column:
+                continue
+            many = (resampled[varied][:, column] / resampled[moved][:, column]) ** power
+            low, high = np.quantile(many, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
+            value = (spreads[row, column] / spreads[column, column]) ** power
+            result[varied][moved] = Estimate(float(value), float(low), float(high))
+    return result
 
 
 def score(spreads: np.ndarray, own: int) -> float:
@@ -281,6 +304,22 @@ def matrix_rows(found: Separation) -> list[Row]:
     ]
 
 
+def side_effect_rows(found: Mapping[str, Mapping[str, Estimate]]) -> list[Row]:
+    """Side effects in percent."""
+    return [
+        {
+            "transferred": varied,
+            **{
+                name: f"{percent(one.value)} ({percent(one.low)} to {percent(one.high)})"
+                if (one := columns.get(name))
+                else None
+                for name in FACTORS
+            },
+        }
+        for varied, columns in found.items()
+    ]
+
+
 def note(plan: Plan, photos: int, estimator: Estimator) -> str:
     """What the numbers mean."""
     spread = "sum of variances" if plan.spread == "variance" else "mean Euclidean distance of pairs"
@@ -292,6 +331,16 @@ def note(plan: Plan, photos: int, estimator: Estimator) -> str:
         spread=spread,
         estimator=estimator.name,
         pose=plan.pose,
+    )
+
+
+def side_effects_note(found: Mapping[str, Mapping[str, Estimate]]) -> str:
+    """What the table of side effects says."""
+    cells = [one for columns in found.values() for one in columns.values()]
+    return SIDE_EFFECTS_NOTE.format(
+        below=sum(one.value < THIRD for one in cells),
+        cells=len(cells),
+        surely=sum(one.high < THIRD for one in cells),
     )
 
 

@@ -10,11 +10,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from credited import PHOTOS
 from PIL import Image
+from safetensors.torch import save_file
 
+from facesep.codes import CODE_LENGTH
+from facesep.data.shards import ShardSet
 from facesep.evaluation.report import read_report
+from facesep.nets.tddfa import Tddfa
 from facesep.provenance import verify
+from facesep.training.analysis.labels import Labels
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = """
@@ -24,6 +30,16 @@ import numpy as np
 pictures = sorted(Path(sys.argv[1]).glob("*.png"))
 landmarks = np.random.default_rng(0).random((len(pictures), 478, 3))
 np.savez(sys.argv[2], names=np.array([p.stem for p in pictures]), landmarks=landmarks)
+"""
+
+MASKS = """
+import sys
+from pathlib import Path
+import numpy as np
+from PIL import Image
+paths = sorted(Path(sys.argv[1]).glob("*.png"))
+masks = [np.asarray(Image.open(path).convert("L")) < 200 for path in paths]
+np.savez(sys.argv[2], names=np.array([path.stem for path in paths]), masks=np.array(masks))
 """
 
 
@@ -57,6 +73,34 @@ def test_scripts_fill_one_report(shards, checkpoint, tmp_path):
     assert str(tmp_path) not in out.read_text() and str(shards) not in out.read_text()
     words = f"--checkpoint tiny --shards {shards.name} --identity none --out eval.json"
     assert report["tables"][0]["command"] == f"python eval/representation.py {words}"
+
+
+@pytest.mark.slow
+def test_pose_and_hair_scripts(shards, checkpoint, tmp_path):
+    """With a pose network of random weights and hair wherever a picture is dark."""
+    out, network, labels = (
+        tmp_path / "eval.json",
+        tmp_path / "net.safetensors",
+        tmp_path / "labels.safetensors",
+    )
+    save_file(Tddfa().state_dict(), str(network))
+    found = ShardSet(shards, "val")
+    codes = torch.zeros(len(found), 2, CODE_LENGTH)
+    depth = torch.zeros(len(found), 4, 4, dtype=torch.float16)
+    ids, rms = torch.from_numpy(found.ids.copy()), torch.zeros(len(found))
+    Labels(ids, codes, depth, rms, {}, ()).save(labels)
+    common = ("--checkpoint", checkpoint, "--shards", shards, "--out", out)
+    pose = run("pose.py", *common, "--labels", labels, "--tddfa", network)
+    assert pose.returncode == 0, pose.stderr
+    (tmp_path / "masks.py").write_text(MASKS)
+    hair = run("hair.py", *common, "--masks", f"{sys.executable} {tmp_path / 'masks.py'}")
+    assert hair.returncode == 0, hair.stderr
+    first, second = read_report(out)["tables"]
+    assert [row["view"] for row in first["rows"]] == ["photos", "own pose", "yaw 0", "yaw -30", "yaw +30"]
+    assert "4 photos of 3 people (val)" in first["note"] and first["results"]["yaw 0"]["turn"]["value"] >= 0
+    assert second["title"] == "Hair transfer by PrismaNet (val crops)" and second["rows"][0]["transfers"] == 4
+    wrong = run("pose.py", *common, "--labels", labels, "--tddfa", labels)
+    assert wrong.returncode == 2 and "mb05_120x120" in wrong.stderr.splitlines()[0]
 
 
 @pytest.mark.slow

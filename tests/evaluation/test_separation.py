@@ -69,7 +69,7 @@ class _Exact:
 
 @pytest.fixture
 def world(monkeypatch) -> World:
-    monkeypatch.setattr(separation, "to_tensor", lambda image: image.tensor)
+    monkeypatch.setattr("facesep.evaluation.encoded.to_tensor", lambda image: image.tensor)
     monkeypatch.setattr("facesep.evaluation.photos.to_tensor", lambda image: image.tensor)
     return World()
 
@@ -97,6 +97,22 @@ def test_leak_is_measured(world, kind):
     assert leak == pytest.approx(share, rel=0.15)
     table[FACTORS.index("expression"), FACTORS.index("pose")] = 0
     np.testing.assert_allclose(table - np.diag(np.diag(table)), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", separation.SPREADS)
+def test_side_effects(world, kind):
+    """Pose moves with expression by the leak, as a share of its own moves; nothing else moves."""
+    plan = Plan(sets=40, values=8, spread=kind)
+    found = separation.side_effects(
+        separation.measure(world, world, world, plan, Ledger(None, "x", {}), ALONE)
+    )
+    leak = found["expression"]["pose"]
+    assert leak.value == pytest.approx(LEAK, rel=0.15) and leak.low < LEAK < leak.high
+    others = [one for row in found.values() for one in row.values() if one is not leak]
+    assert len(others) == 19 and all(one.high < 1e-3 for one in others)
+    rows = separation.side_effect_rows(found)
+    assert rows[1]["pose"].startswith("10 % (") and rows[1]["expression"] is None
+    assert "20 of 20 are below it, 20 with" in separation.side_effects_note(found)
 
 
 def test_score_is_the_product_of_ratios():
