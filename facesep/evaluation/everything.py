@@ -138,6 +138,8 @@ def run_all(scripts: Path, commands: Sequence[Sequence[str]], args: argparse.Nam
     """
     out = Path(args.out)
     settings = {"checkpoint": describe(args.checkpoint)["sha256"]}
+    if args.shards:
+        settings["shards"] = [shard["sha256"] for shard in ShardSet(args.shards, args.split).shards]
     ledger = Ledger(out / "work", "steps", settings)
     try:
         _run_each(scripts, commands, args, ledger)

@@ -57,6 +57,10 @@ def test_all_in_one_command(shards, checkpoint, tmp_path):
     assert str(tmp_path) not in (out / "eval.json").read_text()
     again = run(*command)
     assert again.returncode == 0 and again.stderr.count("(done before)") == 7, again.stderr
+    state = out / "work" / "steps.json"
+    state.write_text(state.read_text().replace(json.loads(state.read_text())["shards"][0], "0" * 64))
+    other = run(*command)  # what was done with other photos does not count
+    assert other.returncode == 2 and "other settings, weights or photos" in other.stderr
 
 
 def test_two_processes_give_the_same_table(shards, checkpoint, tmp_path):
