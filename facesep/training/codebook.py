@@ -174,8 +174,10 @@ class CodeBook:
                         f"the data has {self.photos} of {self.per_photo}: use the same shards"
                     )
                 slices = {name: file.get_slice(name) for name in KINDS}
-                for chunk in torch.nonzero(photos % count == part)[:, 0].split(CHUNK // self.per_photo):
-                    self._take(slices, chunk, photos[chunk] // count)
+                here = torch.nonzero(photos % count == part)[:, 0]
+                if len(here):  # the same number of processes again: a part that holds nothing for this one
+                    for chunk in here.split(CHUNK // self.per_photo):
+                        self._take(slices, chunk, photos[chunk] // count)
 
     def _take(self, slices: dict, here: Tensor, there: Tensor) -> None:
         """Copies photos ``there`` of a saved part to photos ``here`` of this process; both ascend."""

@@ -63,9 +63,11 @@ def test_processes_own_photos_in_turn(tmp_path):
         CodeBook(tmp_path / "few", 2, 1, 0, 3)
 
 
-@pytest.mark.parametrize(("before", "after"), [(1, 1), (3, 1), (1, 3), (2, 3), (3, 2)])
+@pytest.mark.parametrize(
+    ("before", "after"), [(1, 1), (3, 1), (1, 3), (2, 3), (3, 2), (2, 2), (4, 2), (2, 4)]
+)
 @pytest.mark.parametrize("per_photo", [1, 2])
-def test_books_are_dealt_out_anew_when_the_number_of_processes_changes(tmp_path, before, after, per_photo):
+def test_books_are_dealt_out_anew_whatever_the_number_of_processes(tmp_path, before, after, per_photo):
     whole = filled(tmp_path / "whole", per_photo=per_photo)
     files = [
         filled(tmp_path / f"old{rank}", 7, per_photo, rank, before).save(tmp_path) for rank in range(before)
