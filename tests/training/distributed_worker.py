@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--nan-rank", type=int)
     parser.add_argument("--plain", action="store_true", help="one step on all photos, without randomness")
+    parser.add_argument("--resume", type=Path, help="a checkpoint to go on from")
     arguments = parser.parse_args()
     data = TrainingSet(arguments.shards, arguments.labels, "train", 64)
     values = {"preset": "tiny", "distance": "scaled", "shape_optimiser": "adam", "start": "labels"}
@@ -36,7 +37,10 @@ def main() -> None:
     if arguments.plain:
         plain(trainer, TrainConfig(**values), data, arguments.out)
         return
-    trainer.begin()
+    if arguments.resume:
+        trainer.resume(arguments.resume)
+    else:
+        trainer.begin()
     rank, book = trainer.processes.rank, trainer.book
     rows = book.rows()
     record = {"world": trainer.processes.count, "rows": rows.tolist(), "before": state(trainer)}

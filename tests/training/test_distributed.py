@@ -12,6 +12,7 @@ import pytest
 import torch
 from tiny_data import write_tiny
 
+from facesep.training.checkpoint import checkpoints
 from facesep.training.codebook import CodeBook
 
 ROOT = Path(__file__).parents[2]
@@ -54,6 +55,21 @@ def test_two_processes_train_one_model(tmp_path):
     for one in found:
         for row, total in zip(one["rows"], one["sums"], strict=True):
             assert float(codes[row].double().sum()) == pytest.approx(total, abs=1e-9)
+
+
+@pytest.mark.slow
+def test_two_processes_go_on_where_two_have_stopped(tmp_path):
+    """To the same bits of weights and codes as without the stop."""
+    shards, labels = write_tiny(tmp_path, count=8)
+    whole = launch(2, shards, labels, tmp_path / "run")
+    assert whole.returncode == 0, whole.stderr[-3000:]
+    earlier, _ = checkpoints(tmp_path / "run" / "checkpoints")
+    rest = launch(2, shards, labels, tmp_path / "rest", "--resume", earlier)
+    assert rest.returncode == 0, rest.stderr[-3000:]
+    for rank in range(2):
+        one, two = (json.loads((tmp_path / run / f"rank{rank}.json").read_text()) for run in ("run", "rest"))
+        assert two["digests"] == one["digests"][-1:] and two["sums"] == one["sums"]
+        assert 0 < two["steps"] < one["steps"]
 
 
 @pytest.mark.slow
