@@ -72,6 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
     report = Report(
         Path(arguments.out), Processes(accelerator), tuple(arguments.report_to), to_dict(config), bar=True
     )
+    publisher = Publisher(arguments.hub_model_id, arguments.private) if arguments.push_to_hub else None
     trainer = Trainer(
         config,
         data,
@@ -82,7 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
         report,
         arguments.checkpointing_steps,
         arguments.checkpoints_total_limit,
-        Publisher(arguments.hub_model_id, arguments.private) if arguments.push_to_hub else None,
+        publisher,
     )
     if arguments.resume_from_checkpoint:
         trainer.resume(find_state(arguments.resume_from_checkpoint, Path(arguments.out)))
@@ -98,7 +99,8 @@ def run(arguments: argparse.Namespace) -> None:
     if accelerator.is_main_process:
         folder = Path(arguments.out) / "checkpoint"
         export(trainer, folder)
-        if arguments.push_to_hub:
+        if publisher is not None:
+            publisher.wait()
             print(push(folder, arguments.hub_model_id, private=arguments.private))
 
 

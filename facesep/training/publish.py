@@ -8,7 +8,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -89,24 +92,61 @@ def pushed_rounds(name: str, token: str | None = None) -> dict[int, str]:
 
 
 class Publisher:
-    """Pushes rounds while a run goes on; a Hub that is down costs a message, not the run.
+    """Pushes rounds while a run goes on; a Hub that is slow or down costs the run nothing but a message.
+
+    Uploads run in a thread, one after the other: the other processes of a run would give up waiting for
+    this one. Each works on links to the files of its checkpoint, which the run may clear away meanwhile.
 
     Args:
         repo_id: ``user/repo``.
         private: whether a new repository is private.
+
+    Raises:
+        ConfigError: for another name.
     """
 
     def __init__(self, repo_id: str, private: bool | None = None) -> None:
         if not is_repo(repo_id):
             raise ConfigError(f"--hub_model_id takes user/repo, not {repo_id[:200]!r}")
         self.repo_id, self.private = repo_id, private
+        self._thread = ThreadPoolExecutor(1, "facesep-upload")
+        self._uploads: list[Future[None]] = []
 
     def __call__(self, checkpoint: Path, number: int) -> None:
-        """Pushes one round."""
+        """Begins to push one round, ``RUN/checkpoints/<step>``, and returns at once."""
+        kept = checkpoint.parents[1] / "uploads" / f"{number:03d}"
         try:
-            push_round(checkpoint, self.repo_id, number, private=self.private)
+            shutil.rmtree(kept, ignore_errors=True)
+            shutil.copytree(checkpoint, kept, copy_function=_link)
+        except (OSError, shutil.Error) as error:
+            _warn(number, error)
+            return
+        self._uploads.append(self._thread.submit(self._push, kept, number))
+
+    def wait(self) -> None:
+        """Returns when all rounds are on the Hub, or given up with a message."""
+        while self._uploads:
+            self._uploads.pop(0).result()
+
+    def _push(self, kept: Path, number: int) -> None:
+        try:
+            push_round(kept, self.repo_id, number, private=self.private)
         except HubError as error:
-            print(f"warning: round {number} is not on the Hub, training goes on: {error}", flush=True)  # noqa: T201
+            _warn(number, error)
+        finally:
+            shutil.rmtree(kept, ignore_errors=True)
+
+
+def _warn(number: int, error: Exception) -> None:
+    print(f"warning: round {number} is not on the Hub, training goes on: {error}", flush=True)  # noqa: T201
+
+
+def _link(source: str, target: str) -> None:
+    """A second name for a file; a copy where the disk knows no such names."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def fetch_state(repo_id: str, folder: Path) -> Path:

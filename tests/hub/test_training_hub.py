@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from facesep.model import FaceSep
 from facesep.training.config import Phase, TrainConfig, Weights
 from facesep.training.dataset import TrainingSet
 from facesep.training.em import Trainer
-from facesep.training.publish import Publisher, fetch_state
+from facesep.training.publish import Publisher, fetch_state, push_round
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "train"))
@@ -48,7 +49,8 @@ def test_rounds_are_pushed_and_continued_elsewhere(hub, monkeypatch, data, tmp_p
     whole = trainer(data, tmp_path / "whole")
     whole.begin()
     whole.run()
-    here = trainer(data, tmp_path / "here", Publisher("ada/run"), PHASES)
+    publisher = Publisher("ada/run")
+    here = trainer(data, tmp_path / "here", publisher, PHASES)
 
     class StopError(Exception):
         pass
@@ -64,14 +66,17 @@ def test_rounds_are_pushed_and_continued_elsewhere(hub, monkeypatch, data, tmp_p
     here.begin()
     with pytest.raises(StopError):
         here.run()
+    publisher.wait()
+    assert not list((tmp_path / "here" / "uploads").iterdir())
     files = HfApi().list_repo_files("ada/run", revision="training")
     assert "checkpoints/001/encoder/model.safetensors" in files
     assert not [name for name in files if name.startswith("checkpoints/001/state")]
     assert "state/codebook-00000-of-00001.safetensors" in files
-    there = trainer(data, tmp_path / "there", Publisher("ada/run"))
+    there = trainer(data, tmp_path / "there", publisher)
     there.resume(fetch_state("ada/run", tmp_path / "there" / "hub"))
     assert (there.phase, there.step) == (2, 0)
     there.run()
+    publisher.wait()
     for name, value in whole.encoder.state_dict().items():
         assert torch.equal(there.encoder.state_dict()[name], value), name
     files = HfApi().list_repo_files("ada/run", revision="training")
@@ -109,15 +114,42 @@ def test_what_holds_no_rounds(hub, monkeypatch, data, tmp_path):
 
 def test_a_hub_that_is_down_does_not_stop_training(monkeypatch, data, tmp_path, capsys):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    run = trainer(data, tmp_path / "run", Publisher("ada/run"), PHASES[:2])
+    publisher = Publisher("ada/run")
+    run = trainer(data, tmp_path / "run", publisher, PHASES[:2])
     run.begin()
     run.run()
+    publisher.wait()
     assert "warning: round 1 is not on the Hub, training goes on" in capsys.readouterr().out
     again = trainer(data, tmp_path / "run", phases=PHASES[:2])
     again.resume()
     assert again.phase == 2
     with pytest.raises(HubError):
         fetch_state("ada/run", tmp_path / "fetched")
+
+
+def test_a_slow_hub_does_not_hold_training(hub, monkeypatch, data, tmp_path):
+    """The run ends, and clears its checkpoints away, before the first upload is allowed to go on."""
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    gate = threading.Event()
+
+    def slow(checkpoint, *arguments, **options):
+        assert gate.wait(60)
+        return push_round(checkpoint, *arguments, **options)
+
+    monkeypatch.setattr("facesep.training.publish.push_round", slow)
+    publisher = Publisher("ada/run")
+    run = trainer(data, tmp_path / "run", publisher)
+    run.limit = 1
+    run.begin()
+    run.run()
+    (left,) = (tmp_path / "run" / "checkpoints").iterdir()
+    assert int(left.name) == run.total and "ada/run" not in hub.repos
+    gate.set()
+    publisher.wait()
+    files = HfApi().list_repo_files("ada/run", revision="training")
+    assert {"checkpoints/001/config.json", "checkpoints/002/config.json"} < set(files)
+    fetched = json.loads((fetch_state("ada/run", tmp_path / "fetched") / "progress.json").read_text())
+    assert fetched["round"] == 2, "rounds arrive in their order"
 
 
 def test_what_is_not_a_run_is_refused(hub, monkeypatch, tmp_path):
