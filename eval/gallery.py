@@ -7,13 +7,13 @@ Example:
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 
 from facesep import FaceSep
 from facesep.evaluation import options, sheet
 from facesep.evaluation.gallery import write_gallery
 from facesep.evaluation.photos import EvaluationPhotos
+from facesep.evaluation.report import command
 from facesep.evaluation.script import new_parser, progress, run_script
 
 
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
         sep,
         photos,
         args.out,
-        shlex.join(["python", *sys.argv]),
+        command(sys.argv),
         args.split,
         args.videos,
         args.frames,

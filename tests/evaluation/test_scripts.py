@@ -121,7 +121,7 @@ def test_gallery_script(shards, checkpoint, tmp_path):
     done = run("gallery.py", *common, "--out", out)
     assert done.returncode == 0, done.stderr
     page = out.read_text()
-    assert "gallery.py" in page and "Photos: " in page
+    assert "python eval/gallery.py" in page and "Photos: " in page and str(tmp_path) not in page
     linked = re.findall(r"\]\(([^)]+)\)", page)
     assert len(linked) == 3 and all(verify(out.parent / path).made_by_facesep for path in linked)
     with Image.open(out.parent / linked[0]) as image:
