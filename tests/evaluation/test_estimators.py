@@ -77,10 +77,10 @@ class Known:
     def __init__(self, answers: dict[int, np.ndarray]) -> None:
         self.answers = answers
 
-    def run(self, folder):
-        assert len(list(folder.glob("*.png"))) == len(self.answers) + 1
-        names = sorted(self.answers, reverse=True)
-        return [f"{k:05d}" for k in names], np.stack([self.answers[k] for k in names])
+    def landmarks(self, images):
+        assert len(images) == len(self.answers) + 1 and {image.size for image in images} == {(512, 512)}
+        rows = sorted(self.answers)
+        return rows, np.stack([self.answers[row] for row in rows])
 
 
 def labels(model, vertices: torch.Tensor, count: int = 3) -> Labels:

@@ -28,7 +28,7 @@ count = len(names) // 3
 masks = np.zeros((len(names), 10, 10), bool)
 for k in range(len(names)):
     masks[k, k % count] = True
-np.savez(sys.argv[2], names=np.array(names), masks=masks)
+np.savez(sys.argv[2], names=np.array(names)[::-1], masks=masks[::-1])  # in an order of its own
 """
 
 

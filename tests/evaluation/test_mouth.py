@@ -69,7 +69,7 @@ pictures = sorted(Path(sys.argv[1]).glob("*.png"))
 landmarks = np.zeros((len(pictures), 478, 3))
 landmarks[:, 473, 0] = 10.0
 landmarks[:, 61, 0] = [int(p.stem) for p in pictures]
-keep = [i for i, p in enumerate(pictures) if p.stem != "00001"]
+keep = [i for i, p in enumerate(pictures) if p.stem != "00001"][::-1]  # in an order of its own
 np.savez(sys.argv[2], names=np.array([pictures[i].stem for i in keep]), landmarks=landmarks[keep])
 """
 
