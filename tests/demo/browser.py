@@ -42,13 +42,13 @@ class Page:
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
 
     def until(self, condition: Callable[[], Any]) -> Any:
-        """Waits for something true and returns it."""
+        """Waits for something true and returns it; elements that are not there yet, or no more, are fine."""
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             try:
                 if found := condition():
                     return found
-            except StaleElementReferenceException:
+            except (StaleElementReferenceException, IndexError):
                 pass
             time.sleep(0.1)
         raise AssertionError(f"waited too long; the page says: {self.text()[:2000]}")
