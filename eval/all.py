@@ -49,6 +49,10 @@ def run(args: argparse.Namespace) -> None:
     """Runs the scripts."""
     if args.fit < 0 or args.processes < 1:
         raise ConfigError("--fit must be at least 0 and --processes at least 1")
+    if (args.tddfa or args.masks) and not args.shards:
+        raise ConfigError("--tddfa and --masks measure on prepared shards: give --shards")
+    if args.tddfa and not args.labels:
+        raise ConfigError("--tddfa needs --labels, the label file of train/analyse.py")
     everything.run_all(Path(__file__).parent, everything.steps(args), args)
     print(f"{args.out}: {everything.REPORT}, {everything.TEXT}, plots and figures")
 

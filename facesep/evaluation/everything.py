@@ -80,10 +80,10 @@ def steps(args: argparse.Namespace) -> list[list[str]]:
         landmarks = ["--landmarks", args.landmarks] if args.landmarks else []
         names = ("shards", "split")
         commands.append(["expression.py", *one, *forward(args, names), *landmarks, *run, *report])
-    if args.shards and args.tddfa and args.labels:
+    if args.tddfa:
         names = ("shards", "split", "labels", "tddfa", "limit")
         commands.append(["pose.py", *one, *forward(args, names), *run, *report])
-    if args.shards and args.masks:
+    if args.masks:
         names = ("shards", "split", "masks", "limit")
         commands.append(["hair.py", *one, *forward(args, names), *run, *report])
     shown = [word for word in renders if word != "--partial"]
