@@ -29,6 +29,8 @@ class Weights:
         code: L_cod.
         cycle: L_cyc.
         swap: L_dis.
+        hair: hair of the photo around the face of another person, see
+            :meth:`facesep.training.objective.Objective.phase_e`; not in the paper.
         image: the image losses of ``D(E(I))`` in phases "encoder" and "joint"; 0 as in the paper.
     """
 
@@ -43,6 +45,7 @@ class Weights:
     code: float = 1.0
     cycle: float = 1.0
     swap: float = 1.0
+    hair: float = 0.0
     image: float = 0.0
 
 
@@ -106,6 +109,8 @@ class TrainConfig:
         micro_batch: images of a forward pass; smaller ones stay in a processor's cache.
         cycle_every: steps between L_cyc terms.
         swap_every: steps between L_dis terms.
+        hair_every: steps between terms of the hair around another face.
+        hair_share: share of a batch that they look at.
         cycle_ray_size: rays of the renders in L_cyc and L_dis; 0 for the phase's own.
         partner_share: share of joint steps' items whose shape code comes from another photo (or the mirror
             image) of the same person, so that the shape code cannot carry the expression.
@@ -141,6 +146,8 @@ class TrainConfig:
     micro_batch: int = 4
     cycle_every: int = 1
     swap_every: int = 1
+    hair_every: int = 1
+    hair_share: float = 0.5
     cycle_ray_size: int = 0
     partner_share: float = 0.0
     identity_share: float = 1.0

@@ -56,6 +56,7 @@ class RandomSet:
             image,
             torch.rand(count, 3, size, size),
             torch.ones(count, 1, size, size),
+            torch.ones(count, 1, size, size),
             torch.full((count, 16, 16), 9.5)[:, None],
             points.expand(count, 5, 2).clone(),
             torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(count, 4),

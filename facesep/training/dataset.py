@@ -12,6 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from facesep.codes import Codes
+from facesep.data.labels import FACE, HAIR
 from facesep.data.shards import ShardSet
 from facesep.errors import DataError
 from facesep.training.augment import (
@@ -49,6 +50,7 @@ class Batch:
         photo: encoder input ``[B, 3, S, S]`` with some background.
         target: the head on white ``[B, 3, S, S]``.
         mask: head mask ``[B, 1, S, S]`` in 0..1.
+        hair: the part of it that is hair, likewise.
         depth: planar depth of the fitted mesh ``[B, 1, m, m]``, decimetres; NaN where unknown.
         points: five points ``[B, 5, 2]`` as fractions of the image.
         similarity: ``[B, 4]``, how each image was warped (see :mod:`facesep.training.augment`).
@@ -58,6 +60,7 @@ class Batch:
     photo: Tensor
     target: Tensor
     mask: Tensor
+    hair: Tensor
     depth: Tensor
     points: Tensor
     similarity: Tensor
@@ -108,7 +111,7 @@ class TrainingSet:
         if in_memory:
             count = len(self.source)
             self.images = np.empty((count, size, size, 3), np.uint8)
-            self.masks = np.empty((count, size, size), np.uint8)
+            self.masks = np.empty((count, size, size, 2), np.uint8)
             for k in range(count):
                 self.images[k], self.masks[k] = self._decode(k)
             if self._labels is not None:
@@ -163,12 +166,13 @@ class TrainingSet:
         return torch.from_numpy(found)
 
     def _decode(self, k: int) -> tuple[np.ndarray, np.ndarray]:
-        """Photo ``uint8 [s, s, 3]`` and head mask ``uint8 [s, s]`` at the size of the set."""
+        """Photo ``uint8 [s, s, 3]``, masks of head and hair ``uint8 [s, s, 2]`` at the size of the set."""
         sample = self.source.sample(k, record=False)
-        head = ((sample.label == 1) | (sample.label == 2)).astype(np.uint8) * 255
         scale = (self.size, self.size)
         image = np.asarray(Image.fromarray(sample.image).resize(scale, Image.BOX))
-        return image, np.asarray(Image.fromarray(head).resize(scale, Image.BOX))
+        hair = sample.label == HAIR
+        masks = [part.astype(np.uint8) * 255 for part in (hair | (sample.label == FACE), hair)]
+        return image, np.stack([Image.fromarray(part).resize(scale, Image.BOX) for part in masks], -1)
 
     def _pixels(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
         if self.in_memory:
@@ -202,7 +206,7 @@ class TrainingSet:
         mirrored = torch.from_numpy(flipped)
         images, masks = self._pixels(index)
         images = images.permute(0, 3, 1, 2).float() / 255
-        masks = masks[:, None].float() / 255
+        masks = masks.permute(0, 3, 1, 2).float() / 255
         depth, points = self._depths(index)[:, None].float(), self.points[index].clone()
         photo_size = min(max(size, PHOTO_SIZE), images.shape[-1])
         flip = mirrored[:, None, None, None]
@@ -223,12 +227,14 @@ class TrainingSet:
             masks = warp(_resize(masks, finer), similarity, photo_size, 0.0)
             gain = random_exposure(len(rows), augmentation.exposure, generator)
             images = (images * gain).clamp(0, 1)
+        masks, hair = masks.split(1, 1)
         target = images * masks + (1 - masks)
         photo = images
         if augmentation is not None:
             photo = random_background(images, target, masks, generator)
             photo = random_resolution(photo, augmentation.blurred, generator)
-        return Batch(rows, photo, _resize(target, size), _resize(masks, size), depth, points, similarity)
+        target, masks, hair = (_resize(x, size) for x in (target, masks, hair))
+        return Batch(rows, photo, target, masks, hair, depth, points, similarity)
 
 
 def _resize(images: Tensor, size: int) -> Tensor:

@@ -12,6 +12,8 @@ from torch import Tensor
 from facesep.codes import CODE_LENGTH, Codes
 from facesep.errors import DataError
 
+HAIR_COLOURS = 4
+"""The last numbers of a texture label are the colour of the hair; those before them are the skin."""
 KINDS = {"I64": np.int64, "F32": np.float32, "F16": np.float16}
 
 

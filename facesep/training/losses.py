@@ -10,6 +10,7 @@ from torch import Tensor
 
 from facesep.camera import CENTRE_X, CENTRE_Y, FOCAL
 from facesep.codes import ATTRIBUTES, Codes
+from facesep.training.labels import HAIR_COLOURS
 
 CodeDistance = Callable[[str, Tensor, Tensor], Tensor]
 
@@ -105,6 +106,40 @@ def swap_targets(codes: Codes, attribute: str) -> tuple[Codes, Tensor]:
     """
     donors = torch.arange(len(codes) - 1, -1, -1, device=codes.shape.device)
     return codes.replace(**{attribute: getattr(codes, attribute)[donors]}), donors
+
+
+def transplants(codes: Codes) -> Codes:
+    """Heads of a batch with the face of another: item i meets item B-1-i and takes its face.
+
+    Pose, light and hair with its colour stay; shape, expression and the colour of the skin are the other's.
+
+    Args:
+        codes: a batch.
+    """
+    other = codes[torch.arange(len(codes) - 1, -1, -1, device=codes.shape.device)]
+    skin = codes.texture.shape[-1] - HAIR_COLOURS
+    texture = torch.cat((other.texture[:, :skin], codes.texture[:, skin:]), -1)
+    return codes.replace(shape=other.shape, expression=other.expression, texture=texture)
+
+
+def hair_loss(image: Tensor, target: Tensor, mask: Tensor, hair: Tensor) -> tuple[Tensor, Tensor]:
+    """Hair that does not depend on the face: L_pix where a photo shows hair, and where it shows no head.
+
+    For images with the face of another person (:func:`transplants`); the face, and a rim of 1/40 of the
+    image around it because outlines differ, is left out.
+
+    Args:
+        image: ``Tensor[B, 3, S, S]`` in 0..1.
+        target: ``Tensor[B, 3, S, S]``, photos of those who have the hair.
+        mask: their head masks ``Tensor[B, 1, S, S]`` in 0..1.
+        hair: their hair masks, likewise.
+
+    Returns:
+        Two scalars: on hair, and outside the head.
+    """
+    reach = max(round(image.shape[-1] / 40), 1)
+    away = 1 - F.max_pool2d((mask - hair).clamp_min(0), 2 * reach + 1, stride=1, padding=reach)
+    return pixel_loss(image, target, hair * away), pixel_loss(image, target, (1 - mask) * away)
 
 
 def opacity_loss(opacity: Tensor, mask: Tensor) -> Tensor:

@@ -16,12 +16,14 @@ from facesep.training.losses import (
     cosine_distance,
     depth_loss,
     edges_loss,
+    hair_loss,
     identity_loss,
     opacity_loss,
     perceptual_loss,
     pixel_loss,
     scaled_distance,
     swap_targets,
+    transplants,
 )
 
 Terms = dict[str, Tensor]
@@ -81,6 +83,9 @@ class Objective:
     def phase_e(self, phase: Phase, step: int, batch: Batch, known: Codes) -> Terms:
         """L_E (eq. 7 to 11) and, with weight ``image``, the image losses of ``D(E(I))``.
 
+        With weight ``hair``, hair is compared with the photo's on heads with the face of another person:
+        L_dis trains the encoder alone, and a decoder may go on reading the hairstyle from shape and texture.
+
         Args:
             phase: the phase.
             step: its step.
@@ -99,6 +104,8 @@ class Objective:
             rendering = self.render(phase, mixed)
             for name, value in self._image_terms(phase, step, rendering, batch).items():
                 terms[name] = weights.image * value
+            if weights.hair > 0 and step % config.hair_every == 0 and len(batch.rows) > 1:
+                terms["hair"] = weights.image * self._hair_term(phase, codes, batch)
         # The decoder judges codes here; it must not learn to please the encoder.
         learning = [p for p in self.decoder.parameters() if p.requires_grad]
         for parameter in learning:
@@ -164,6 +171,14 @@ class Objective:
             found = self.recogniser.embed(image[:count], points, mirror=False)
             terms["identity"] = weights.identity * identity_loss(found, wanted)
         return terms
+
+    def _hair_term(self, phase: Phase, codes: Codes, batch: Batch) -> Tensor:
+        weights, count = self.config.weights_of(phase), round(len(batch.rows) * self.config.hair_share)
+        some = slice(max(count, 1))
+        image = self.render(phase, transplants(codes)[some]).image
+        target, mask, hair = (x[some].to(self.device) for x in (batch.target, batch.mask, batch.hair))
+        inside, outside = hair_loss(image, target, mask, hair)
+        return weights.hair * (weights.pixel * inside + weights.white * outside)
 
     def _perceptual_crop(self, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         side, crop = image.shape[-1], self.config.perceptual_crop

@@ -70,6 +70,38 @@ def test_batches_mirror_photos_with_their_points(data):
     torch.testing.assert_close(corner, torch.ones(3))
 
 
+def test_batches_know_the_hair(data):
+    batch = data.batch(torch.tensor([0, 1]), 64)
+    assert batch.hair.shape == batch.mask.shape == (2, 1, 64, 64)
+    # The drawn heads: an oval of hair, of which the face covers all from row 18 down in the middle.
+    assert batch.hair[0, 0, 12, 32] == batch.mask[0, 0, 12, 32] == 1
+    assert batch.hair[0, 0, 40, 32] == 0 and batch.mask[0, 0, 40, 32] == 1
+    assert (batch.hair <= batch.mask).all() and batch.hair[0, 0, 2, 2] == 0
+    torch.testing.assert_close(batch.hair[1], batch.hair[0].flip(-1))
+    varied = data.batch(torch.tensor([0, 1]), 64, Augmentation())
+    assert (varied.hair <= varied.mask + 1e-6).all() and 0.5 < varied.hair.sum() / batch.hair.sum() < 1.5
+
+
+def test_the_hair_term_teaches_the_decoder_on_transplanted_heads(data, tmp_path):
+    """Without it the decoder's gradient comes from heads with their own faces alone."""
+    torch.manual_seed(0)
+    names = [term.name for term in dataclasses.fields(Weights)]
+    wanted = Weights(**dict.fromkeys(names, 0.0) | dict.fromkeys(("pixel", "white", "image", "hair"), 1.0))
+    phase = Phase("joint", epochs=60, learning_rate=5e-3, final_learning_rate=5e-3)
+    steady = Augmentation(0, 0, 0, 0, 0)
+    trainer = Trainer(
+        config(phase, weights=wanted, hair_every=2, hair_share=1.0, augmentation=steady), data, tmp_path
+    )
+    trainer.begin()
+    trainer.run()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert lines[-1]["hair"] < 0.6 * lines[0]["hair"]
+    batch = data.batch(torch.arange(4), 32)
+    for step, seen in ((1, False), (2, True)):
+        codes = data.labels(batch.rows)
+        assert ("hair" in trainer.objective.phase_e(phase, step, batch, codes)) == seen
+
+
 def test_partners_show_the_same_person(data):
     rows = torch.arange(len(data))
     for _ in range(5):

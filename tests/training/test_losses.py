@@ -14,12 +14,14 @@ from facesep.training.losses import (
     cosine_distance,
     depth_loss,
     edges_loss,
+    hair_loss,
     identity_loss,
     opacity_loss,
     perceptual_loss,
     pixel_loss,
     scaled_distance,
     swap_targets,
+    transplants,
 )
 
 
@@ -85,6 +87,30 @@ def test_swap_targets_exchange_one_attribute_within_pairs():
     assert donors.tolist() == [3, 2, 1, 0]
     assert swapped.hair[:, 0].tolist() == [3, 2, 1, 0]
     assert swapped.shape[:, 0].tolist() == [0, 1, 2, 3]
+
+
+def test_transplants_take_the_face_and_leave_the_head_its_hair():
+    codes = Codes.from_vector(torch.arange(3.0)[:, None].expand(3, CODE_LENGTH).contiguous())
+    mixed = transplants(codes)
+    for name in ("shape", "expression"):
+        assert getattr(mixed, name)[:, 0].tolist() == [2, 1, 0]
+    for name in ("hair", "illumination", "rotation", "translation"):
+        assert getattr(mixed, name)[:, 0].tolist() == [0, 1, 2]
+    assert (mixed.texture[:, :-4] == torch.tensor([[2.0], [1], [0]])).all()
+    assert (mixed.texture[:, -4:] == torch.tensor([[0.0], [1], [2]])).all()
+
+
+def test_hair_loss_sees_hair_and_what_is_no_head_but_not_the_face():
+    """40 px, so the rim is one pixel: rows 0-9 background, 10-19 hair, 20-39 face."""
+    mask, hair = torch.zeros(1, 1, 40, 40), torch.zeros(1, 1, 40, 40)
+    mask[..., 10:, :], hair[..., 10:20, :] = 1, 1
+    target = torch.zeros(1, 3, 40, 40)
+    values = []
+    for rows in (slice(20, 40), slice(19, 20), slice(10, 19), slice(0, 10)):
+        image = target.clone()
+        image[..., rows, :] = 0.5
+        values.append([float(one) for one in hair_loss(image, target, mask, hair)])
+    assert values == [[0, 0], [0, 0], [0.5, 0], [0, 0.5]]
 
 
 def test_opacity_loss_averages_the_mask_to_the_rays():

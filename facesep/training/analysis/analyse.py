@@ -29,6 +29,7 @@ from facesep.training.analysis.texture import (
     sample_vertices,
     separate,
 )
+from facesep.training.labels import HAIR_COLOURS
 
 IDLE = ("PupilDilate", "eyeLook")
 """Expressions that landmarks of the lids cannot show; they stay 0."""
@@ -40,7 +41,6 @@ LIGHT_SCALE = 10.0
 """Lighting coefficients vary by a few hundredths; as codes they are scaled to the size of the others."""
 IDENTITY_SHARE = 0.7
 """Weight of the standardised geometry against the recognition embedding in the shape code."""
-HAIR_COLOURS = 4
 FACE_LABEL, HAIR_LABEL = 1, 2
 
 Progress = Callable[[str, int, int], None]
