@@ -42,6 +42,7 @@ def switched(config: TrainConfig, variant: str, seed: int) -> TrainConfig:
     elif variant == "without L_cyc":
         config = _without(config, "cycle")
     elif variant == "without hair code":
+        config = _without(config, "hair")
         model = dataclasses.replace(model, decoder=dataclasses.replace(model.decoder, hair=False))
     elif variant != "full":
         raise ValueError(f"unknown variant {variant!r}")

@@ -104,7 +104,7 @@ def swap_targets(codes: Codes, attribute: str) -> tuple[Codes, Tensor]:
     Returns:
         ``(swapped, donors)``: codes ``z_j`` with the k-th from ``z_i``, and the index i of each donor.
     """
-    donors = torch.arange(len(codes) - 1, -1, -1, device=codes.shape.device)
+    donors = _donors(codes)
     return codes.replace(**{attribute: getattr(codes, attribute)[donors]}), donors
 
 
@@ -116,10 +116,15 @@ def transplants(codes: Codes) -> Codes:
     Args:
         codes: a batch.
     """
-    other = codes[torch.arange(len(codes) - 1, -1, -1, device=codes.shape.device)]
+    other = codes[_donors(codes)]
     skin = codes.texture.shape[-1] - HAIR_COLOURS
     texture = torch.cat((other.texture[:, :skin], codes.texture[:, skin:]), -1)
     return codes.replace(shape=other.shape, expression=other.expression, texture=texture)
+
+
+def _donors(codes: Codes) -> Tensor:
+    """Item i of a batch meets item B-1-i."""
+    return torch.arange(len(codes) - 1, -1, -1, device=codes.shape.device)
 
 
 def hair_loss(image: Tensor, target: Tensor, mask: Tensor, hair: Tensor) -> tuple[Tensor, Tensor]:

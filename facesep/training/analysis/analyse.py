@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facesep.codes import CODE_SIZES
+from facesep.data.labels import FACE as FACE_LABEL
+from facesep.data.labels import HAIR as HAIR_LABEL
 from facesep.data.shards import SPLITS, ShardSet
 from facesep.errors import DataError
 from facesep.nets.mobilefacenet import MobileFaceNet
@@ -41,7 +43,6 @@ LIGHT_SCALE = 10.0
 """Lighting coefficients vary by a few hundredths; as codes they are scaled to the size of the others."""
 IDENTITY_SHARE = 0.7
 """Weight of the standardised geometry against the recognition embedding in the shape code."""
-FACE_LABEL, HAIR_LABEL = 1, 2
 
 Progress = Callable[[str, int, int], None]
 
