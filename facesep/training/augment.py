@@ -70,8 +70,9 @@ def warp_pose(codes: Codes, similarity: Tensor) -> Codes:
     scale, angle, shift_x, shift_y = similarity.unbind(1)
     zero = torch.zeros_like(angle)
     roll = rotation_matrix(torch.stack((zero, zero, -angle), 1))
-    rotation = euler_angles(roll @ rotation_matrix(codes.rotation))
-    x, y, z = (roll @ codes.translation[..., None])[..., 0].unbind(1)
+    with torch.autocast(angle.device.type, enabled=False):  # eight bits are too few for a pose
+        rotation = euler_angles(roll @ rotation_matrix(codes.rotation))
+        x, y, z = (roll @ codes.translation[..., None])[..., 0].unbind(1)
     depth = (CAMERA_DISTANCE - z) / scale
     # Points move by scale about the principal point; moving nearer does the same to x and y.
     translation = torch.stack(

@@ -31,6 +31,7 @@ class Weights:
         swap: L_dis.
         hair: hair of the photo around the face of another person, see
             :meth:`facesep.training.objective.Objective.phase_e`; not in the paper.
+        view: the face of the photo on the head in another pose, see :mod:`facesep.training.views`; likewise.
         image: the image losses of ``D(E(I))`` in phases "encoder" and "joint"; 0 as in the paper.
     """
 
@@ -46,6 +47,7 @@ class Weights:
     cycle: float = 1.0
     swap: float = 1.0
     hair: float = 0.0
+    view: float = 0.0
     image: float = 0.0
 
 
@@ -111,6 +113,8 @@ class TrainConfig:
         swap_every: steps between L_dis terms.
         hair_every: steps between terms of the hair around another face.
         hair_share: share of a batch that they look at.
+        view_every: steps between terms of the head in another pose.
+        view_share: share of a batch that they look at.
         cycle_ray_size: rays of the renders in L_cyc and L_dis; 0 for the phase's own.
         partner_share: share of joint steps' items whose shape code comes from another photo (or the mirror
             image) of the same person, so that the shape code cannot carry the expression.
@@ -148,6 +152,8 @@ class TrainConfig:
     swap_every: int = 1
     hair_every: int = 1
     hair_share: float = 0.5
+    view_every: int = 1
+    view_share: float = 0.5
     cycle_ray_size: int = 0
     partner_share: float = 0.0
     identity_share: float = 1.0
@@ -175,9 +181,36 @@ class TrainConfig:
             raise ConfigError(f"attributes needs one weight for each of {', '.join(ATTRIBUTES)}")
         if not 1 <= self.micro_batch <= self.batch_size:
             raise ConfigError("micro_batch must be between 1 and batch_size")
-        swaps = any(phase.kind != "decoder" and self.weights_of(phase).swap > 0 for phase in self.schedule)
-        if swaps and self.micro_batch < 2:
-            raise ConfigError("L_dis swaps codes within a micro_batch: make it 2 or more, or weights.swap 0")
+        for name in ("cycle_every", "swap_every", "hair_every", "view_every", "identity_every"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be 1 or more; weights leave a loss out")
+        self._check_pairs()
+        self._check_images()
+
+    def _check_pairs(self) -> None:
+        for term in ("swap", "hair"):
+            used = any(p.kind != "decoder" and getattr(self.weights_of(p), term) > 0 for p in self.schedule)
+            if used and self.micro_batch < 2:
+                what = "L_dis swaps codes" if term == "swap" else "weights.hair exchanges faces"
+                raise ConfigError(f"{what} within a micro_batch: make it 2 or more, or weights.{term} 0")
+
+    def _check_images(self) -> None:
+        """Terms on images of ``D(E(I))`` must not be asked for where they would be left out."""
+        drawn = [p for p in self.schedule if self._draws(p)]
+        for term in ("hair", "view"):
+            asked = [p for p in self.schedule if p.weights.get(term, 0) > 0]
+            if any(p not in drawn for p in asked) or (
+                getattr(self.weights, term) > 0 and self.schedule and not drawn
+            ):
+                raise ConfigError(
+                    f"weights.{term} needs phases of kind 'joint' or 'encoder' and weights.image, not 'only'"
+                )
+        wanted = any(self.weights_of(p).hair > 0 for p in drawn)
+        if wanted and not self.model_config().decoder.hair:
+            raise ConfigError("weights.hair needs a decoder with a hair code: set it to 0")
+
+    def _draws(self, phase: Phase) -> bool:
+        return phase.kind != "decoder" and not phase.only and self.weights_of(phase).image > 0
 
     def weights_of(self, phase: Phase) -> Weights:
         """The loss weights in a phase."""

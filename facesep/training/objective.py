@@ -25,6 +25,7 @@ from facesep.training.losses import (
     swap_targets,
     transplants,
 )
+from facesep.training.views import random_rotation, turn, where_pixels_go
 
 Terms = dict[str, Tensor]
 
@@ -85,6 +86,7 @@ class Objective:
 
         With weight ``hair``, hair is compared with the photo's on heads with the face of another person:
         L_dis trains the encoder alone, and a decoder may go on reading the hairstyle from shape and texture.
+        With weight ``view``, heads are also rendered in another pose and compared with the photo.
 
         Args:
             phase: the phase.
@@ -106,6 +108,8 @@ class Objective:
                 terms[name] = weights.image * value
             if weights.hair > 0 and step % config.hair_every == 0 and len(batch.rows) > 1:
                 terms["hair"] = weights.image * self._hair_term(phase, codes, batch)
+            if weights.view > 0 and step % config.view_every == 0:
+                terms["view"] = weights.image * self._view_term(phase, codes, batch, known)
         # The decoder judges codes here; it must not learn to please the encoder.
         learning = [p for p in self.decoder.parameters() if p.requires_grad]
         for parameter in learning:
@@ -157,11 +161,8 @@ class Objective:
             depth = depth_loss(rendering.distance, rendering.opacity, batch.depth.to(self.device))
             terms["depth"] = weights.depth * depth
         if self.perceptual is not None and weights.perceptual > 0:
-            some = slice(max(round(len(image) * self.config.perceptual_share), 1))
-            a, b = self._perceptual_crop(image[some], target[some])
-            with torch.no_grad():
-                wanted = self.perceptual.taps(b)
-            terms["perceptual"] = weights.perceptual * perceptual_loss(self.perceptual.taps(a), wanted)
+            some = _first(len(image), self.config.perceptual_share)
+            terms["perceptual"] = weights.perceptual * self._perceptual(image[some], target[some])
         count = round(len(image) * self.config.identity_share)
         turn = step % self.config.identity_every == 0
         if self.recogniser is not None and weights.identity > 0 and count and turn:
@@ -173,12 +174,35 @@ class Objective:
         return terms
 
     def _hair_term(self, phase: Phase, codes: Codes, batch: Batch) -> Tensor:
-        weights, count = self.config.weights_of(phase), round(len(batch.rows) * self.config.hair_share)
-        some = slice(max(count, 1))
+        weights, some = self.config.weights_of(phase), _first(len(batch.rows), self.config.hair_share)
         image = self.render(phase, transplants(codes)[some]).image
         target, mask, hair = (x[some].to(self.device) for x in (batch.target, batch.mask, batch.hair))
         inside, outside = hair_loss(image, target, mask, hair)
         return weights.hair * (weights.pixel * inside + weights.white * outside)
+
+    def _view_term(self, phase: Phase, codes: Codes, batch: Batch, known: Codes) -> Tensor:
+        """Image losses of turned heads, pixels looked up where they moved to; the poses are the book's."""
+        weights, some = self.config.weights_of(phase), _first(len(batch.rows), self.config.view_share)
+        target, mask, hair, depth = (
+            x[some].to(self.device) for x in (batch.target, batch.mask, batch.hair, batch.depth)
+        )
+        posed = codes[some].replace(rotation=known.rotation[some], translation=known.translation[some])
+        rotation = random_rotation(posed.rotation)
+        image = self.render(phase, turn(posed, rotation)).image
+        grid, visible = where_pixels_go(depth, posed, rotation, image.shape[-1])
+        visible = visible * (mask - hair).clamp_min(0)  # the mesh does not know where hair is
+        image = F.grid_sample(image, grid, align_corners=False) * visible + target * (1 - visible)
+        total = weights.pixel * pixel_loss(image, target, visible)
+        total = total + weights.edges * edges_loss(image, target, visible)
+        if self.perceptual is not None and weights.perceptual > 0:
+            total = total + weights.perceptual * self._perceptual(image, target)
+        return weights.view * total
+
+    def _perceptual(self, image: Tensor, target: Tensor) -> Tensor:
+        a, b = self._perceptual_crop(image, target)
+        with torch.no_grad():
+            wanted = self.perceptual.taps(b)
+        return perceptual_loss(self.perceptual.taps(a), wanted)
 
     def _perceptual_crop(self, image: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         side, crop = image.shape[-1], self.config.perceptual_crop
@@ -216,3 +240,8 @@ class Objective:
             chosen = torch.rand(len(codes), 1, device=self.device) < share
             replaced[name] = torch.where(chosen, getattr(known, name), getattr(codes, name))
         return codes.replace(**replaced) if replaced else codes
+
+
+def _first(count: int, share: float) -> slice:
+    """The first items of a batch, a share of it but at least one."""
+    return slice(max(round(count * share), 1))

@@ -437,7 +437,10 @@ def test_the_bundled_checkpoint_has_one():
         sep.render(face, output="tensor", refine=refine) for refine in (False, {"steps": 0}, {"steps": 2})
     )
     detail = [float((x[:, 1:] - x[:, :-1]).abs().mean()) for x in (plain, estimate, refined)]
-    assert detail[0] < detail[1] < detail[2]
+    assert detail[2] > 1.1 * max(
+        detail[:2]
+    )  # what diffusion adds; the estimate is about as sharp as the render
+    assert not torch.equal(estimate, plain)
     assert (refined - plain).abs().mean() < 0.1  # still this face
 
 

@@ -65,6 +65,22 @@ def test_a_loss_cannot_vanish_unseen():
     with pytest.raises(ConfigError, match="L_dis"):
         load_config(CONFIGS / "paper.yaml", ["micro_batch=1"])
     load_config(CONFIGS / "paper.yaml", ["micro_batch=1", "weights.swap=0"])
+    joint = ["weights.swap=0", "weights.image=1", "weights.hair=1"]
+    load_config(CONFIGS / "paper.yaml", joint)
+    for more, message in (
+        ([*joint, "micro_batch=1"], "weights.hair exchanges faces"),
+        ([*joint, "weights.image=0"], "weights.hair needs phases"),
+        (["weights.view=1"], "weights.view needs phases"),
+        (["schedule=[{kind: decoder, weights: {view: 1}}]"], "weights.view needs phases"),
+        (["schedule=[{kind: joint, only: upsampler, weights: {hair: 1, image: 1}}]"], "weights.hair needs"),
+        ([*joint, "model.decoder.hair=false"], "a decoder with a hair code"),
+        *(
+            [[f"{name}_every=0"], f"{name}_every must"]
+            for name in ("cycle", "swap", "hair", "view", "identity")
+        ),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_config(CONFIGS / "paper.yaml", more)
 
 
 def test_losses_can_be_left_out(data, tmp_path):

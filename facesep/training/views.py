@@ -1,0 +1,122 @@
+"""Heads of a batch under another pose, compared with the photo where both show the same skin.
+
+A photo shows one view. The mesh that was fitted to it says where in space each of its pixels lies, hence
+where the pixel moves when the head turns; there the render of the turned head must have the photo's colour.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facesep.camera import CAMERA_DISTANCE, CENTRE_X, CENTRE_Y, FOCAL, rotation_matrix
+from facesep.codes import Codes
+from facesep.training.analysis.lighting import BANDS, sh_basis
+
+YAW, PITCH = math.radians(45), math.radians(12)
+"""Largest yaw of the turned heads, and by how much they nod."""
+MIN_FACING = 0.3
+"""Cosine between surface and view, in the photo and in the new view, below which a pixel is too slanted."""
+HIDDEN = 0.15
+"""Points that lie so many decimetres behind another one of the same cell are hidden by it."""
+
+
+def random_rotation(rotation: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Rotations with any yaw and about the same pitch and roll.
+
+    Args:
+        rotation: ``Tensor[B, 3]`` (pitch, yaw, roll), radians.
+        generator: source of randomness.
+    """
+    nod, yaw = (torch.rand(2, len(rotation), generator=generator).to(rotation) * 2 - 1).unbind()
+    return torch.stack((rotation[:, 0] + PITCH * nod, YAW * yaw, rotation[:, 2]), 1)
+
+
+def turn(codes: Codes, rotation: Tensor) -> Codes:
+    """Codes of the head in another rotation with its light turned along, so that its skin keeps its colours.
+
+    Args:
+        codes: a batch.
+        rotation: ``Tensor[B, 3]`` radians.
+    """
+    with torch.autocast(rotation.device.type, enabled=False):  # eight bits are too few for places and light
+        light = turn_light(codes.illumination.float(), _between(codes.rotation, rotation))
+    return codes.replace(rotation=rotation, illumination=light)
+
+
+def turn_light(gamma: Tensor, by: Tensor) -> Tensor:
+    """Spherical-harmonics light after a rotation: ``Y(R n) . gamma' = Y(n) . gamma`` for every normal n.
+
+    Bands of degree up to two stay within themselves, so a few normals fix the nine numbers of each colour.
+
+    Args:
+        gamma: ``Tensor[B, 27]``, three colours of nine bands; any scale.
+        by: ``Tensor[B, 3, 3]`` rotations.
+    """
+    generator = torch.Generator().manual_seed(0)
+    normals = F.normalize(torch.randn(32, 3, generator=generator), dim=1).to(gamma)
+    before, after = sh_basis(normals), sh_basis(normals @ by.transpose(1, 2))
+    matrix = torch.linalg.lstsq(after, before.expand_as(after)).solution
+    return (gamma.unflatten(1, (3, BANDS)) @ matrix.transpose(1, 2)).flatten(1)
+
+
+def where_pixels_go(depth: Tensor, codes: Codes, rotation: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Where the pixels of a photo appear once its head has another rotation.
+
+    Args:
+        depth: ``Tensor[B, 1, m, m]`` planar depth of the photo's pixels, decimetres; NaN where unknown.
+        codes: with the pose of the photo.
+        rotation: ``Tensor[B, 3]`` radians, of the turned head.
+        size: side of the photo in pixels.
+
+    Returns:
+        ``(grid, visible)``: ``Tensor[B, size, size, 2]``, places in the new image for
+        :func:`torch.nn.functional.grid_sample`; ``Tensor[B, 1, size, size]``, 1 where both views show the
+        surface, else 0.
+    """
+    known = (~depth.isnan()).float()
+    share = _resize(known, size)
+    depth = (_resize(depth.nan_to_num() * known, size) / share.clamp_min(1e-6))[:, 0]
+    known = share[:, 0] > 0.99
+    cell = (torch.arange(size, device=depth.device) + 0.5) / size
+    y, x = torch.meshgrid((CENTRE_Y - cell) / FOCAL, (cell - CENTRE_X) / FOCAL, indexing="ij")
+    old = torch.stack((x * depth, y * depth, CAMERA_DISTANCE - depth), -1)
+    centre = codes.translation[:, None, None].float()
+    with torch.autocast(depth.device.type, enabled=False):  # as in turn()
+        by = _between(codes.rotation, rotation)
+        new = (old - centre) @ by.transpose(1, 2)[:, None] + centre
+    away = CAMERA_DISTANCE - new[..., 2]
+    place = torch.stack((CENTRE_X + FOCAL * new[..., 0] / away, CENTRE_Y - FOCAL * new[..., 1] / away), -1)
+    facing = torch.minimum(_facing(old), _facing(new))
+    visible = known & (facing > MIN_FACING) & (away < _nearest(place, away, known, size // 2) + HIDDEN)
+    return place * 2 - 1, visible[:, None].float()
+
+
+def _between(a: Tensor, b: Tensor) -> Tensor:
+    """The rotation that follows ``a`` to give ``b``, ``Tensor[B, 3, 3]``."""
+    return rotation_matrix(b.float()) @ rotation_matrix(a.float()).transpose(1, 2)
+
+
+def _resize(image: Tensor, size: int) -> Tensor:
+    return F.interpolate(image, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def _facing(points: Tensor) -> Tensor:
+    """Cosine between the normals of a sheet of points ``[B, S, S, 3]`` and the view: ``[B, S, S]``."""
+    down, across = torch.gradient(points, dim=(1, 2))
+    normal = F.normalize(torch.linalg.cross(down, across), dim=-1)
+    view = F.normalize(points.new_tensor([0.0, 0.0, CAMERA_DISTANCE]) - points, dim=-1)
+    return (normal * view).sum(-1)
+
+
+def _nearest(place: Tensor, away: Tensor, known: Tensor, cells: int) -> Tensor:
+    """Depth of the nearest point in the cell of each point, ``[B, S, S]``."""
+    cell = (place * cells).long().clamp(0, cells - 1)
+    index = (cell[..., 1] * cells + cell[..., 0]).flatten(1)
+    depth = torch.where(known, away, torch.inf).flatten(1)
+    nearest = depth.new_full((len(depth), cells * cells), torch.inf)
+    nearest.scatter_reduce_(1, index, depth, "amin")
+    return nearest.gather(1, index).view_as(away)
