@@ -82,58 +82,33 @@ def test_batches_know_the_hair(data):
     assert (varied.hair <= varied.mask + 1e-6).all() and 0.5 < varied.hair.sum() / batch.hair.sum() < 1.5
 
 
-def test_the_hair_term_teaches_the_decoder_on_transplanted_heads(data, tmp_path):
-    """Without it the decoder's gradient comes from heads with their own faces alone."""
+@pytest.mark.parametrize("term", ["hair", "view"])
+def test_terms_on_other_heads_and_poses_teach_both_networks(term, data, tmp_path):
+    """``weights.hair`` and ``weights.view``: images that the photos' own heads and poses do not give."""
     torch.manual_seed(0)
-    names = [term.name for term in dataclasses.fields(Weights)]
-    wanted = Weights(**dict.fromkeys(names, 0.0) | dict.fromkeys(("pixel", "white", "image", "hair"), 1.0))
+    names = [one.name for one in dataclasses.fields(Weights)]
+    wanted = Weights(**dict.fromkeys(names, 0.0) | dict.fromkeys(("pixel", "white", "image", term), 1.0))
     phase = Phase("joint", epochs=60, learning_rate=5e-3, final_learning_rate=5e-3)
+    when = {f"{term}_every": 2, f"{term}_share": 1.0}
     steady = Augmentation(0, 0, 0, 0, 0)
-    trainer = Trainer(
-        config(phase, weights=wanted, hair_every=2, hair_share=1.0, augmentation=steady), data, tmp_path
-    )
+    trainer = Trainer(config(phase, weights=wanted, augmentation=steady, **when), data, tmp_path)
     trainer.begin()
-    trainer.run()
-    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert lines[-1]["hair"] < 0.6 * lines[0]["hair"]
     batch = data.batch(torch.arange(4), 32)
     for step, seen in ((1, False), (2, True)):
         terms = trainer.objective.phase_e(phase, step, batch, data.labels(batch.rows))
-        assert ("hair" in terms) == seen
+        assert (term in terms) == seen
+    terms[term].backward()  # alone
     for network in (trainer.decoder, trainer.encoder):
+        assert learned(network)
         network.zero_grad()
-    terms["hair"].backward()  # alone
-    for network in (trainer.decoder, trainer.encoder):
-        assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
-
-
-def test_the_view_term_teaches_the_decoder_other_poses(data, tmp_path):
-    torch.manual_seed(0)
-    names = [term.name for term in dataclasses.fields(Weights)]
-    wanted = Weights(**dict.fromkeys(names, 0.0) | dict.fromkeys(("pixel", "white", "image", "view"), 1.0))
-    phase = Phase("joint", epochs=60, learning_rate=5e-3, final_learning_rate=5e-3)
-    steady = Augmentation(0, 0, 0, 0, 0)
-    trainer = Trainer(
-        config(phase, weights=wanted, view_every=2, view_share=1.0, augmentation=steady), data, tmp_path
-    )
-    trainer.begin()
     trainer.run()
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert lines[-1]["view"] < 0.6 * lines[0]["view"]
-    batch = data.batch(torch.arange(4), 32)
-    for step, seen in ((1, False), (2, True)):
-        terms = trainer.objective.phase_e(phase, step, batch, data.labels(batch.rows))
-        assert ("view" in terms) == seen
-    for network in (trainer.decoder, trainer.encoder):
-        network.zero_grad()
-    terms["view"].backward()  # alone
-    for network, learns in (
-        (trainer.decoder, True),
-        (trainer.encoder, True),
-        (trainer.encoder.heads["rotation"], False),
-    ):
-        grads = [p.grad for p in network.parameters() if p.grad is not None]
-        assert any(float(g.abs().sum()) > 0 for g in grads) == learns  # poses come from the book
+    assert lines[-1][term] < 0.6 * lines[0][term]
+
+
+def learned(network: torch.nn.Module) -> bool:
+    """Whether a gradient reached it."""
+    return any(p.grad is not None and float(p.grad.abs().sum()) > 0 for p in network.parameters())
 
 
 def test_partners_show_the_same_person(data):
