@@ -25,7 +25,7 @@ from facesep.training.losses import (
     swap_targets,
     transplants,
 )
-from facesep.training.views import random_rotation, turn, where_pixels_go
+from facesep.training.views import must_be_empty, random_rotation, turn, where_pixels_go
 
 Terms = dict[str, Tensor]
 
@@ -189,10 +189,13 @@ class Objective:
         posed = codes[some].replace(rotation=known.rotation[some], translation=known.translation[some])
         rotation = random_rotation(posed.rotation)
         image = self.render(phase, turn(posed, rotation)).image
-        grid, visible = where_pixels_go(depth, posed, rotation, image.shape[-1])
-        visible = visible * (mask - hair).clamp_min(0)  # the mesh does not know where hair is
+        grid, visible, known = where_pixels_go(depth, posed, rotation, image.shape[-1])
+        face = (mask - hair).clamp_min(0)
+        empty = must_be_empty(grid, face * known, (1 - face) * known, rotation[:, 1] - posed.rotation[:, 1])
+        visible = visible * face  # the mesh does not know where hair is
+        outside = ((1 - image) * empty).mean(1).sum() / visible.sum().clamp_min(1.0)
         image = F.grid_sample(image, grid, align_corners=False) * visible + target * (1 - visible)
-        total = weights.pixel * pixel_loss(image, target, visible)
+        total = weights.pixel * (pixel_loss(image, target, visible) + outside)
         total = total + weights.edges * edges_loss(image, target, visible)
         if self.perceptual is not None and weights.perceptual > 0:
             total = total + weights.perceptual * self._perceptual(image, target)

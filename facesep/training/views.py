@@ -20,6 +20,8 @@ YAW, PITCH = math.radians(45), math.radians(12)
 """Largest yaw of the turned heads, and by how much they nod."""
 MIN_FACING = 0.3
 """Cosine between surface and view, in the photo and in the new view, below which a pixel is too slanted."""
+LEAST, MARGIN = math.radians(5), 0.01
+"""Least turn that shows a profile, and how far before it pixels must be empty, as a share of the image."""
 HIDDEN = 0.15
 """Points that lie so many decimetres behind another one of the same cell are hidden by it."""
 
@@ -63,7 +65,9 @@ def turn_light(gamma: Tensor, by: Tensor) -> Tensor:
     return (gamma.unflatten(1, (3, BANDS)) @ matrix.transpose(1, 2)).flatten(1)
 
 
-def where_pixels_go(depth: Tensor, codes: Codes, rotation: Tensor, size: int) -> tuple[Tensor, Tensor]:
+def where_pixels_go(
+    depth: Tensor, codes: Codes, rotation: Tensor, size: int
+) -> tuple[Tensor, Tensor, Tensor]:
     """Where the pixels of a photo appear once its head has another rotation.
 
     Args:
@@ -73,9 +77,9 @@ def where_pixels_go(depth: Tensor, codes: Codes, rotation: Tensor, size: int) ->
         size: side of the photo in pixels.
 
     Returns:
-        ``(grid, visible)``: ``Tensor[B, size, size, 2]``, places in the new image for
+        ``(grid, visible, known)``: ``Tensor[B, size, size, 2]``, places in the new image for
         :func:`torch.nn.functional.grid_sample`; ``Tensor[B, 1, size, size]``, 1 where both views show the
-        surface, else 0.
+        surface, else 0; likewise where the place is known.
     """
     known = (~depth.isnan()).float()
     share = _resize(known, size)
@@ -92,12 +96,47 @@ def where_pixels_go(depth: Tensor, codes: Codes, rotation: Tensor, size: int) ->
     place = torch.stack((CENTRE_X + FOCAL * new[..., 0] / away, CENTRE_Y - FOCAL * new[..., 1] / away), -1)
     facing = torch.minimum(_facing(old), _facing(new))
     visible = known & (facing > MIN_FACING) & (away < _nearest(place, away, known, size // 2) + HIDDEN)
-    return place * 2 - 1, visible[:, None].float()
+    return place * 2 - 1, visible[:, None].float(), known[:, None].float()
 
 
 def _between(a: Tensor, b: Tensor) -> Tensor:
     """The rotation that follows ``a`` to give ``b``, ``Tensor[B, 3, 3]``."""
     return rotation_matrix(b.float()) @ rotation_matrix(a.float()).transpose(1, 2)
+
+
+def must_be_empty(grid: Tensor, face: Tensor, hair: Tensor, by: Tensor) -> Tensor:
+    """Pixels of the turned head's image that lie before its profile.
+
+    When a head turns, its outline on the side that it turns to consists of points that the photo shows.
+    Beyond the outermost of them in a row there is nothing, if it is skin; hair stands off the fitted head.
+
+    Args:
+        grid: ``Tensor[B, S, S, 2]`` of :func:`where_pixels_go`.
+        face: ``Tensor[B, 1, S, S]``, 1 for the photo's pixels of skin with a known place, else 0.
+        hair: likewise for all its other pixels with a known place.
+        by: ``Tensor[B]`` how far the head was turned, radians of yaw; less than :data:`LEAST` says nothing.
+
+    Returns:
+        ``Tensor[B, 1, S, S]``, 1 for those pixels.
+    """
+    size = grid.shape[1]
+    cell = ((grid + 1) / 2 * size).floor().long()
+    inside = ((cell >= 0) & (cell < size)).all(-1)
+    column = torch.where(by[:, None, None] < 0, cell[..., 0], size - 1 - cell[..., 0])  # the side is the left
+    first = [_first_in_rows(column, cell[..., 1], (mask[:, 0] > 0.5) & inside) for mask in (face, hair)]
+    known = (first[0] < size) & (first[0] <= first[1]) & (by[:, None].abs() > LEAST)
+    beyond = torch.arange(size, device=grid.device) < first[0][..., None] - MARGIN * size
+    beyond = beyond & known[..., None]
+    return torch.where(by[:, None, None] < 0, beyond, beyond.flip(-1))[:, None].float()
+
+
+def _first_in_rows(column: Tensor, row: Tensor, chosen: Tensor) -> Tensor:
+    """First column of the chosen points in each row and its neighbours, ``int64 [B, S]``; S without any."""
+    size = column.shape[-1]
+    column = torch.where(chosen, column, size).flatten(1)
+    found = column.new_full((len(column), size), size)
+    found.scatter_reduce_(1, row.clamp(0, size - 1).flatten(1), column, "amin")
+    return -F.max_pool1d(-found[:, None].float(), 3, 1, 1)[:, 0].long()
 
 
 def _resize(image: Tensor, size: int) -> Tensor:
