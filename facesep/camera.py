@@ -15,6 +15,7 @@ from torch import Tensor
 
 from facesep.constants import constant
 from facesep.errors import ConfigError
+from facesep.precision import full_precision
 
 CAMERA_DISTANCE = 10.0
 WINDOW = 2.8
@@ -69,6 +70,7 @@ def euler_angles(matrix: Tensor) -> Tensor:
     return torch.stack((pitch, yaw, roll), -1)
 
 
+@full_precision
 def slerp_rotation(a: Tensor, b: Tensor, amount: float) -> Tensor:
     """The rotation a fraction ``amount`` of the way along the shortest turn from ``a`` to ``b``.
 
@@ -113,6 +115,7 @@ def _axis_of_large_turn(turn: Tensor, trace: Tensor, axis: Tensor) -> Tensor:
     return torch.where((unit * axis).sum(-1, keepdim=True) < 0, -unit, unit)
 
 
+@full_precision
 def to_head(rotation: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
     """Camera-to-head pose of the canonical camera.
 
@@ -131,6 +134,7 @@ def to_head(rotation: Tensor, translation: Tensor) -> tuple[Tensor, Tensor]:
     return inverse * flip, (inverse @ (centre - translation)[..., None])[..., 0]
 
 
+@full_precision
 def project(points: Tensor, rotation: Tensor, translation: Tensor, size: float) -> Tensor:
     """Projects head points into the canonical image.
 
@@ -151,6 +155,7 @@ def project(points: Tensor, rotation: Tensor, translation: Tensor, size: float) 
     )
 
 
+@full_precision
 def rays(rotation: Tensor, translation: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """One ray through the centre of each cell of a ``count x count`` grid over the canonical image.
 

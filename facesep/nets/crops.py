@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from facesep.camera import CENTRE_X, CENTRE_Y, TEMPLATE_5, WINDOW, project
 from facesep.constants import constant, keep
+from facesep.precision import full_precision
 
 DEEP3D_SIZE = 224
 DEEP3D_SIDE = 2 * 112 / 101.5 / WINDOW
@@ -99,6 +100,7 @@ def deep3d_crop(image: Tensor) -> Tensor:
     return crop.clamp(0, 1)  # bicubic overshoots at edges
 
 
+@full_precision
 def similarity(source: Tensor, target: Tensor) -> Tensor:
     """The least-squares similarity (rotation, scale, shift; no mirroring) between 2D points.
 
@@ -138,12 +140,14 @@ def projected_points(rotation: Tensor, translation: Tensor, size: float) -> Tens
     return project(template, rotation, translation, size)[..., :2]
 
 
+@full_precision
 def inverted(matrix: Tensor) -> Tensor:
     """The inverse of affine maps ``Tensor[B, 2, 3]``."""
     linear = torch.linalg.inv(matrix[..., :2])
     return torch.cat([linear, -linear @ matrix[..., 2:]], -1)
 
 
+@full_precision
 def warp(image: Tensor, to_image: Tensor, size: int) -> Tensor:
     """Samples a square bilinearly; black beyond the border.
 

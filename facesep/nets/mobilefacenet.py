@@ -14,6 +14,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from facesep.errors import CheckpointError
+from facesep.nets.crops import similarity
+from facesep.precision import full_precision
 
 CROP = (112, 96)
 """Height and width of its input."""
@@ -140,27 +142,7 @@ class MobileFaceNet(nn.Module):
         return net.eval().requires_grad_(False)
 
 
-def similarity(source: Tensor, target: Tensor) -> Tensor:
-    """The least-squares similarity (scale, rotation, shift) between 2-D point sets.
-
-    Args:
-        source: ``Tensor[B, N, 2]``.
-        target: ``Tensor[B, N, 2]`` or ``Tensor[N, 2]``.
-
-    Returns:
-        ``Tensor[B, 2, 3]`` that takes ``(x, y, 1)`` of the source to the target. In complex numbers it
-        is ``q = a p + b`` with ``a = sum(conj(p) q) / sum(|p|^2)`` over centred points.
-    """
-    target = target.expand_as(source)
-    p, q = source - source.mean(1, keepdim=True), target - target.mean(1, keepdim=True)
-    power = p.square().sum((1, 2))
-    real = (p * q).sum((1, 2)) / power
-    imag = (p[..., 0] * q[..., 1] - p[..., 1] * q[..., 0]).sum(1) / power
-    linear = torch.stack((real, -imag, imag, real), -1).unflatten(-1, (2, 2))
-    shift = target.mean(1) - (linear @ source.mean(1)[..., None])[..., 0]
-    return torch.cat((linear, shift[..., None]), -1)
-
-
+@full_precision
 def align(image: Tensor, points: Tensor) -> Tensor:
     """Warps faces to the network's input by a similarity; differentiable in both arguments.
 

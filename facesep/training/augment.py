@@ -8,6 +8,7 @@ from torch import Tensor
 
 from facesep.camera import CAMERA_DISTANCE, CENTRE_X, CENTRE_Y, FOCAL, euler_angles, rotation_matrix
 from facesep.codes import Codes
+from facesep.precision import full_precision
 
 
 def random_similarity(
@@ -30,6 +31,7 @@ def random_similarity(
     return torch.cat((1 + scale * uniform[:, :1], turn * normal, shift * uniform[:, 1:]), 1)
 
 
+@full_precision
 def warp(images: Tensor, similarity: Tensor, size: int, fill: float = 1.0) -> Tensor:
     """Applies similarities to images.
 
@@ -61,6 +63,7 @@ def warp_points(points: Tensor, similarity: Tensor) -> Tensor:
     return turned + centre + torch.stack((shift_x, shift_y), 1)[:, None]
 
 
+@full_precision
 def warp_pose(codes: Codes, similarity: Tensor) -> Codes:
     """The codes of the warped image.
 
@@ -70,9 +73,8 @@ def warp_pose(codes: Codes, similarity: Tensor) -> Codes:
     scale, angle, shift_x, shift_y = similarity.unbind(1)
     zero = torch.zeros_like(angle)
     roll = rotation_matrix(torch.stack((zero, zero, -angle), 1))
-    with torch.autocast(angle.device.type, enabled=False):  # eight bits are too few for a pose
-        rotation = euler_angles(roll @ rotation_matrix(codes.rotation))
-        x, y, z = (roll @ codes.translation[..., None])[..., 0].unbind(1)
+    rotation = euler_angles(roll @ rotation_matrix(codes.rotation))
+    x, y, z = (roll @ codes.translation[..., None])[..., 0].unbind(1)
     depth = (CAMERA_DISTANCE - z) / scale
     # Points move by scale about the principal point; moving nearer does the same to x and y.
     translation = torch.stack(

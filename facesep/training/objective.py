@@ -189,9 +189,9 @@ class Objective:
         posed = codes[some].replace(rotation=known.rotation[some], translation=known.translation[some])
         rotation = random_rotation(posed.rotation)
         image = self.render(phase, turn(posed, rotation)).image
-        grid, visible, known = where_pixels_go(depth, posed, rotation, image.shape[-1])
+        grid, visible, placed = where_pixels_go(depth, posed, rotation, image.shape[-1])
         face = (mask - hair).clamp_min(0)
-        empty = must_be_empty(grid, face * known, (1 - face) * known, rotation[:, 1] - posed.rotation[:, 1])
+        empty = must_be_empty(grid, face * placed, (1 - face) * placed, rotation[:, 1] - posed.rotation[:, 1])
         visible = visible * face  # the mesh does not know where hair is
         outside = ((1 - image) * empty).mean(1).sum() / visible.sum().clamp_min(1.0)
         image = F.grid_sample(image, grid, align_corners=False) * visible + target * (1 - visible)

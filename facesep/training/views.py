@@ -12,8 +12,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facesep.camera import CAMERA_DISTANCE, CENTRE_X, CENTRE_Y, FOCAL, rotation_matrix
+from facesep.camera import CAMERA_DISTANCE, CENTRE_X, CENTRE_Y, FOCAL, project, rotation_matrix, to_head
 from facesep.codes import Codes
+from facesep.precision import full_precision
 from facesep.training.analysis.lighting import BANDS, sh_basis
 
 YAW, PITCH = math.radians(45), math.radians(12)
@@ -37,6 +38,7 @@ def random_rotation(rotation: Tensor, generator: torch.Generator | None = None) 
     return torch.stack((rotation[:, 0] + PITCH * nod, YAW * yaw, rotation[:, 2]), 1)
 
 
+@full_precision
 def turn(codes: Codes, rotation: Tensor) -> Codes:
     """Codes of the head in another rotation with its light turned along, so that its skin keeps its colours.
 
@@ -44,11 +46,11 @@ def turn(codes: Codes, rotation: Tensor) -> Codes:
         codes: a batch.
         rotation: ``Tensor[B, 3]`` radians.
     """
-    with torch.autocast(rotation.device.type, enabled=False):  # eight bits are too few for places and light
-        light = turn_light(codes.illumination.float(), _between(codes.rotation, rotation))
-    return codes.replace(rotation=rotation, illumination=light)
+    by = rotation_matrix(rotation) @ rotation_matrix(codes.rotation).transpose(1, 2)
+    return codes.replace(rotation=rotation, illumination=turn_light(codes.illumination.float(), by))
 
 
+@full_precision
 def turn_light(gamma: Tensor, by: Tensor) -> Tensor:
     """Spherical-harmonics light after a rotation: ``Y(R n) . gamma' = Y(n) . gamma`` for every normal n.
 
@@ -65,6 +67,7 @@ def turn_light(gamma: Tensor, by: Tensor) -> Tensor:
     return (gamma.unflatten(1, (3, BANDS)) @ matrix.transpose(1, 2)).flatten(1)
 
 
+@full_precision
 def where_pixels_go(
     depth: Tensor, codes: Codes, rotation: Tensor, size: int
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -83,25 +86,20 @@ def where_pixels_go(
     """
     known = (~depth.isnan()).float()
     share = _resize(known, size)
-    depth = (_resize(depth.nan_to_num() * known, size) / share.clamp_min(1e-6))[:, 0]
+    depth = _resize(depth.nan_to_num(), size) / share.clamp_min(1e-6)
     known = share[:, 0] > 0.99
+    depth = depth[:, 0].where(known, CAMERA_DISTANCE)
+    axes, camera = to_head(codes.rotation, codes.translation)
     cell = (torch.arange(size, device=depth.device) + 0.5) / size
-    y, x = torch.meshgrid((CENTRE_Y - cell) / FOCAL, (cell - CENTRE_X) / FOCAL, indexing="ij")
-    old = torch.stack((x * depth, y * depth, CAMERA_DISTANCE - depth), -1)
-    centre = codes.translation[:, None, None].float()
-    with torch.autocast(depth.device.type, enabled=False):  # as in turn()
-        by = _between(codes.rotation, rotation)
-        new = (old - centre) @ by.transpose(1, 2)[:, None] + centre
-    away = CAMERA_DISTANCE - new[..., 2]
-    place = torch.stack((CENTRE_X + FOCAL * new[..., 0] / away, CENTRE_Y - FOCAL * new[..., 1] / away), -1)
-    facing = torch.minimum(_facing(old), _facing(new))
+    y, x = torch.meshgrid((cell - CENTRE_Y) / FOCAL, (cell - CENTRE_X) / FOCAL, indexing="ij")
+    ahead = torch.stack((x, y, torch.ones_like(x)), -1).flatten(0, 1) @ axes.transpose(1, 2)
+    points = camera[:, None] + depth.flatten(1)[..., None] * ahead
+    seen = project(points, rotation, codes.translation, 1.0).unflatten(1, (size, size))
+    place, away = seen[..., :2], seen[..., 2]
+    points, new_camera = points.unflatten(1, (size, size)), to_head(rotation, codes.translation)[1]
+    facing = torch.minimum(_facing(points, camera), _facing(points, new_camera))
     visible = known & (facing > MIN_FACING) & (away < _nearest(place, away, known, size // 2) + HIDDEN)
     return place * 2 - 1, visible[:, None].float(), known[:, None].float()
-
-
-def _between(a: Tensor, b: Tensor) -> Tensor:
-    """The rotation that follows ``a`` to give ``b``, ``Tensor[B, 3, 3]``."""
-    return rotation_matrix(b.float()) @ rotation_matrix(a.float()).transpose(1, 2)
 
 
 def must_be_empty(grid: Tensor, face: Tensor, hair: Tensor, by: Tensor) -> Tensor:
@@ -143,11 +141,11 @@ def _resize(image: Tensor, size: int) -> Tensor:
     return F.interpolate(image, size=(size, size), mode="bilinear", align_corners=False)
 
 
-def _facing(points: Tensor) -> Tensor:
-    """Cosine between the normals of a sheet of points ``[B, S, S, 3]`` and the view: ``[B, S, S]``."""
+def _facing(points: Tensor, camera: Tensor) -> Tensor:
+    """Cosine between the normals of a sheet of points ``[B, S, S, 3]`` and the view, ``[B, S, S]``."""
     down, across = torch.gradient(points, dim=(1, 2))
     normal = F.normalize(torch.linalg.cross(down, across), dim=-1)
-    view = F.normalize(points.new_tensor([0.0, 0.0, CAMERA_DISTANCE]) - points, dim=-1)
+    view = F.normalize(camera[:, None, None] - points, dim=-1)
     return (normal * view).sum(-1)
 
 

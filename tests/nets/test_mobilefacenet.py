@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from facesep.errors import CheckpointError
-from facesep.nets.mobilefacenet import CROP, TEMPLATE, MobileFaceNet, align, similarity
+from facesep.nets.crops import similarity
+from facesep.nets.mobilefacenet import CROP, TEMPLATE, MobileFaceNet, align
 
 
 @pytest.fixture(scope="module")
