@@ -193,7 +193,7 @@ class Objective:
         face = (mask - hair).clamp_min(0)
         empty = must_be_empty(grid, face * placed, (1 - face) * placed, rotation[:, 1] - posed.rotation[:, 1])
         visible = visible * face  # the mesh does not know where hair is
-        outside = ((1 - image) * empty).mean(1).sum() / visible.sum().clamp_min(1.0)
+        outside = ((1 - image) * empty).mean(1).sum() / (visible + empty).sum().clamp_min(1.0)
         image = F.grid_sample(image, grid, align_corners=False) * visible + target * (1 - visible)
         total = weights.pixel * (pixel_loss(image, target, visible) + outside)
         total = total + weights.edges * edges_loss(image, target, visible)

@@ -98,6 +98,7 @@ def test_terms_on_other_heads_and_poses_teach_both_networks(term, data, tmp_path
         terms = trainer.objective.phase_e(phase, step, batch, data.labels(batch.rows))
         assert (term in terms) == seen
     terms[term].backward()  # alone
+    assert learned(trainer.encoder.heads["rotation"]) == (term != "view")  # there poses are the book's
     for network in (trainer.decoder, trainer.encoder):
         assert learned(network)
         network.zero_grad()
