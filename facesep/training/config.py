@@ -196,7 +196,7 @@ class TrainConfig:
 
     def _check_images(self) -> None:
         """Terms on images of ``D(E(I))`` must not be asked for where they would be left out."""
-        drawn = [p for p in self.schedule if self._draws(p)]
+        drawn = [p for p in self.schedule if self.draws(p)]
         for term in ("hair", "view"):
             asked = [p for p in self.schedule if p.weights.get(term, 0) > 0]
             if any(p not in drawn for p in asked) or (
@@ -209,7 +209,8 @@ class TrainConfig:
         if wanted and not self.model_config().decoder.hair:
             raise ConfigError("weights.hair needs a decoder with a hair code: set it to 0")
 
-    def _draws(self, phase: Phase) -> bool:
+    def draws(self, phase: Phase) -> bool:
+        """Whether a phase has the image losses of ``D(E(I))``."""
         return phase.kind != "decoder" and not phase.only and self.weights_of(phase).image > 0
 
     def weights_of(self, phase: Phase) -> Weights:

@@ -17,6 +17,7 @@ from facesep.training.codebook import KINDS
 from facesep.training.config import Phase, TrainConfig
 from facesep.training.dataset import Augmentation, Batch
 from facesep.training.em import Trainer
+from facesep.training.loader import Loader, Step
 
 
 class RandomSet:
@@ -40,7 +41,7 @@ class RandomSet:
         vector[:, -6:] *= 0.05
         return Codes.from_vector(vector)
 
-    def partner(self, rows: torch.Tensor) -> torch.Tensor:
+    def partner(self, rows: torch.Tensor, generator=None) -> torch.Tensor:
         """The same rows."""
         return rows
 
@@ -93,8 +94,8 @@ def step_cost(config: TrainConfig, kind: str, steps: int = 3) -> dict[str, Any]:
         if trainer.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
         times = []
-        for _ in range(steps + 1):
-            batch = data.batch(data.rows()[: config.batch_size], size)
+        asked = Step(data.rows()[: config.batch_size], size, 0, None, trainer.objective.partners(phase))
+        for batch in Loader(data, [asked] * (steps + 1)):
             start = time.perf_counter()
             trainer._step(phase, batch, 0.0)
             if trainer.device.type == "cuda":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,9 @@ class Batch:
         depth: planar depth of the fitted mesh ``[B, 1, m, m]``, decimetres; NaN where unknown.
         points: five points ``[B, 5, 2]`` as fractions of the image.
         similarity: ``[B, 4]``, how each image was warped (see :mod:`facesep.training.augment`).
+        partnered: ``bool [B]``, which items have another photo of their person beside them; None for none.
+        partner: those photos ``[B, 3, S, S]`` as encoder input; zero for the other items.
+        partner_points: their five points.
     """
 
     rows: Tensor
@@ -64,11 +68,14 @@ class Batch:
     depth: Tensor
     points: Tensor
     similarity: Tensor
+    partnered: Tensor | None = None
+    partner: Tensor | None = None
+    partner_points: Tensor | None = None
 
     def split(self, size: int) -> list[Batch]:
         """Pieces of at most ``size`` items."""
-        columns = [tensor.split(size) for tensor in vars(self).values()]
-        return [Batch(*parts) for parts in zip(*columns, strict=True)]
+        columns = [repeat(None) if value is None else value.split(size) for value in vars(self).values()]
+        return [Batch(*parts) for parts in zip(*columns, strict=False)]
 
 
 class TrainingSet:

@@ -83,7 +83,7 @@ class Trainer:
         self.encoder = build_encoder(model.encoder).to(self.device).eval()
         perceptual = perceptual.to(self.device) if perceptual is not None else None
         recogniser = recogniser.to(self.device) if recogniser is not None else None
-        self.objective = Objective(config, self.decoder, self.encoder, data, perceptual, recogniser)
+        self.objective = Objective(config, self.decoder, self.encoder, perceptual, recogniser)
         self.optimisers = build_optimisers(config, self.decoder, self.encoder)
         self.averages = {
             "decoder": Average(self.decoder, config.ema),
@@ -209,13 +209,13 @@ class Trainer:
 
     def _plan(self, phase: Phase, rows: Tensor, per_epoch: int, steps: int) -> Iterator[Step]:
         """What the steps that are left of a phase want to see."""
-        size = self.objective.image_size(phase)
+        size, partners = self.objective.image_size(phase), self.objective.partners(phase)
         for step in range(self.step, steps):
             epoch, position = divmod(step, per_epoch)
             generator = torch.Generator().manual_seed(self._seed(epoch, salt=1))
             order = torch.randperm(len(rows), generator=generator)
             chosen = rows[order[position * self.config.batch_size :][: self.config.batch_size]]
-            yield Step(chosen, size, self._seed(step, salt=2), self.config.augmentation)
+            yield Step(chosen, size, self._seed(step, salt=2), self.config.augmentation, partners)
 
     def _seed(self, number: int, salt: int = 0) -> int:
         run = self.config.seed * 1_000_003 + self.phase * 10_007 + salt

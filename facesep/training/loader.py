@@ -6,12 +6,12 @@ import os
 import queue
 import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from facesep.training.dataset import Augmentation, Batch, TrainingSet
+from facesep.training.dataset import PHOTO_SIZE, Augmentation, Batch, TrainingSet
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,14 @@ class Step:
         size: side of target and mask.
         seed: of everything random in the batch; the same step of a resumed run gives the same seed.
         augmentation: None for the images as they are.
+        partners: share of the items that get another photo of their person as well.
     """
 
     rows: Tensor
     size: int
     seed: int
     augmentation: Augmentation | None = None
+    partners: float = 0.0
 
 
 class Loader:
@@ -67,7 +69,17 @@ class Loader:
     def make(self, step: Step) -> Batch:
         """The batch of one step."""
         generator = torch.Generator().manual_seed(step.seed)
-        return self.data.batch(step.rows, step.size, step.augmentation, generator)
+        batch = self.data.batch(step.rows, step.size, step.augmentation, generator)
+        chosen = torch.rand(len(step.rows), generator=generator) < step.partners
+        return self._with_partners(batch, chosen, step, generator) if chosen.any() else batch
+
+    def _with_partners(self, batch: Batch, chosen: Tensor, step: Step, generator: torch.Generator) -> Batch:
+        rows = self.data.partner(step.rows[chosen], generator)
+        others = self.data.batch(rows, PHOTO_SIZE, step.augmentation, generator)
+        photo = others.photo.new_zeros(len(chosen), *others.photo.shape[1:])
+        points = others.points.new_zeros(len(chosen), *others.points.shape[1:])
+        photo[chosen], points[chosen] = others.photo, others.points
+        return replace(batch, partnered=chosen, partner=photo, partner_points=points)
 
     def _read_ahead(self) -> Iterator[Batch]:
         todo: queue.SimpleQueue[_Slot | None] = queue.SimpleQueue()

@@ -10,7 +10,7 @@ from facesep.codes import ATTRIBUTES, Codes
 from facesep.nets.decoder import Decoder, Rendering
 from facesep.training.augment import warp_pose
 from facesep.training.config import Phase, TrainConfig
-from facesep.training.dataset import Batch, TrainingSet
+from facesep.training.dataset import Batch
 from facesep.training.losses import (
     codes_loss,
     cosine_distance,
@@ -37,7 +37,6 @@ class Objective:
         config: weights and shares.
         decoder: the decoder.
         encoder: the encoder.
-        data: where partners of the same person come from.
         perceptual: network with ``taps``; None leaves L_perc out.
         recogniser: network with ``embed(image, points)``; None leaves L_id out.
     """
@@ -47,11 +46,10 @@ class Objective:
         config: TrainConfig,
         decoder: Decoder,
         encoder: nn.Module,
-        data: TrainingSet,
         perceptual: nn.Module | None = None,
         recogniser: nn.Module | None = None,
     ) -> None:
-        self.config, self.decoder, self.encoder, self.data = config, decoder, encoder, data
+        self.config, self.decoder, self.encoder = config, decoder, encoder
         self.perceptual, self.recogniser = perceptual, recogniser
         self.distance = cosine_distance if config.distance == "cosine" else scaled_distance
         self.seen = [name for name in ATTRIBUTES if name != "hair" or decoder.config.hair]
@@ -146,6 +144,10 @@ class Objective:
         config = self.decoder.config
         return (phase.ray_size or config.ray_size) * 2 ** (phase.levels or config.levels)
 
+    def partners(self, phase: Phase) -> float:
+        """Share of a phase's items that are rendered with the shape code of another photo of the person."""
+        return self.config.partner_share if self.config.draws(phase) else 0.0
+
     def _image_terms(self, phase: Phase, step: int, rendering: Rendering, batch: Batch) -> Terms:
         """L_pix, L_perc, L_id and the priors on one rendering (eq. 4 to 6)."""
         weights, image = self.config.weights_of(phase), rendering.image
@@ -224,15 +226,12 @@ class Objective:
 
     def _with_partners(self, codes: Codes, batch: Batch) -> Codes:
         """Some items take their shape code from another photo of the same person."""
-        share = self.config.partner_share
-        chosen = torch.rand(len(batch.rows)) < share
-        if not chosen.any():
+        chosen = batch.partnered
+        if chosen is None or not chosen.any():
             return codes
-        rows = self.data.partner(batch.rows[chosen])
-        other = self.data.batch(rows, 64, self.config.augmentation)
         shape = codes.shape.clone()
-        photo = other.photo.to(self.device)
-        points = other.points.to(self.device) * photo.shape[-1]
+        photo = batch.partner[chosen].to(self.device)
+        points = batch.partner_points[chosen].to(self.device) * photo.shape[-1]
         shape[chosen.to(self.device)] = self.encoder.heads["shape"](photo, points)
         return codes.replace(shape=shape)
 

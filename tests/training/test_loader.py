@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import tracemalloc
 from pathlib import Path
@@ -31,7 +32,7 @@ def steps(data: TrainingSet, count: int = 9, batch: int = 4) -> list[Step]:
 
 def same(a: Batch, b: Batch) -> bool:
     return all(
-        torch.equal(x.nan_to_num(-7), y.nan_to_num(-7))
+        x is y is None or torch.equal(x.nan_to_num(-7), y.nan_to_num(-7))
         for x, y in zip(vars(a).values(), vars(b).values(), strict=True)
     )
 
@@ -220,3 +221,31 @@ def test_a_set_of_320000_photos_fits_in_little_memory(tmp_path: Path):
     tracemalloc.stop()
     assert len(data) == 2 * count
     assert held < 100 * 2**20 and peak < 200 * 2**20, (held, peak)  # the pixels alone would be 5 GB
+
+
+def test_partners_come_with_their_batch(files):
+    kept, read = TrainingSet(*files, size=SIZE), TrainingSet(*files, size=SIZE, in_memory=False)
+    asked = [dataclasses.replace(step, partners=0.5) for step in steps(kept)]
+    wanted = list(Loader(kept, asked, 0))
+    for data, threads in ((kept, 2), (read, 0), (read, 2)):
+        assert all(map(same, Loader(data, asked, threads), wanted))
+    plain = list(Loader(kept, steps(kept), 0))
+    for batch, without in zip(wanted, plain, strict=True):  # nothing else of a batch is changed by them
+        assert same(dataclasses.replace(batch, partnered=None, partner=None, partner_points=None), without)
+    shares = torch.cat([torch.zeros(4) if one.partnered is None else one.partnered.float() for one in wanted])
+    assert 0.2 < shares.mean() < 0.8
+    batch = next(one for one in wanted if one.partnered is not None)
+    first, second = batch.split(2)
+    assert torch.equal(torch.cat((first.partnered, second.partnered)), batch.partnered)
+    assert torch.equal(second.partner, batch.partner[2:]) and not batch.partner[~batch.partnered].any()
+
+
+def test_a_partner_is_another_photo_of_the_person(files):
+    data = TrainingSet(*files, size=SIZE)
+    rows = torch.arange(0, len(data) - 2, 5)
+    (batch,) = Loader(data, [Step(rows, SIZE, 3, None, 1.0)])
+    assert batch.partnered.all()
+    photos = data.batch(data.rows(), SIZE).photo
+    for row, partner in zip(rows.tolist(), batch.partner, strict=True):
+        (found,) = torch.nonzero((photos == partner).flatten(1).all(1))[:, 0].tolist()
+        assert found != row and data.people[found // 2] == data.people[row // 2]
