@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 import facesep
-from facesep.checkpoint import read_config, sha256, verify_checkpoint
+from facesep.checkpoint import read_config, verify_checkpoint
+from facesep.checksums import sha256
 from facesep.cli.files import is_codes, say
 from facesep.codes import CODE_SIZES, Codes
 from facesep.config import ModelConfig, from_dict, preset

@@ -14,7 +14,8 @@ from typing import Any
 from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
 from facesep.card import make_card
-from facesep.checkpoint import CARD, CHECKSUMS, CONFIG, read_json, sha256, verify_checkpoint
+from facesep.checkpoint import CARD, CONFIG, read_json, verify_checkpoint
+from facesep.checksums import CHECKSUMS, sha256
 from facesep.errors import ConfigError
 from facesep.evaluation.report import describe, read_report
 from facesep.hub import commit_files, parse_repo, resolve

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from facesep.checkpoint import sha256
+from facesep.checksums import sha256
 from facesep.errors import DataError
 from facesep.evaluation.photos import SUFFIXES, Photo
 from facesep.faces import find_faces

@@ -22,7 +22,7 @@ import torch
 
 import facesep
 from facesep.card import markdown_table
-from facesep.checkpoint import CHECKSUMS
+from facesep.checksums import CHECKSUMS
 from facesep.errors import ConfigError
 from facesep.hub import resolve
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from facesep.checkpoint import sha256
+from facesep.checksums import sha256
 from facesep.errors import ConfigError
 from facesep.evaluation import comparison, options, quality
 from facesep.evaluation.ledger import Ledger

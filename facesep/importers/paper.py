@@ -9,7 +9,8 @@ from typing import Literal
 
 import torch
 
-from facesep.checkpoint import sha256, write_checkpoint
+from facesep.checkpoint import write_checkpoint
+from facesep.checksums import sha256
 from facesep.codes import CODE_SIZES
 from facesep.config import EncoderConfig, ModelConfig, preset, to_dict
 from facesep.importers import adaface, bisenet, ctrlhair, deep3d, headnerf

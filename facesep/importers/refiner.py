@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from facesep.checkpoint import sha256
+from facesep.checksums import sha256
 from facesep.errors import CheckpointError
 from facesep.importers import difface
 

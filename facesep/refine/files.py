@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from diffusers import DDIMScheduler, ModelMixin, UNet2DModel
 
-from facesep.checkpoint import CARD, CHECKSUMS, MAX_JSON_BYTES, PICKLES, verify_part
+from facesep.checkpoint import CARD
+from facesep.checksums import CHECKSUMS, MAX_JSON_BYTES, PICKLES, verify_part
 from facesep.errors import CheckpointError
 from facesep.refine import FOLDER, INDEX
 from facesep.refine.networks import LayeredUNet, SwinIREstimator

@@ -18,7 +18,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from facesep.card import make_card
-from facesep.checkpoint import read_json, verify_files, write_checkpoint, write_checksums
+from facesep.checkpoint import read_json, write_checkpoint
+from facesep.checksums import verify_files, write_checksums
 from facesep.config import to_dict
 from facesep.errors import CheckpointError
 from facesep.training.codebook import CodeBook

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from facesep.card import make_card
-from facesep.checkpoint import sha256
+from facesep.checksums import sha256
 from facesep.config import preset
 from facesep.errors import ConfigError
 from facesep.evaluation import report

@@ -16,14 +16,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from facesep.checkpoint import (
-    read_config,
-    read_json,
-    read_part,
-    sha256,
-    verify_checkpoint,
-    write_checkpoint,
-)
+from facesep.checkpoint import read_config, read_json, read_part, verify_checkpoint, write_checkpoint
+from facesep.checksums import sha256
 from facesep.errors import CheckpointError, ConfigError
 
 

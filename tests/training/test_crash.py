@@ -12,7 +12,8 @@ import pytest
 from safetensors import safe_open
 from tiny_data import write_tiny
 
-from facesep.checkpoint import sha256, verify_checkpoint
+from facesep.checkpoint import verify_checkpoint
+from facesep.checksums import sha256
 from facesep.training.checkpoint import checkpoints
 
 ROOT = Path(__file__).parents[2]
