@@ -46,8 +46,8 @@ class DecoderConfig:
     sampling: Literal["depth", "volume", "planes"] = "depth"
     near: float = 8.0
     far: float = 12.0
-    volume_centre: tuple[float, float, float] = (0.0, 0.2, -0.45)
-    volume_radii: tuple[float, float, float] = (1.35, 1.55, 1.4)
+    volume_centre: tuple[float, float, float] = (0.0, 0.1, -0.3)
+    volume_radii: tuple[float, float, float] = (1.25, 1.6, 1.1)
     width: int = 384
     layers: int = 8
     skip: int = 5
