@@ -50,3 +50,8 @@ def test_autocast_goes_on_around_it():
         assert exact(a, other=a).dtype == exact(input=a, other=a).dtype == torch.float32
         assert (a @ a).dtype == torch.bfloat16
     assert torch.equal(exact(a, a), a @ a)
+
+
+def test_tensors_without_numbers_have_no_autocast():
+    origins, directions = rays(torch.zeros(2, 3, device="meta"), torch.zeros(2, 3, device="meta"), 4)
+    assert origins.shape == (2, 1, 3) and directions.shape == (2, 16, 3)
