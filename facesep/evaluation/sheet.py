@@ -145,29 +145,28 @@ def contact_sheet(rows: Sequence[Strip], credit: str = "", cell: int = 128) -> I
         credit: text under the pictures.
         cell: side of a picture in pixels.
     """
-    labels = list(rows[0].pictures)
-    step = cell + GAP
+    labels = {label: _wrapped(label, cell) for label in rows[0].pictures}
+    step, top = cell + GAP, LABEL * max(map(len, labels.values()))
     width = len(labels) * step + GAP
     lines = _wrapped(credit, width - 2 * GAP)
-    sheet = Image.new("RGB", (width, LABEL * (1 + len(lines)) + len(rows) * step), "white")
+    sheet = Image.new("RGB", (width, top + len(rows) * step + LABEL * len(lines)), "white")
     draw = ImageDraw.Draw(sheet)
-    for column, label in enumerate(labels):
-        centre = GAP + column * step + cell / 2
-        font = _font()
-        while font.getlength(label) > cell and font.size > 7:
-            font = _font(font.size - 1)
-        draw.text((centre, LABEL / 2), label, fill="black", font=font, anchor="mm")
+    for column, (label, heading) in enumerate(labels.items()):
+        left = GAP + column * step
+        for number, line in enumerate(heading):
+            height = top - LABEL * (len(heading) - number - 0.5)
+            draw.text((left + cell / 2, height), line, fill="black", font=_font(), anchor="mm")
         for place, row in enumerate(rows):
             picture = row.pictures[label].resize((cell, cell), Image.LANCZOS)
-            sheet.paste(picture, (GAP + column * step, LABEL + place * step))
+            sheet.paste(picture, (left, top + place * step))
     for number, line in enumerate(lines):
         height = sheet.height - LABEL * (len(lines) - number - 0.5)
         draw.text((GAP, height), line, fill="black", font=_font(), anchor="lm")
     return sheet
 
 
-def _font(size: float = 12) -> ImageFont.FreeTypeFont:
-    return ImageFont.load_default(size=size)
+def _font() -> ImageFont.FreeTypeFont:
+    return ImageFont.load_default(size=12)
 
 
 def _wrapped(text: str, width: float) -> list[str]:

@@ -86,3 +86,15 @@ def test_layout():
 def test_credits_name_every_source_once(photos):
     line = sheet.credits_of(photos)
     assert line.count("credit of london_frl, CC BY 4.0") == 1 and "credit of gsa_pif, CC0 1.0" in line
+
+
+def test_a_long_label_takes_more_lines():
+    picture = Image.new("RGB", (32, 32), "red")
+    short, long = (
+        sheet.contact_sheet([sheet.Strip({label: picture, "photo": picture})])
+        for label in ("render", "per-image fitting of our decoder")
+    )
+    assert long.width == short.width and long.height == short.height + sheet.LABEL
+    above = np.asarray(long.convert("L"))[: 2 * sheet.LABEL, : sheet.GAP + 128]
+    assert (above[: sheet.LABEL] < 100).any() and (above[sheet.LABEL :] < 100).any()
+    assert np.asarray(long)[2 * sheet.LABEL + 2, sheet.GAP + 2].tolist() == [255, 0, 0]
