@@ -12,7 +12,7 @@ import dataclasses
 from pathlib import Path
 
 from facesep.config import to_dict
-from facesep.errors import FaceSepError
+from facesep.errors import ConfigError, FaceSepError
 from facesep.hub import is_repo, push
 from facesep.model import FaceSep
 from facesep.training.config import load_config
@@ -36,7 +36,11 @@ def main() -> None:
     parser.add_argument("--shards", required=True, help="folder written by train/prepare_data.py")
     parser.add_argument("--labels", help="file written by train/analyse.py; not needed with start: encoder")
     parser.add_argument("--out", required=True, help="folder for checkpoints and logs")
-    parser.add_argument("--init", help="checkpoint (folder or user/repo) whose networks the run starts from")
+    parser.add_argument(
+        "--init",
+        help="checkpoint (folder or user/repo) whose networks the run starts from; the run has its model "
+        "configuration, unless the file has one",
+    )
     parser.add_argument("--encoder", help="pretrained heads, written by train/pretrain_heads.py")
     parser.add_argument(
         "--perceptual", help="weights for L_perc (.safetensors); without it L_perc is left out"
@@ -62,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Builds the trainer and runs it to the end of the schedule."""
     config = load_config(arguments.config, arguments.set)
     start = FaceSep.from_pretrained(arguments.init) if arguments.init else None
-    if start is not None:
+    if start is not None and config.model is None:
         config = dataclasses.replace(config, model=start.config)
     perceptual, recogniser = loss_networks(config, arguments.perceptual, arguments.recogniser)
     data = TrainingSet(
@@ -89,8 +93,7 @@ def run(arguments: argparse.Namespace) -> None:
         trainer.resume(find_state(arguments.resume_from_checkpoint, Path(arguments.out)))
     else:
         if start is not None:
-            trainer.encoder.load_state_dict(start.encoder.state_dict())
-            trainer.decoder.load_state_dict(start.decoder.state_dict())
+            begin_with(trainer, start)
         if arguments.encoder:
             load_heads(trainer.encoder, arguments.encoder)
         trainer.begin()
@@ -102,6 +105,18 @@ def run(arguments: argparse.Namespace) -> None:
         if publisher is not None:
             publisher.wait()
             print(push(folder, arguments.hub_model_id, private=arguments.private))
+
+
+def begin_with(trainer: Trainer, start: FaceSep) -> None:
+    """Copies the networks of another checkpoint; their shapes must be those of the run's configuration."""
+    try:
+        trainer.encoder.load_state_dict(start.encoder.state_dict())
+        trainer.decoder.load_state_dict(start.decoder.state_dict())
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip()
+        raise ConfigError(
+            f"the networks of --init do not fit 'model' of the configuration: leave it out there ({first})"
+        ) from error
 
 
 def find_state(name: str, out: Path) -> Path | None:

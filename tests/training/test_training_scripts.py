@@ -11,7 +11,7 @@ import pytest
 import torch
 from tiny_data import write_tiny
 
-from facesep.config import preset
+from facesep.config import preset, to_dict
 from facesep.model import FaceSep
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +73,21 @@ def test_a_run_starts_from_a_checkpoint(tmp_path):
     assert trained.config == start.config
     for key, value in start.encoder.state_dict().items():  # phase D does not touch the encoder
         assert torch.equal(trained.encoder.state_dict()[key], value), key
+    # A model of the configuration's own is the run's, and the weights must fit it.
+    for key, value in (("volume_radii", [1.0, 1.0, 1.0]), ("width", 48)):
+        model = to_dict(start.config)
+        model["decoder"][key] = value
+        own = f"model={json.dumps(model)}"
+        done = run("em.py", *common, "--init", tmp_path / "start", "--set", only, "--set", own)
+        if key == "width":
+            assert done.returncode == 1 and done.stderr.splitlines()[-1].startswith(
+                "error: the networks of --init"
+            )
+            assert "Traceback" not in done.stderr
+        else:
+            assert done.returncode == 0, done.stderr
+            trained = FaceSep.from_pretrained(tmp_path / "run" / "checkpoint")
+            assert trained.config.decoder.volume_radii == (1.0, 1.0, 1.0)
     wrong = run("em.py", *common, "--set", "nonsense=1")
     assert wrong.returncode == 1 and wrong.stderr.startswith("error: ")
     assert "Traceback" not in wrong.stderr
