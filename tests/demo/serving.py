@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -34,7 +35,9 @@ class Server:
 
     def files(self) -> list[Path]:
         """All files that visitors or results left."""
-        return [path for path in self.folder.rglob("*") if path.is_file()]
+        # Not rglob: it fails when the server deletes a folder meanwhile.
+        found = [Path(folder, name) for folder, _, names in os.walk(self.folder) for name in names]
+        return [path for path in found if path.is_file()]
 
     def call(self, name: str, data: list[Any], visitor: str) -> dict[str, Any]:
         """Sends raw values to a named endpoint, as no well-behaved client would, and gives its last word."""
