@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facesep.camera import CAMERA_DISTANCE, CENTRE_X, CENTRE_Y, FOCAL, project, rotation_matrix, to_head
+from facesep.camera import CAMERA_DISTANCE, project, rays, rotation_matrix, to_head
 from facesep.codes import Codes
 from facesep.precision import full_precision
 from facesep.training.analysis.lighting import BANDS, sh_basis
@@ -89,15 +89,13 @@ def where_pixels_go(
     depth = _resize(depth.nan_to_num(), size) / share.clamp_min(1e-6)
     known = share[:, 0] > 0.99
     depth = depth[:, 0].where(known, CAMERA_DISTANCE)
-    axes, camera = to_head(codes.rotation, codes.translation)
-    cell = (torch.arange(size, device=depth.device) + 0.5) / size
-    y, x = torch.meshgrid((cell - CENTRE_Y) / FOCAL, (cell - CENTRE_X) / FOCAL, indexing="ij")
-    ahead = torch.stack((x, y, torch.ones_like(x)), -1).flatten(0, 1) @ axes.transpose(1, 2)
-    points = camera[:, None] + depth.flatten(1)[..., None] * ahead
+    origins, directions = rays(codes.rotation, codes.translation, size)
+    forward = to_head(codes.rotation, codes.translation)[0][..., 2:]
+    points = origins + depth.flatten(1)[..., None] * directions / (directions @ forward)  # planar depth
     seen = project(points, rotation, codes.translation, 1.0).unflatten(1, (size, size))
     place, away = seen[..., :2], seen[..., 2]
-    points, new_camera = points.unflatten(1, (size, size)), to_head(rotation, codes.translation)[1]
-    facing = torch.minimum(_facing(points, camera), _facing(points, new_camera))
+    cameras = origins[:, 0], to_head(rotation, codes.translation)[1]
+    facing = torch.minimum(*(_facing(points.unflatten(1, (size, size)), camera) for camera in cameras))
     visible = known & (facing > MIN_FACING) & (away < _nearest(place, away, known, size // 2) + HIDDEN)
     return place * 2 - 1, visible[:, None].float(), known[:, None].float()
 
