@@ -12,14 +12,13 @@ import dataclasses
 from pathlib import Path
 
 from facesep.config import to_dict
-from facesep.errors import FaceSepError
+from facesep.errors import ConfigError, FaceSepError
 from facesep.hub import is_repo, push
 from facesep.model import FaceSep
 from facesep.training.config import load_config
 from facesep.training.dataset import TrainingSet
 from facesep.training.em import Trainer
 from facesep.training.export import export
-from facesep.training.grow import begin_with
 from facesep.training.loss_networks import loss_networks
 from facesep.training.pretrain import load_heads
 from facesep.training.processes import Processes, new_accelerator
@@ -40,7 +39,7 @@ def main() -> None:
     parser.add_argument(
         "--init",
         help="checkpoint (folder or user/repo) whose networks the run starts from; the run has its model "
-        "configuration, unless the file has one: more encoder.blocks there begin as identities",
+        "configuration, unless the file has one",
     )
     parser.add_argument("--encoder", help="pretrained heads, written by train/pretrain_heads.py")
     parser.add_argument(
@@ -94,8 +93,7 @@ def run(arguments: argparse.Namespace) -> None:
         trainer.resume(find_state(arguments.resume_from_checkpoint, Path(arguments.out)))
     else:
         if start is not None:
-            encoder = config.model_config().encoder
-            begin_with(trainer.encoder, trainer.decoder, encoder, start)
+            begin_with(trainer, start)
         if arguments.encoder:
             load_heads(trainer.encoder, arguments.encoder)
         trainer.begin()
@@ -107,6 +105,18 @@ def run(arguments: argparse.Namespace) -> None:
         if publisher is not None:
             publisher.wait()
             print(push(folder, arguments.hub_model_id, private=arguments.private))
+
+
+def begin_with(trainer: Trainer, start: FaceSep) -> None:
+    """Copies the networks of another checkpoint; their shapes must be those of the run's configuration."""
+    try:
+        trainer.encoder.load_state_dict(start.encoder.state_dict())
+        trainer.decoder.load_state_dict(start.decoder.state_dict())
+    except RuntimeError as error:
+        first = str(error).splitlines()[1].strip()
+        raise ConfigError(
+            f"the networks of --init do not fit 'model' of the configuration: leave it out there ({first})"
+        ) from error
 
 
 def find_state(name: str, out: Path) -> Path | None:
