@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--landmarks-name", default="MediaPipe face mesh", help="what to call that tool")
     parser.add_argument("--limit", type=int, help="only so many people, for a quick look")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    options.add_fit(parser)
     options.add_device(parser)
     options.add_out(parser)
     return run_script(parser, run)
@@ -43,7 +44,7 @@ def run(args: argparse.Namespace) -> None:
     pairs = expression.pairs(EvaluationPhotos(args.shards, args.split, sep.image_size))[: args.limit]
     if not pairs:
         raise DataError(f"nobody in {args.shards} has both a neutral and a smiling photo ({args.split})")
-    pictures = expression.transfers(sep, pairs, on_pair=lambda done: progress(done, len(pairs), "people"))
+    pictures = expression.transfers(sep, pairs, args.fit, lambda done: progress(done, len(pairs), "people"))
     summaries, photos = expression.summarise(pictures, tool, args.seed)
     tables = [
         table(

@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--masks-name", default="PrismaNet", help="what to call that tool")
     parser.add_argument("--limit", type=int, help="only so many photos, taken evenly")
     parser.add_argument("--seed", type=int, default=0, help="of the donors and of the bootstrap")
+    options.add_fit(parser)
     options.add_device(parser)
     options.add_out(parser)
     return run_script(parser, run)
@@ -39,7 +40,8 @@ def main() -> int:
 def run(args: argparse.Namespace) -> None:
     """Measures and reports."""
     sep = FaceSep.from_pretrained(args.checkpoint).to(args.device)
-    encoded = encode_all(sep, EvaluationPhotos(args.shards, args.split, sep.image_size, limit=args.limit))
+    photos = EvaluationPhotos(args.shards, args.split, sep.image_size, limit=args.limit)
+    encoded = encode_all(sep, photos, steps=args.fit)
     found = hair.measure(sep, encoded, args.masks, args.seed, on_photo=progress)
     summary = hair.summarise(found, encoded.people, args.seed)
     note = hair.NOTE.format(

@@ -29,6 +29,7 @@ def main() -> int:
     parser.add_argument("--tddfa", required=True, metavar="FILE", help="3DDFA_V2's mb05_120x120.safetensors")
     parser.add_argument("--limit", type=int, help="only so many photos, taken evenly")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    options.add_fit(parser)
     options.add_device(parser)
     options.add_out(parser)
     return run_script(parser, run)
@@ -39,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     tool = pose.TddfaPose(args.tddfa, args.device)
     sep = FaceSep.from_pretrained(args.checkpoint).to(args.device)
     photos = EvaluationPhotos(args.shards, args.split, sep.image_size, limit=args.limit)
-    encoded = encode_all(sep, photos)
+    encoded = encode_all(sep, photos, steps=args.fit)
     ids = photos.shards.ids[[photos.rows[place] for place in encoded.places]]
     labels = LabelFile(args.labels, ids, mirror=False).codes(torch.arange(len(ids)))
     found, offset = pose.measure(

@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--st-lpips", help="safetensors file of ST-LPIPS's VGG: adds that distance")
     parser.add_argument("--limit", type=int, help="only so many photos, for a quick look")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    options.add_fit(parser)
     options.add_device(parser)
     options.add_out(parser)
     return run_script(parser, run)
@@ -48,6 +49,7 @@ def run(args: argparse.Namespace) -> None:
         identity,
         perceptual,
         on_photo=lambda done: progress(done, len(photos)),
+        steps=args.fit,
     )
     summary = representation.summarise(measured, args.seed)
     groups = representation.by_group(measured, args.seed)

@@ -126,6 +126,19 @@ def test_encode_writes_what_the_library_gives(sep, capsys):
     assert same(Codes.load("london_016.safetensors"), sep.encode(ANNA, aligned=True))
 
 
+def test_fitting_moves_photos_and_leaves_codes(sep, capsys):
+    assert main(["encode", ANNA, "--fit", "2", "--include-identity"]) == 0
+    written = Codes.load("london_016.safetensors")
+    assert same(written, sep.encode(ANNA, fit=2)) and not same(written, sep.encode(ANNA))
+    main(["encode", ANNA, "--include-identity", "--overwrite"])
+    capsys.readouterr()
+    assert main(["render", "london_016.safetensors", "--fit", "2", "-o", "a.png"]) == 0
+    assert "london_016.safetensors: holds codes, which --fit leaves as they are" in capsys.readouterr().err
+    assert main(["render", "london_016.safetensors", "-o", "b.png"]) == 0
+    assert Path("a.png").read_bytes() == Path("b.png").read_bytes()
+    assert "fit must be a whole number" in fails(capsys, "render", ANNA, "--fit", "-3", "-o", "c.png")
+
+
 def test_encode_of_several_photos(sep, capsys):
     command = ["encode", ANNA, BEN, "--aligned", "--include-identity", "--output"]
     assert "folder" in fails(capsys, *command, "one.safetensors")

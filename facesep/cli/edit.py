@@ -22,6 +22,7 @@ from facesep.cli.files import (
 )
 from facesep.codes import Codes, parse_attributes
 from facesep.errors import ConfigError
+from facesep.fitting import check_steps
 from facesep.model import FaceSep
 from facesep.provenance import write_image
 
@@ -114,13 +115,14 @@ def orbit(options: Namespace) -> None:
 def _start(options: Namespace) -> tuple[Progress, Reader]:
     """Loads the model of the options."""
     progress = Progress(options.quiet)
+    check_steps(options.fit)
     device = options.device or ("cuda" if torch.cuda.is_available() else "cpu")
     sep = FaceSep.from_pretrained(options.checkpoint, device=device)
     if _refinement(options) is not False:
         if options.refiner is not None:
             sep.refiner = _load_refiner(options.refiner)
         sep.refiner  # noqa: B018 without one it raises here, before any work is done
-    return progress, Reader(sep, progress, options.aligned)
+    return progress, Reader(sep, progress, options.aligned, options.fit)
 
 
 def _load_refiner(name: str) -> FaceRefiner:

@@ -64,10 +64,11 @@ class Reader:
         sep: the model.
         progress: where notes about the photos go.
         aligned: the photos are canonical crops already.
+        fit: gradient steps for each photo.
     """
 
-    def __init__(self, sep: FaceSep, progress: Progress, aligned: bool = False) -> None:
-        self.sep, self.progress, self.aligned = sep, progress, aligned
+    def __init__(self, sep: FaceSep, progress: Progress, aligned: bool = False, fit: int = 0) -> None:
+        self.sep, self.progress, self.aligned, self.fit = sep, progress, aligned, fit
         self._known: dict[tuple[str, int | None], Codes] = {}
 
     def __call__(self, path: str, face: int | None = None, option: str = "--face N") -> Codes:
@@ -87,6 +88,8 @@ class Reader:
         return self._known[path, face]
 
     def _codes(self, path: str, face: int | None, option: str) -> Codes:
+        if self.fit:
+            self.progress.note(f"{path}: holds codes, which --fit leaves as they are")
         codes = Codes.load(path).batch().to(self.sep.device)
         if face is None and len(codes) != 1:
             raise CodesError(f"{path} holds the codes of {len(codes)} faces: choose one with {option}")
@@ -97,7 +100,7 @@ class Reader:
     def _photo(self, path: str, face: int | None, option: str) -> Codes:
         try:
             if self.aligned:
-                return self.sep.encode(path, aligned=True)
+                return self.sep.encode(path, aligned=True, fit=self.fit)
             aligned = self.sep.align(load_image(path), face)
         except ManyFacesError as error:
             faces = "; ".join(
@@ -111,7 +114,7 @@ class Reader:
             raise FaceSepError(f"{path}: {error}") from error
         for warning in aligned.warnings:
             self.progress.note(f"{path}: {warning}")
-        return self.sep.encode(aligned.image, aligned=True)
+        return self.sep.encode(aligned.image, aligned=True, fit=self.fit)
 
 
 def output_path(

@@ -11,6 +11,7 @@ from torch import Tensor
 from facesep.codes import Codes
 from facesep.errors import DataError
 from facesep.evaluation.comparison import PhotoSet
+from facesep.fitting import fit
 from facesep.images import to_tensor
 from facesep.model import FaceSep
 
@@ -33,8 +34,8 @@ class Encoded:
 
 
 @torch.no_grad()
-def encode_all(sep: FaceSep, photos: PhotoSet, batch: int = 16) -> Encoded:
-    """Encodes all photos that can be used.
+def encode_all(sep: FaceSep, photos: PhotoSet, batch: int = 16, steps: int = 0) -> Encoded:
+    """Encodes all photos that can be used, with so many gradient steps after the forward pass.
 
     Raises:
         DataError: if there are none.
@@ -54,6 +55,7 @@ def encode_all(sep: FaceSep, photos: PhotoSet, batch: int = 16) -> Encoded:
         points = None
         if all(photo.points is not None for photo in some):
             points = torch.from_numpy(np.stack([photo.points for photo in some])).to(sep.device, sep.dtype)
-        parts.append(sep.encoder(crops.to(sep.device, sep.dtype), points))
+        crops = crops.to(sep.device, sep.dtype)
+        parts.append(fit(sep.decoder, sep.encoder(crops, points), crops, steps))
     targets = torch.stack([photo.target for photo in found])
     return Encoded(Codes.stack(parts), [photo.person for photo in found], targets, places)

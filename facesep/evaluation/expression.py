@@ -74,12 +74,15 @@ def pairs(photos: Iterable[Photo]) -> list[tuple[Photo, Photo]]:
 
 
 def transfers(
-    sep: FaceSep, photos: list[tuple[Photo, Photo]], on_pair: Callable[[int], object] | None = None
+    sep: FaceSep,
+    photos: list[tuple[Photo, Photo]],
+    steps: int = 0,
+    on_pair: Callable[[int], object] | None = None,
 ) -> list[Pictures]:
-    """Renders both directions of each pair."""
+    """Renders both directions of each pair, with so many gradient steps on the codes of each photo."""
     result = []
     for done, pair in enumerate(photos, start=1):
-        codes = [sep.encode(photo.image, aligned=True) for photo in pair]
+        codes = [sep.encode(photo.image, aligned=True, fit=steps) for photo in pair]
         renders = [sep.render(one) for one in codes]
         for base, donor in ((0, 1), (1, 0)):
             after = sep.render(codes[base].swap(codes[donor], "expression"))

@@ -7,14 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from facesep.codes import CODE_SIZES, Codes
+from facesep.codes import Codes
 from facesep.errors import ConfigError
 from facesep.evaluation.comparison import PhotoSet
 from facesep.evaluation.ledger import read_records
+from facesep.fitting import descend, on_sphere
 from facesep.images import to_tensor
 from facesep.model import FaceSep
 
@@ -73,7 +72,7 @@ def mean_codes(sep: FaceSep, photos: PhotoSet) -> Codes:
             break
     batch = Codes.stack(found)
     mean = Codes(**{name: code.mean(0) for name, code in batch.items()})
-    return mean.replace(shape=_on_sphere(mean.shape))
+    return mean.replace(shape=on_sphere(mean.shape))
 
 
 def fit(
@@ -108,28 +107,16 @@ def fit(
     if recipe.start == "mean":
         start = mean.replace(rotation=start.rotation, translation=start.translation)
     start = start.batch().to(sep.device)
-    free = {name: code.clone().float().requires_grad_(True) for name, code in start.items()}
-    camera = [free["rotation"], free["translation"]]
-    others = [code for name, code in free.items() if name not in ("rotation", "translation")]
-    optimiser = torch.optim.Adam(
-        [
-            {"params": others, "lr": recipe.rate},
-            {"params": camera, "lr": recipe.rate * CAMERA_RATE},
-        ]
-    )
     goal = target[None].to(sep.device)
     losses = []
-    with torch.enable_grad():
-        for step in range(recipe.steps):
-            optimiser.zero_grad()
-            difference = (sep.decoder(_codes(free)).image.float() - goal).abs().mean()
-            held = sum((free[name] - code).square().mean() for name, code in start.items())
-            (difference + recipe.prior * held).backward()
-            optimiser.step()
-            losses.append(difference.item())
-            if on_step:
-                on_step(step + 1)
-    codes = _codes(free).detach()[0]
+
+    def loss(moved: Codes) -> Tensor:
+        difference = (sep.decoder(moved).image.float() - goal).abs().mean()
+        losses.append(difference.item())
+        held = sum((getattr(moved, name) - code).square().mean() for name, code in start.items())
+        return difference + recipe.prior * held
+
+    codes = descend(start, loss, recipe.steps, recipe.rate, CAMERA_RATE, on_step=on_step)[0]
     picture = sep.render(codes, output="tensor").float().cpu()
     losses.append(float((picture - target).abs().mean()))
     return Fitted(codes, picture, losses, time.perf_counter() - begin)
@@ -160,11 +147,3 @@ def mean_seconds(folder: str | Path) -> float:
     if not seconds:
         raise ConfigError(f"{folder} holds no fits: run eval/fit.py first")
     return sum(seconds) / len(seconds)
-
-
-def _on_sphere(shape: Tensor) -> Tensor:
-    return F.normalize(shape, dim=-1) * CODE_SIZES["shape"] ** 0.5
-
-
-def _codes(free: dict[str, Tensor]) -> Codes:
-    return Codes(**{**free, "shape": _on_sphere(free["shape"])})

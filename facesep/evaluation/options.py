@@ -86,6 +86,13 @@ def add_run(parser: argparse.ArgumentParser) -> None:
     add_out(group)
 
 
+def add_fit(parser: argparse._ActionsContainer) -> None:
+    """Gradient steps of the codes."""
+    parser.add_argument(
+        "--fit", type=int, default=0, metavar="N", help="gradient steps on each photo's codes; not zero-shot"
+    )
+
+
 def add_device(parser: argparse._ActionsContainer) -> None:
     """Where the networks run."""
     parser.add_argument("--device", default="cpu")

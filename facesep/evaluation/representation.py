@@ -72,6 +72,7 @@ def measure(
     identity: DlibIdentity | None = None,
     perceptual: nn.Module | None = None,
     on_photo: Callable[[int], object] | None = None,
+    steps: int = 0,
 ) -> Measurements:
     """Encodes and renders every photo and compares.
 
@@ -82,6 +83,7 @@ def measure(
         identity: embeds canonical images; None leaves identity out.
         perceptual: ST-LPIPS distance of two batches; None leaves it out.
         on_photo: called with the number of photos done.
+        steps: gradient steps on the codes of each photo; 0 for the zero-shot codes.
     """
     people, groups = [], []
     pixels: dict[str, list[dict[str, float]]] = {RENDER: [], COPY: [], MEAN: []}
@@ -90,7 +92,7 @@ def measure(
         people.append(photo.person)
         groups.append(str(photo.meta.get("set") or "all"))
         target = photo.target
-        render = sep.render(sep.encode(photo.image, aligned=True), output="tensor").cpu()
+        render = sep.render(sep.encode(photo.image, aligned=True, fit=steps), output="tensor").cpu()
         for method, picture in ((RENDER, render), (COPY, target), (MEAN, mean)):
             pixels[method].append(_compare(picture[None], target[None], photo.mask[None], perceptual))
         if identity is not None:

@@ -1,0 +1,145 @@
+"""Gradient steps on codes, for what a single forward pass has missed of a face."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facesep.codes import CODE_SIZES, Codes
+from facesep.errors import ConfigError
+from facesep.nets.decoder import Decoder
+
+CAMERA = ("rotation", "translation")
+RATE, CAMERA_RATE = 0.06, 0.07
+"""Learning rate of the codes, and that of rotation and translation as a share of it."""
+PRIOR = 0.05
+"""Weight lambda of the distance from the encoder's codes."""
+HEAD, MARGIN = 0.7, 0.008
+"""Opacity from which a pixel shows the head; part of the image's side that is left out at the outline."""
+MOST_STEPS = 1000
+FACES = 8
+"""Faces that are fitted at once; this bounds the memory of large batches."""
+
+
+def fit(decoder: Decoder, codes: Codes, photos: Tensor, steps: int) -> Codes:
+    r"""Moves codes until their renders are more like the photos; the decoder stays as it is.
+
+    Minimises, for each face on its own, by Adam with a learning rate that falls along a cosine,
+
+    .. math:: |D(z) - I|_w + |\nabla D(z) - \nabla I|_w + \lambda \sum_a \frac{1}{n_a} |z_a - E(I)_a|^2
+
+    Means over the pixels ``w`` where the render shows the head and not only its outline, since the photo
+    has a background and what is head in it is not known; differences of neighbouring pixels as gradient.
+
+    Args:
+        decoder: the decoder D.
+        codes: a batch of codes E(I).
+        photos: canonical images I, ``Tensor[B, 3, S, S]`` in 0..1 at the size of the decoder's.
+        steps: how many; each costs one render and its gradient.
+
+    Returns:
+        The moved codes, without gradients; the shape code keeps its length.
+
+    Raises:
+        ConfigError: for a number of steps that is not from 0 to 1000.
+    """
+    check_steps(steps)
+    if steps == 0:
+        return codes
+    parts = [
+        _fit_some(decoder, codes[k : k + FACES], photos[k : k + FACES], steps)
+        for k in range(0, len(codes), FACES)
+    ]
+    return Codes.from_vector(torch.cat([part.vector() for part in parts]))
+
+
+def check_steps(steps: int) -> None:
+    """Makes sure that so many steps can be taken.
+
+    Raises:
+        ConfigError: for a number that is not from 0 to 1000.
+    """
+    if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps <= MOST_STEPS:
+        raise ConfigError(f"fit must be a whole number of steps from 0 to {MOST_STEPS}, got {steps!r}")
+
+
+def _fit_some(decoder: Decoder, codes: Codes, photos: Tensor, steps: int) -> Codes:
+    with torch.inference_mode(False):  # a caller's inference mode forbids gradients
+        start, goal = Codes.from_vector(codes.vector().clone()), photos.clone().float()
+
+        def loss(moved: Codes) -> Tensor:
+            rendering = decoder(moved)
+            held = sum(
+                (getattr(moved, name) - code).square().mean(-1).sum()
+                for name, code in start.items()
+                if name not in CAMERA
+            )
+            return _difference(rendering.image.float(), goal, rendering.opacity.float()) + PRIOR * held
+
+        return descend(start, loss, steps, RATE, CAMERA_RATE, falling=True)
+
+
+def _difference(image: Tensor, goal: Tensor, opacity: Tensor) -> Tensor:
+    """Sum over faces of the mean differences of colours and of their gradients inside the head."""
+    side = image.shape[-1]
+    margin = max(round(MARGIN * side), 1)
+    head = F.interpolate(opacity.detach(), size=(side, side), mode="bilinear", align_corners=False)
+    inside = (-F.max_pool2d(-head, 2 * margin + 1, 1, margin) > HEAD).float()
+    total = (image - goal).abs().mean(1, keepdim=True) * inside
+    for axis in (2, 3):
+        edges = (image.diff(dim=axis) - goal.diff(dim=axis)).abs().mean(1, keepdim=True)
+        edges = edges * inside.narrow(axis, 1, side - 1)
+        total = total + F.pad(edges, (0, 1, 0, 0) if axis == 3 else (0, 0, 0, 1))
+    return (total.sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp_min(1.0)).sum()
+
+
+def descend(
+    start: Codes,
+    loss: Callable[[Codes], Tensor],
+    steps: int,
+    rate: float,
+    camera_rate: float,
+    falling: bool = False,
+    on_step: Callable[[int], object] | None = None,
+) -> Codes:
+    """Moves a batch of codes down a loss by Adam.
+
+    Args:
+        start: where they begin.
+        loss: of codes whose shape code has its proper length. A sum over faces moves each on its own.
+        steps: how many.
+        rate: learning rate.
+        camera_rate: that of rotation and translation as a share of it.
+        falling: the learning rate falls to zero along a cosine.
+        on_step: called with the number of steps done.
+
+    Returns:
+        The codes that were reached, without gradients.
+    """
+    free = {name: code.detach().clone().float().requires_grad_(True) for name, code in start.items()}
+    rates = {name: rate * (camera_rate if name in CAMERA else 1.0) for name in free}
+    optimiser = torch.optim.Adam([{"params": [code], "lr": rates[name]} for name, code in free.items()])
+    with torch.enable_grad():
+        for step in range(steps):
+            if falling:
+                for group, full in zip(optimiser.param_groups, rates.values(), strict=True):
+                    group["lr"] = full * (1 + math.cos(math.pi * step / steps)) / 2
+            optimiser.zero_grad()
+            loss(_valid(free)).backward()
+            optimiser.step()
+            if on_step:
+                on_step(step + 1)
+    return _valid(free).detach()
+
+
+def _valid(free: dict[str, Tensor]) -> Codes:
+    return Codes(**{**free, "shape": on_sphere(free["shape"])})
+
+
+def on_sphere(shape: Tensor) -> Tensor:
+    """Shape codes of their proper length, sqrt(512)."""
+    return F.normalize(shape, dim=-1) * CODE_SIZES["shape"] ** 0.5
