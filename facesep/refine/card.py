@@ -15,8 +15,7 @@ $front_matter
 # Face refiner
 
 A refiner of facesep (`pip install "facesep[refine]"`): it gives soft renders of faces the detail of
-photos. An estimator proposes a clean picture, noise is added to it, and an unconditional diffusion
-network leads it back.
+photos. $how
 
 ```python
 from facesep import FaceSep
@@ -43,13 +42,17 @@ $origin
 $data
 """)
 
+_WITH = """An estimator proposes a clean picture, noise is added to it, and an unconditional diffusion
+network leads it back."""
+_WITHOUT = """Noise is added to the render, and an unconditional diffusion network leads it back."""
+
 
 def make_refiner_card(about: Mapping[str, Any], settings: Mapping[str, Any], size: int) -> str:
     """Markdown with front matter.
 
     Args:
         about: ``license``, ``summary``, ``data``, ``command``.
-        settings: ``steps``, ``start`` and ``eta``.
+        settings: ``steps``, ``start``, ``eta`` and ``estimator``, the pair of names that is empty without one.
         size: side of the pictures in pixels.
     """
     return _CARD.substitute(
@@ -57,5 +60,6 @@ def make_refiner_card(about: Mapping[str, Any], settings: Mapping[str, Any], siz
         origin=describe_origin(about),
         data=describe_data(about.get("data")),
         size=size,
+        how=_WITH if any(settings.get("estimator") or ()) else _WITHOUT,
         **{name: settings.get(name) for name in ("start", "steps", "eta")},
     )
