@@ -26,11 +26,14 @@ from facesep.demo.limits import (
 )
 from facesep.errors import CodesError, ConfigError, FaceError, ManyFacesError
 from facesep.faces import Aligned
+from facesep.fitting import fit
 from facesep.images import encode_image, load_image, to_tensor
 from facesep.model import FaceSep
 from facesep.provenance import Verdict, encode, verify, write_video
 from facesep.video import SUFFIXES
 
+FIT_STEPS = 20
+"""Gradient steps of a photo where fitting is switched on."""
 _SHEET = 640
 """Longest side of the picture in which faces are numbered."""
 _CONTRAST = 3.0
@@ -75,12 +78,14 @@ class Subject:
         picture: what the page shows for it: the canonical crop of the photo, as JPEG.
         notes: plain sentences about what may spoil the result.
         cut: the crop with what was found in it; None for a face that did not come from a photo.
+        fitted: codes nearer to the photo, once they have been asked for.
     """
 
     codes: Codes
     picture: bytes
     notes: tuple[str, ...] = ()
     cut: Cut | None = None
+    fitted: Codes | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -298,6 +303,13 @@ def encode_cut(sep: FaceSep, cut: Cut) -> Codes:
     """The codes of a face that was cut out; the same as those of its photo."""
     batch = to_tensor(cut.image)[None].to(sep.device)
     return sep.encoder(batch, torch.from_numpy(cut.points)[None].to(batch))[0].to("cpu")
+
+
+@on_gpu
+def fit_cut(sep: FaceSep, cut: Cut, codes: Codes) -> Codes:
+    """Brings the codes of a face that was cut out nearer to it; see :mod:`facesep.fitting`."""
+    photo = to_tensor(cut.image)[None].to(sep.device)
+    return fit(sep.decoder, codes.batch().to(sep.device), photo, FIT_STEPS)[0].to("cpu")
 
 
 @on_gpu

@@ -21,8 +21,8 @@ from facesep.demo.directions import named_moves
 from facesep.demo.handlers import CODES, PICTURE, Handlers, plain_errors
 from facesep.demo.jobs import VIDEO
 from facesep.demo.limits import check_consent, check_donors
-from facesep.demo.refine import HOW
 from facesep.demo.sessions import Session
+from facesep.demo.switches import HOW
 from facesep.demo.uploads import suffix_of, take
 from facesep.errors import ConfigError, FaceError
 

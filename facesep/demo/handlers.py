@@ -8,6 +8,7 @@ import logging
 import threading
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -190,6 +191,7 @@ class Handlers:
         chosen, session = EXAMPLES[index], self.sessions.get(request.session_hash)
         source, donor = (self._example(self.model(session), name) for name in (chosen.source, chosen.donor))
         session.kept |= {"source": source, "donor": donor}
+        source, donor = (self.face(session, place) for place in ("source", "donor"))
         shown = (*self._shown(session, source), *self._shown(session, donor))
         result = self._transferred(session, source, donor, list(chosen.attributes), 1.0)
         return (*shown, list(chosen.attributes), 1.0, *result)
@@ -322,7 +324,12 @@ class Handlers:
             if _choice_of(place) in session.kept:
                 raise ImageError("a photo shows several faces: choose one by its number")
             raise ImageError(f"{which} is missing: upload it first (photos are forgotten after a while)")
-        return found
+        if not session.fit or found.cut is None:
+            return found
+        if found.fitted is None:
+            found = replace(found, fitted=actions.fit_cut(self.model(session), found.cut, found.codes))
+            session.kept[place] = found
+        return replace(found, codes=found.fitted)
 
     def directions(self, session: Session) -> tuple[Direction, ...]:
         """The sliders of the visitor's model, found when they are first asked for."""

@@ -20,6 +20,8 @@ from facesep.demo.limits import KEEP_SECONDS, MAX_PHOTOS, MAX_SESSIONS, SWEEP_SE
 from facesep.errors import ConfigError
 
 _PREFIX = "facesep-"
+SWITCHES = ("fit", "refine")
+"""What a visitor can switch on, as fields of :class:`Session`."""
 
 
 @dataclass
@@ -34,6 +36,7 @@ class Session:
         model: name of the model it chose; None as long as it chose none.
         gone: whether it was forgotten.
         used: when it was last asked for, on the clock of its :class:`Sessions`.
+        fit: whether its photos are fitted.
         refine: whether its results are refined.
     """
 
@@ -44,6 +47,7 @@ class Session:
     model: str | None = None
     gone: bool = False
     used: float = 0.0
+    fit: bool = False
     refine: bool = False
 
     def once(self, data: bytes, read: Callable[[bytes], Any], face: int | None = None) -> Any:
@@ -97,7 +101,7 @@ class Sessions:
         self.root = Path(root)
         self.keep_seconds, self.capacity, self.clock = keep_seconds, capacity, clock
         self._sessions: dict[str, Session] = {}
-        self._refining: set[str] = set()
+        self._switched: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
         self._remove_leftovers()
 
@@ -112,16 +116,16 @@ class Sessions:
                 self._sessions[key] = Session(self.root / f"{_PREFIX}{secrets.token_hex(16)}")
             session = self._sessions[key]
             session.used = self.clock()
-            session.refine = key in self._refining
+            session.fit, session.refine = ((key, name) in self._switched for name in SWITCHES)
             return session
 
-    def switch_refining(self, key: str, on: bool) -> None:
-        """Remembers a visit's switch, also while its photos are forgotten and uploaded again."""
+    def switch(self, key: str, name: str, on: bool) -> None:
+        """Remembers one of a visit's switches, also while its photos are forgotten and uploaded again."""
         with self._lock:
-            if len(self._refining) >= 16 * self.capacity:
-                self._refining.clear()
-            self._refining.discard(key)
-            self._refining.update({key} if on else ())
+            if len(self._switched) >= 16 * self.capacity:
+                self._switched.clear()
+            self._switched.discard((key, name))
+            self._switched.update({(key, name)} if on else ())
 
     def sweep(self) -> None:
         """Forgets visits that were idle for too long."""
@@ -144,7 +148,7 @@ class Sessions:
         """Drops a visit and deletes its files."""
         with self._lock:
             self._drop(key or "")
-            self._refining.discard(key or "")
+            self._switched -= {(key or "", name) for name in SWITCHES}
 
     def _remove_leftovers(self) -> None:
         """Deletes what a server that was killed could not."""

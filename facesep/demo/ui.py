@@ -23,9 +23,9 @@ from facesep.demo.limits import (
     SWEEP_SECONDS,
 )
 from facesep.demo.models import Models
-from facesep.demo.refine import add_switch
 from facesep.demo.sessions import Sessions
 from facesep.demo.share import Fields, Share
+from facesep.demo.switches import add_switches
 from facesep.demo.tabs.drive import Drive
 from facesep.demo.tabs.edit import Edit
 from facesep.demo.tabs.inside import Inside
@@ -57,7 +57,7 @@ The example photos are from the Face Research Lab London Set (DeBruine and Jones
 CSS = """
 .gradio-container {max-width: 1000px !important; margin: 0 auto}
 .image-frame, .image-frame img {width: 100% !important; height: 100% !important; object-fit: contain}
-#refine .info-text {opacity: 1; color: var(--body-text-color)}
+#fit .info-text, #refine .info-text {opacity: 1; color: var(--body-text-color)}
 footer > .divider:last-of-type {display: none}
 @media (max-width: 640px) {
   .gradio-container .app {padding: 12px !important}
@@ -125,7 +125,7 @@ def build_page(model: FaceSep | Models, sessions: Sessions | None = None) -> gr.
                 inside = Inside(handlers).add(consent)
             with gr.Tab("Verify", id="verify"):
                 Verify(handlers).add()
-        add_switch(models.first, sessions)
+        add_switches(models.first, sessions)
         fields = Fields(
             tabs,
             chosen,

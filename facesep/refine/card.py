@@ -52,7 +52,7 @@ def make_refiner_card(about: Mapping[str, Any], settings: Mapping[str, Any], siz
 
     Args:
         about: ``license``, ``summary``, ``data``, ``command``.
-        settings: ``steps``, ``start``, ``eta`` and ``estimator``, the pair of names that is empty without one.
+        settings: ``steps``, ``start``, ``eta``, and ``estimator``: two names, or None twice without one.
         size: side of the pictures in pixels.
     """
     return _CARD.substitute(

@@ -337,6 +337,36 @@ def test_a_refiner_is_switched_on_with_its_cost(driver, refining):
     assert page.until(lambda: page.saved(refined))
 
 
+@pytest.fixture
+def bundled(tmp_path) -> Iterator[tuple[str, FaceSep]]:
+    """Address of a page with the bundled model, and the model."""
+    sep = FaceSep.from_pretrained()
+    for server in serve(sep, tmp_path):
+        yield server.url, sep
+
+
+def test_photos_are_fitted_when_switched_on(driver, bundled):
+    url, sep = bundled
+    names = EXAMPLES[0].source, EXAMPLES[0].donor
+    plain, fitted = (
+        provenance.encode(sep.render(base.swap(donor, EXAMPLES[0].attributes)))
+        for base, donor in ([sep.encode(FOLDER / name, fit=steps) for name in names] for steps in (0, 20))
+    )
+    page = Page(driver, url)
+    assert re.search(r"about [\d.]+ s a photo", page.text("#fit")) and plain != fitted
+    page.consent()
+    page.click("#fit input")
+    page.click("#examples tbody td")
+    first = page.until(lambda: page.pictures("#result"))
+    page.click("#download")
+    assert page.until(lambda: page.saved(fitted))
+    page.click("#fit input")
+    page.click("#transfer-button")
+    page.until(lambda: page.pictures("#result") not in ([], first))
+    page.click("#download")
+    assert page.until(lambda: page.saved(plain))
+
+
 def test_a_link_brings_the_settings(page, photos):
     page.consent()
     page.click("#attributes input[name=hair]")

@@ -79,11 +79,11 @@ def test_orbit_refines(folders, tmp_path):
 
 def test_the_switch_tells_its_cost_or_how_to_get_a_refiner(sep, hub):
     pytest.importorskip("gradio")
-    from facesep.demo.refine import describe, seconds
+    from facesep.demo.switches import describe_refine, seconds
 
-    label, info, usable = describe(sep)
+    label, info, usable = describe_refine(sep)
     assert usable and "about" in label and " s more" in label and "invented" in info
-    label, info, usable = describe(FaceSep(preset("tiny")))
+    label, info, usable = describe_refine(FaceSep(preset("tiny")))
     assert not usable and "docs/refinement.md" in info and hub.log == []
     assert [seconds(x) for x in (0.0421, 0.42, 3.14, 75.2)] == ["0.042 s", "0.42 s", "3.1 s", "75 s"]
 
@@ -92,8 +92,8 @@ def test_the_switch_is_off_and_the_visit_follows_it(sep, tmp_path):
     pytest.importorskip("gradio")
     from facesep.demo import actions
     from facesep.demo.handlers import Handlers
-    from facesep.demo.refine import remember
     from facesep.demo.sessions import Sessions
+    from facesep.demo.switches import remember
     from facesep.demo.ui import build_page
 
     page = build_page(sep, Sessions(tmp_path / "page"))
@@ -109,7 +109,7 @@ def test_the_switch_is_off_and_the_visit_follows_it(sep, tmp_path):
         return load_image(handlers.turn(5, 0, True, request)).tobytes()
 
     plain = picture(visit)
-    switch = remember(sessions)
+    switch = remember(sessions, "refine")
     switch(True, visit)
     assert picture(visit) != plain and picture(other) == plain
     switch(False, visit)

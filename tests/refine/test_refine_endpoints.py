@@ -20,7 +20,7 @@ from serving import connect, refused, serve
 from facesep.config import preset
 from facesep.demo import driving
 from facesep.demo.examples import FOLDER
-from facesep.demo.refine import HOW
+from facesep.demo.switches import HOW
 from facesep.model import FaceSep
 from facesep.provenance import REFINED_NOTICE, verify
 from facesep.video import video_info, write_video

@@ -68,10 +68,10 @@ class Edit:
     def start(self, request: gr.Request) -> tuple:
         """After a new face: sliders with their names at its own values, moved as a link says; its picture."""
         session = self.handlers.sessions.get(request.session_hash)
-        subject = session.kept.get("edit")
-        if not isinstance(subject, Subject):
+        if not isinstance(session.kept.get("edit"), Subject):
             nothing = gr.update(interactive=False)
             return (*[nothing] * COUNT, None, *[nothing] * 3)
+        subject = self.handlers.face(session, "edit")
         found, moves = self.handlers.directions(session), session.kept.pop(LINKED_MOVES, {})
         own = [round(one.value(subject.codes), 2) for one in found]
         values = [
@@ -99,7 +99,7 @@ class Edit:
 
     def _edited(self, request: gr.Request, amounts: list[float]) -> tuple:
         session = self.handlers.sessions.get(request.session_hash)
-        subject = session.kept["edit"]
+        subject = self.handlers.face(session, "edit")
         moves = dict(zip(self.handlers.directions(session), amounts, strict=True))
         codes, picture = actions.edit(
             self.handlers.model(session), subject.codes, moves, self.handlers.refine(session)

@@ -1,0 +1,83 @@
+"""The page's switches: off by default, each with its cost on the machine that serves the page."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import gradio as gr
+import torch
+
+from facesep.codes import CODE_SIZES, Codes
+from facesep.demo.actions import FIT_STEPS
+from facesep.demo.sessions import Sessions
+from facesep.errors import FaceSepError
+from facesep.fitting import fit
+from facesep.model import FaceSep
+
+_TIMED = 3
+
+HOW = (
+    "This checkpoint has no refiner, and the page downloads nothing by itself. Whoever runs it can train, "
+    "import or name one: docs/refinement.md in the project says how."
+)
+
+
+def add_switches(sep: FaceSep, sessions: Sessions) -> None:
+    """Adds the switches to the page under construction.
+
+    Args:
+        sep: the model; fitting is timed now, and a refiner that it has is loaded and timed.
+        sessions: where the state of the switches is kept for the visit.
+    """
+    for name, (label, info, usable) in (("fit", describe_fit(sep)), ("refine", describe_refine(sep))):
+        box = gr.Checkbox(label=label, info=info, value=False, interactive=usable, elem_id=name)
+        box.change(remember(sessions, name), box, None, queue=False, api_visibility="private")
+
+
+def describe_fit(sep: FaceSep) -> tuple[str, str, bool]:
+    """Label and explanation of the switch for fitting, and whether it can be used."""
+    cost = seconds(fit_seconds(sep))
+    label = f"Fit each face to its photo: more alike, for about {cost} a photo on this machine"
+    return label, "From the next result on. Without it a single forward pass reads a photo.", True
+
+
+def fit_seconds(sep: FaceSep) -> float:
+    """How long one photo takes, measured on a few steps."""
+    photo = torch.full((1, 3, sep.image_size, sep.image_size), 0.5, device=sep.device)
+    codes = Codes(**{name: torch.zeros(1, size, device=sep.device) for name, size in CODE_SIZES.items()})
+    clock = []
+    for count in (1, _TIMED):  # the first pass also pays for warming up
+        clock.append(time.perf_counter())
+        fit(sep.decoder, codes, photo, count)
+    return (time.perf_counter() - clock[1]) * FIT_STEPS / _TIMED
+
+
+def describe_refine(sep: FaceSep) -> tuple[str, str, bool]:
+    """Label and explanation of the switch, and whether it can be used."""
+    if not sep.has_refiner:
+        return "Refine the results (not available)", HOW, False
+    try:
+        cost = seconds(sep.refiner.seconds())
+    except FaceSepError as error:
+        return "Refine the results (not available)", str(error), False
+    info = (
+        "From the next result on. The detail is invented. Each frame of a video costs as much as a picture."
+    )
+    return f"Refine the results: about {cost} more for each picture on this machine", info, True
+
+
+def seconds(value: float) -> str:
+    """``0.42 s``, ``3.1 s``, ``75 s``: two digits are honest enough."""
+    digits = max(0, 1 - math.floor(math.log10(max(value, 1e-3))))
+    return f"{round(value, digits):.{min(digits, 3)}f} s"
+
+
+def remember(sessions: Sessions, name: str) -> Callable:
+    """For a switch: every tab of the visit follows it."""
+
+    def remember(wanted: bool, request: gr.Request) -> None:
+        sessions.switch(request.session_hash, name, wanted is True)
+
+    return remember
