@@ -21,8 +21,6 @@ PRIOR = 0.05
 HEAD, MARGIN = 0.7, 0.008
 """Opacity from which a pixel shows the head; part of the image's side that is left out at the outline."""
 MOST_STEPS = 1000
-FACES = 8
-"""Faces that are fitted at once; this bounds the memory of large batches."""
 
 
 def fit(decoder: Decoder, codes: Codes, photos: Tensor, steps: int) -> Codes:
@@ -50,11 +48,9 @@ def fit(decoder: Decoder, codes: Codes, photos: Tensor, steps: int) -> Codes:
     check_steps(steps)
     if steps == 0:
         return codes
-    parts = [
-        _fit_some(decoder, codes[k : k + FACES], photos[k : k + FACES], steps)
-        for k in range(0, len(codes), FACES)
-    ]
-    return Codes.from_vector(torch.cat([part.vector() for part in parts]))
+    # One at a time: the gradient of a large render takes gigabytes.
+    faces = [_fit_one(decoder, codes[k : k + 1], photos[k : k + 1], steps) for k in range(len(codes))]
+    return Codes.from_vector(torch.cat([face.vector() for face in faces]))
 
 
 def check_steps(steps: int) -> None:
@@ -67,14 +63,14 @@ def check_steps(steps: int) -> None:
         raise ConfigError(f"fit must be a whole number of steps from 0 to {MOST_STEPS}, got {steps!r}")
 
 
-def _fit_some(decoder: Decoder, codes: Codes, photos: Tensor, steps: int) -> Codes:
+def _fit_one(decoder: Decoder, codes: Codes, photos: Tensor, steps: int) -> Codes:
     with torch.inference_mode(False):  # a caller's inference mode forbids gradients
         start, goal = Codes.from_vector(codes.vector().clone()), photos.clone().float()
 
         def loss(moved: Codes) -> Tensor:
             rendering = decoder(moved)
             held = sum(
-                (getattr(moved, name) - code).square().mean(-1).sum()
+                (getattr(moved, name) - code).square().mean()
                 for name, code in start.items()
                 if name not in CAMERA
             )
@@ -84,7 +80,7 @@ def _fit_some(decoder: Decoder, codes: Codes, photos: Tensor, steps: int) -> Cod
 
 
 def _difference(image: Tensor, goal: Tensor, opacity: Tensor) -> Tensor:
-    """Sum over faces of the mean differences of colours and of their gradients inside the head."""
+    """Mean differences of colours and of their gradients inside the head."""
     side = image.shape[-1]
     margin = max(round(MARGIN * side), 1)
     head = F.interpolate(opacity.detach(), size=(side, side), mode="bilinear", align_corners=False)
@@ -94,7 +90,7 @@ def _difference(image: Tensor, goal: Tensor, opacity: Tensor) -> Tensor:
         edges = (image.diff(dim=axis) - goal.diff(dim=axis)).abs().mean(1, keepdim=True)
         edges = edges * inside.narrow(axis, 1, side - 1)
         total = total + F.pad(edges, (0, 1, 0, 0) if axis == 3 else (0, 0, 0, 1))
-    return (total.sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp_min(1.0)).sum()
+    return total.sum() / inside.sum().clamp_min(1.0)
 
 
 def descend(
@@ -110,7 +106,7 @@ def descend(
 
     Args:
         start: where they begin.
-        loss: of codes whose shape code has its proper length. A sum over faces moves each on its own.
+        loss: of codes whose shape code has its proper length.
         steps: how many.
         rate: learning rate.
         camera_rate: that of rotation and translation as a share of it.
