@@ -56,6 +56,7 @@ def encode_all(sep: FaceSep, photos: PhotoSet, batch: int = 16, steps: int = 0) 
         if all(photo.points is not None for photo in some):
             points = torch.from_numpy(np.stack([photo.points for photo in some])).to(sep.device, sep.dtype)
         crops = crops.to(sep.device, sep.dtype)
-        parts.append(fit(sep.decoder, sep.encoder(crops, points), crops, steps))
+        codes = sep.encoder(crops, points)
+        parts.append(fit(sep.decoder, codes, crops, steps) if steps else codes)
     targets = torch.stack([photo.target for photo in found])
     return Encoded(Codes.stack(parts), [photo.person for photo in found], targets, places)
