@@ -318,6 +318,19 @@ def refining(tmp_path) -> Iterator[tuple[str, FaceSep]]:
         yield server.url, sep
 
 
+def results_follow(page: Page, switch: str, before: bytes, after: bytes) -> None:
+    """The first example gives one file, and the other one after a click on a switch."""
+    page.click("#examples tbody td")
+    first = page.until(lambda: page.pictures("#result"))
+    page.click("#download")
+    assert page.until(lambda: page.saved(before))
+    page.click(switch)
+    page.click("#transfer-button")
+    page.until(lambda: page.pictures("#result") not in ([], first))
+    page.click("#download")
+    assert page.until(lambda: page.saved(after))
+
+
 def test_a_refiner_is_switched_on_with_its_cost(driver, refining):
     url, sep = refining
     base, donor = (sep.encode(FOLDER / name) for name in (EXAMPLES[0].source, EXAMPLES[0].donor))
@@ -326,15 +339,7 @@ def test_a_refiner_is_switched_on_with_its_cost(driver, refining):
     page = Page(driver, url)
     assert re.search(r"about [\d.]+ s more for each picture", page.text("#refine")) and plain != refined
     page.consent()
-    page.click("#examples tbody td")
-    first = page.until(lambda: page.pictures("#result"))
-    page.click("#download")
-    assert page.until(lambda: page.saved(plain))
-    page.click("#refine input")
-    page.click("#transfer-button")
-    page.until(lambda: page.pictures("#result") not in ([], first))
-    page.click("#download")
-    assert page.until(lambda: page.saved(refined))
+    results_follow(page, "#refine input", plain, refined)
 
 
 @pytest.fixture
@@ -356,15 +361,7 @@ def test_photos_are_fitted_when_switched_on(driver, bundled):
     assert re.search(r"about [\d.]+ s a photo", page.text("#fit")) and plain != fitted
     page.consent()
     page.click("#fit input")
-    page.click("#examples tbody td")
-    first = page.until(lambda: page.pictures("#result"))
-    page.click("#download")
-    assert page.until(lambda: page.saved(fitted))
-    page.click("#fit input")
-    page.click("#transfer-button")
-    page.until(lambda: page.pictures("#result") not in ([], first))
-    page.click("#download")
-    assert page.until(lambda: page.saved(plain))
+    results_follow(page, "#fit input", fitted, plain)
 
 
 def test_a_link_brings_the_settings(page, photos):
