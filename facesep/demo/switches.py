@@ -13,10 +13,7 @@ from facesep.codes import CODE_SIZES, Codes
 from facesep.demo.actions import FIT_STEPS
 from facesep.demo.sessions import Sessions
 from facesep.errors import FaceSepError
-from facesep.fitting import fit
 from facesep.model import FaceSep
-
-_TIMED = 2
 
 HOW = (
     "This checkpoint has no refiner, and the page downloads nothing by itself. Whoever runs it can train, "
@@ -28,7 +25,7 @@ def add_switches(sep: FaceSep, sessions: Sessions) -> None:
     """Adds the switches to the page under construction.
 
     Args:
-        sep: the model; fitting is timed now, and a refiner that it has is loaded and timed.
+        sep: the model; rendering is timed now, and a refiner that it has is loaded and timed.
         sessions: where the state of the switches is kept for the visit.
     """
     for name, (label, info, usable) in (("fit", describe_fit(sep)), ("refine", describe_refine(sep))):
@@ -44,15 +41,17 @@ def describe_fit(sep: FaceSep) -> tuple[str, str, bool]:
 
 
 def fit_seconds(sep: FaceSep) -> float:
-    """How long one photo takes, measured on single steps."""
-    photo = torch.full((1, 3, sep.image_size, sep.image_size), 0.5, device=sep.device)
-    codes = Codes(**{name: torch.zeros(1, size, device=sep.device) for name, size in CODE_SIZES.items()})
-    steps = []
-    for _ in range(_TIMED):
+    """How long one photo takes, from renders: a step is one with its gradient, which costs two more.
+
+    No step is taken here: at 1024 pixels its gradient takes gigabytes, and the page would start late.
+    """
+    codes = Codes(**{name: torch.zeros(size, device=sep.device) for name, size in CODE_SIZES.items()})
+    renders = []
+    for _ in range(2):  # the first also pays for warming up, and any may be disturbed
         begin = time.perf_counter()
-        fit(sep.decoder, codes, photo, 1)
-        steps.append(time.perf_counter() - begin)
-    return min(steps) * FIT_STEPS  # the first also pays for warming up, and any may be disturbed
+        sep.render(codes, output="tensor").cpu()
+        renders.append(time.perf_counter() - begin)
+    return 3 * min(renders) * FIT_STEPS
 
 
 def describe_refine(sep: FaceSep) -> tuple[str, str, bool]:
