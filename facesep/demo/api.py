@@ -2,7 +2,8 @@
 
 Files are taken, and so deleted, before anything is refused.
 
-With ``refine`` a picture, or every frame of a video, gets invented detail, as by the page's switch.
+With ``refine`` a picture, or every frame of a video, gets invented detail, and with ``fit`` the codes of
+every photo are brought nearer to it, as by the page's switches.
 
 Gradio reads the types from these signatures as they stand, so annotations are not postponed here.
 """
@@ -41,8 +42,9 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
             raise FaceError(f"{found.message(first=0)}; give the number as {option}")
         return found
 
-    def codes_of(photo: bytes, face: int | None, option: str, request: gr.Request) -> Codes:
-        return subject(photo, face, option, request).codes
+    def codes_of(photo: bytes, face: int | None, option: str, fit: bool, request: gr.Request) -> Codes:
+        found = subject(photo, face, option, request)
+        return handlers.fitted(session_of(request), found).fitted if fit is True else found.codes
 
     def refining(refine: bool, request: gr.Request) -> bool:
         if refine is True and not handlers.model(session_of(request)).has_refiner:
@@ -62,14 +64,15 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         donor_face: int | None = None,
         consent: bool = False,
         refine: bool = False,
+        fit: bool = False,
         request: gr.Request = None,
     ) -> FileData:
         """The face of one photo with attributes from another, as a PNG; consent must be true."""
         photos = take(handlers.uploads, source, donor)
         check_consent(consent)
         refine = refining(refine, request)
-        base = codes_of(photos[0], source_face, "source_face", request)
-        other = codes_of(photos[1], donor_face, "donor_face", request)
+        base = codes_of(photos[0], source_face, "source_face", fit, request)
+        other = codes_of(photos[1], donor_face, "donor_face", fit, request)
         sep = handlers.model(session_of(request))
         return picture(actions.transfer(sep, base, other, attributes, strength, refine)[1], request)
 
@@ -80,13 +83,14 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         face: int | None = None,
         consent: bool = False,
         refine: bool = False,
+        fit: bool = False,
         request: gr.Request = None,
     ) -> FileData:
         """The face of a photo, turned by yaw and pitch in degrees, as a PNG; consent must be true."""
         (data,) = take(handlers.uploads, photo)
         check_consent(consent)
         refine = refining(refine, request)
-        codes = codes_of(data, face, "face", request)
+        codes = codes_of(data, face, "face", fit, request)
         return picture(actions.turn(handlers.model(session_of(request)), codes, yaw, pitch, refine), request)
 
     def orbit(
@@ -98,13 +102,14 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         face: int | None = None,
         consent: bool = False,
         refine: bool = False,
+        fit: bool = False,
         request: gr.Request = None,
     ) -> FileData:
         """A video (MP4) of the turning head of a photo; consent must be true."""
         (data,) = take(handlers.uploads, photo)
         check_consent(consent)
         refine = refining(refine, request)
-        codes = codes_of(data, face, "face", request)
+        codes = codes_of(data, face, "face", fit, request)
         session = session_of(request)
         options = {"yaw": yaw, "pitch": pitch, "frames": frames, "fps": fps, "refine": refine}
         path = jobs.film(handlers.model(session), session, codes, gr.Progress(), **options)
@@ -122,6 +127,7 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         face: int | None = None,
         consent: bool = False,
         refine: bool = False,
+        fit: bool = False,
         request: gr.Request = None,
     ) -> FileData:
         """A face with attributes from up to four other photos, as a PNG; consent must be true.
@@ -134,9 +140,9 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         check_consent(consent)
         refine = refining(refine, request)
         check_donors(len(others))
-        base = codes_of(first, face, "face", request)
+        base = codes_of(first, face, "face", fit, request)
         donors = [
-            (name, codes_of(data, None, "a photo of one person", request))
+            (name, codes_of(data, None, "a photo of one person", fit, request))
             for name, data in zip(chosen, others, strict=True)
         ]
         return picture(actions.mix(handlers.model(session_of(request)), base, donors, refine)[1], request)
@@ -148,6 +154,7 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         face: int | None = None,
         consent: bool = False,
         refine: bool = False,
+        fit: bool = False,
         request: gr.Request = None,
     ) -> FileData:
         """A video (MP4) of the face of a photo that moves like the face in a video; consent must be true.
@@ -157,14 +164,18 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         data, moving = take(handlers.uploads, photo, video)
         check_consent(consent)
         refine = refining(refine, request)
-        codes = codes_of(data, face, "face", request)
+        codes = codes_of(data, face, "face", fit, request)
         session, progress = session_of(request), gr.Progress()
         motion = jobs.read_motion(handlers.model(session), session, moving, suffix_of(video), progress)
         path = jobs.drive(handlers.model(session), session, codes, motion, attributes, progress, refine)
         return FileData(path=path, orig_name=VIDEO).model_dump()
 
     def sliders(
-        photo: FileData, face: int | None = None, consent: bool = False, request: gr.Request = None
+        photo: FileData,
+        face: int | None = None,
+        consent: bool = False,
+        fit: bool = False,
+        request: gr.Request = None,
     ) -> list[dict[str, str | float]]:
         """Names of sliders for edit, and where the face of a photo stands on each; consent must be true.
 
@@ -172,7 +183,7 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         """
         (data,) = take(handlers.uploads, photo)
         check_consent(consent)
-        codes = codes_of(data, face, "face", request)
+        codes = codes_of(data, face, "face", fit, request)
         return [
             {"name": one.name, "attribute": one.attribute, "value": round(one.value(codes), 3)}
             for one in handlers.directions(session_of(request))
@@ -184,6 +195,7 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         face: int | None = None,
         consent: bool = False,
         refine: bool = False,
+        fit: bool = False,
         request: gr.Request = None,
     ) -> FileData:
         """The face of a photo, moved along sliders, as a PNG; consent must be true.
@@ -193,7 +205,7 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         (data,) = take(handlers.uploads, photo)
         check_consent(consent)
         refine = refining(refine, request)
-        codes = codes_of(data, face, "face", request)
+        codes = codes_of(data, face, "face", fit, request)
         chosen = named_moves(handlers.directions(session_of(request)), moves)
         return picture(actions.edit(handlers.model(session_of(request)), codes, chosen, refine)[1], request)
 
@@ -202,6 +214,7 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         include_identity: bool = False,
         face: int | None = None,
         consent: bool = False,
+        fit: bool = False,
         request: gr.Request = None,
     ) -> FileData:
         """The codes of a face as a .safetensors file; consent and include_identity must be true.
@@ -210,7 +223,7 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
         """
         (data,) = take(handlers.uploads, photo)
         check_consent(consent)
-        codes = codes_of(data, face, "face", request)
+        codes = codes_of(data, face, "face", fit, request)
         path = session_of(request).new_file(CODES)
         codes.save(path, include_identity=include_identity is True)
         return FileData(path=str(path), orig_name=CODES).model_dump()

@@ -327,9 +327,12 @@ class Handlers:
         if not session.fit or found.cut is None:
             return found
         if found.fitted is None:
-            found = replace(found, fitted=actions.fit_cut(self.model(session), found.cut, found.codes))
-            session.kept[place] = found
+            found = session.kept[place] = self.fitted(session, found)
         return replace(found, codes=found.fitted)
+
+    def fitted(self, session: Session, found: Subject) -> Subject:
+        """A face of a photo with ``fitted`` codes."""
+        return replace(found, fitted=actions.fit_cut(self.model(session), found.cut, found.codes))
 
     def directions(self, session: Session) -> tuple[Direction, ...]:
         """The sliders of the visitor's model, found when they are first asked for."""

@@ -1,13 +1,17 @@
-"""The switch for fitting: off at first, for this visit alone, and a photo is fitted once."""
+"""Fitting on the page, off at first, for this visit alone and a photo once; and at the endpoints."""
 
 from __future__ import annotations
 
 import types
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+from gradio_client import Client, handle_file
+from serving import connect, serve
 
-from facesep import FaceSep
+from facesep import Codes, FaceSep
 from facesep.demo import actions
 from facesep.demo.actions import FIT_STEPS, Subject
 from facesep.demo.examples import EXAMPLES, FOLDER
@@ -68,3 +72,55 @@ def test_a_result_is_not_fitted(sep, tmp_path):
     session = sessions.get("visit")
     session.kept["turn"] = Subject(sep.encode(PHOTO), b"")
     assert handlers.face(session, "turn") is session.kept["turn"]
+
+
+ENDPOINTS = {
+    "transfer": {"source": PHOTO, "donor": FOLDER / EXAMPLES[0].donor, "attributes": ["hair"]},
+    "render": {"photo": PHOTO, "yaw": 10},
+    "mix": {"photo": PHOTO, "hair": FOLDER / EXAMPLES[0].donor},
+    "orbit": {"photo": PHOTO, "frames": 2},
+    "sliders": {"photo": PHOTO},
+    "edit": {"photo": PHOTO, "moves": {}},
+    "encode": {"photo": PHOTO, "include_identity": True},
+}
+
+
+@pytest.fixture(scope="module")
+def client(sep, tmp_path_factory) -> Iterator[Client]:
+    for server in serve(sep, tmp_path_factory.mktemp("gradio")):
+        client = connect(server)
+        yield client
+        client.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_endpoints_fit_when_asked(client, name, monkeypatch):
+    counted, fit = [], actions.fit
+    monkeypatch.setattr(actions, "fit", lambda *a: counted.append(a[-1]) or fit(*a))
+    schema = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    (one,) = [p for p in schema[f"/{name}"]["parameters"] if p["parameter_name"] == "fit"]
+    assert one["parameter_default"] is False and one["type"] == {"type": "boolean"}
+    if name == "edit":
+        moved = client.predict(handle_file(str(PHOTO)), consent=True, api_name="/sliders")[0]["name"]
+        monkeypatch.setitem(ENDPOINTS["edit"], "moves", {moved: 1.0})
+    inputs = {k: handle_file(str(v)) if isinstance(v, Path) else v for k, v in ENDPOINTS[name].items()}
+
+    def answer(**options: bool) -> bytes | list:
+        result = client.predict(consent=True, api_name=f"/{name}", **inputs, **options)
+        return Path(result).read_bytes() if isinstance(result, str) else result
+
+    plain = answer()
+    assert counted == []
+    fitted = answer(fit=True)
+    photos = sum(isinstance(value, Path) for value in ENDPOINTS[name].values())
+    assert counted == [FIT_STEPS] * photos and fitted != plain
+
+
+@pytest.mark.slow
+def test_codes_of_the_endpoint_are_those_of_the_library(client, sep):
+    path = client.predict(
+        handle_file(str(PHOTO)), include_identity=True, consent=True, fit=True, api_name="/encode"
+    )
+    expected = sep.encode(PHOTO, fit=FIT_STEPS).vector()
+    torch.testing.assert_close(Codes.load(path).vector(), expected, atol=1e-4, rtol=0)
