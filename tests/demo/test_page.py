@@ -55,6 +55,7 @@ def test_endpoints_are_named_and_typed(client):
         "donor_face",
         "consent",
         "refine",
+        "fit",
     ]
     assert parameters["attributes"]["type"]["items"]["enum"] == list(ATTRIBUTES)
     assert parameters["strength"]["parameter_default"] == 1.0
