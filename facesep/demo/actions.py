@@ -78,14 +78,12 @@ class Subject:
         picture: what the page shows for it: the canonical crop of the photo, as JPEG.
         notes: plain sentences about what may spoil the result.
         cut: the crop with what was found in it; None for a face that did not come from a photo.
-        fitted: codes nearer to the photo, once they have been asked for.
     """
 
     codes: Codes
     picture: bytes
     notes: tuple[str, ...] = ()
     cut: Cut | None = None
-    fitted: Codes | None = None
 
 
 @dataclass(frozen=True, eq=False)

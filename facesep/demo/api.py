@@ -44,7 +44,7 @@ def endpoints(handlers: Handlers) -> dict[str, Callable]:
 
     def codes_of(photo: bytes, face: int | None, option: str, fit: bool, request: gr.Request) -> Codes:
         found = subject(photo, face, option, request)
-        return handlers.fitted(session_of(request), found).fitted if fit is True else found.codes
+        return (handlers.fitted(session_of(request), found) if fit is True else found).codes
 
     def refining(refine: bool, request: gr.Request) -> bool:
         if refine is True and not handlers.model(session_of(request)).has_refiner:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import gradio as gr
 
@@ -70,6 +71,7 @@ class Handlers:
         self._examples: dict[tuple[int, str], Subject] = {}
         self._directions: dict[int, tuple[Direction, ...]] = {}
         self._finding = threading.Lock()
+        self._fitted: WeakKeyDictionary[Subject, Codes] = WeakKeyDictionary()  # go when their faces go
 
     # -- consent and photos -------------------------------------------------------------------------
 
@@ -324,15 +326,16 @@ class Handlers:
             if _choice_of(place) in session.kept:
                 raise ImageError("a photo shows several faces: choose one by its number")
             raise ImageError(f"{which} is missing: upload it first (photos are forgotten after a while)")
-        if not session.fit or found.cut is None:
-            return found
-        if found.fitted is None:
-            found = session.kept[place] = self.fitted(session, found)
-        return replace(found, codes=found.fitted)
+        return self.fitted(session, found) if session.fit else found
 
-    def fitted(self, session: Session, found: Subject) -> Subject:
-        """A face of a photo with ``fitted`` codes."""
-        return replace(found, fitted=actions.fit_cut(self.model(session), found.cut, found.codes))
+    def fitted(self, session: Session, face: Subject) -> Subject:
+        """A face with codes nearer to its photo, found once; one that has no photo stays as it is."""
+        if face.cut is None:
+            return face
+        codes = self._fitted.get(face)
+        if codes is None:
+            codes = self._fitted[face] = actions.fit_cut(self.model(session), face.cut, face.codes)
+        return replace(face, codes=codes)
 
     def directions(self, session: Session) -> tuple[Direction, ...]:
         """The sliders of the visitor's model, found when they are first asked for."""

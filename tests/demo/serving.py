@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from facesep import FaceSep
+from facesep.demo.examples import FOLDER
 from facesep.demo.models import Models
+from facesep.video import write_video
 
 
 @dataclass
@@ -101,3 +104,22 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
     while not condition() and time.monotonic() < deadline:
         time.sleep(0.1)
     return condition()
+
+
+def what_endpoints_take(client: Any, folder: Path) -> dict[str, dict[str, Any]]:
+    """Arguments of each endpoint whose result is a picture or a video; a video is written to ``folder``."""
+    from gradio_client import handle_file
+
+    first, second = sorted(FOLDER.glob("*.jpg"))[:2]
+    photo, other = handle_file(str(first)), handle_file(str(second))
+    name = client.predict(photo, consent=True, api_name="/sliders")[0]["name"]
+    with Image.open(first) as face:
+        write_video([face.convert("RGB")] * 2, folder / "moving.mp4", 15)
+    return {
+        "transfer": {"source": photo, "donor": other, "attributes": ["hair"]},
+        "render": {"photo": photo, "yaw": 10},
+        "mix": {"photo": photo, "hair": other},
+        "edit": {"photo": photo, "moves": {name: 1.0}},
+        "orbit": {"photo": photo, "frames": 2},
+        "drive": {"photo": photo, "video": handle_file(str(folder / "moving.mp4"))},
+    }

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from gradio_client import Client, handle_file
-from serving import connect, serve
+from serving import connect, serve, what_endpoints_take
 
 from facesep import Codes, FaceSep
 from facesep.demo import actions
@@ -55,6 +55,9 @@ def test_faces_of_a_visit_are_fitted_while_it_is_on(sep, tmp_path, monkeypatch):
     fitted = codes(visit)
     torch.testing.assert_close(fitted, sep.encode(PHOTO, fit=FIT_STEPS).vector(), atol=1e-4, rtol=0)
     assert (fitted - plain).abs().max() > 0.01
+    session = sessions.get("visit")
+    session.kept["source"] = session.kept["turn"]
+    assert torch.equal(handlers.face(session, "source").codes.vector(), fitted)
     assert torch.equal(codes(visit), fitted) and counted == [FIT_STEPS]
     assert torch.equal(codes(other), plain)
     switch(False, visit)
@@ -74,17 +77,6 @@ def test_a_result_is_not_fitted(sep, tmp_path):
     assert handlers.face(session, "turn") is session.kept["turn"]
 
 
-ENDPOINTS = {
-    "transfer": {"source": PHOTO, "donor": FOLDER / EXAMPLES[0].donor, "attributes": ["hair"]},
-    "render": {"photo": PHOTO, "yaw": 10},
-    "mix": {"photo": PHOTO, "hair": FOLDER / EXAMPLES[0].donor},
-    "orbit": {"photo": PHOTO, "frames": 2},
-    "sliders": {"photo": PHOTO},
-    "edit": {"photo": PHOTO, "moves": {}},
-    "encode": {"photo": PHOTO, "include_identity": True},
-}
-
-
 @pytest.fixture(scope="module")
 def client(sep, tmp_path_factory) -> Iterator[Client]:
     for server in serve(sep, tmp_path_factory.mktemp("gradio")):
@@ -93,28 +85,28 @@ def client(sep, tmp_path_factory) -> Iterator[Client]:
         client.close()
 
 
+@pytest.fixture(scope="module")
+def inputs(client, tmp_path_factory) -> dict[str, dict]:
+    found = what_endpoints_take(client, tmp_path_factory.mktemp("video"))
+    photo = found["render"]["photo"]
+    return found | {"sliders": {"photo": photo}, "encode": {"photo": photo, "include_identity": True}}
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ENDPOINTS)
-def test_endpoints_fit_when_asked(client, name, monkeypatch):
+def test_endpoints_fit_when_asked(client, inputs, monkeypatch):
     counted, fit = [], actions.fit
     monkeypatch.setattr(actions, "fit", lambda *a: counted.append(a[-1]) or fit(*a))
     schema = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
-    (one,) = [p for p in schema[f"/{name}"]["parameters"] if p["parameter_name"] == "fit"]
-    assert one["parameter_default"] is False and one["type"] == {"type": "boolean"}
-    if name == "edit":
-        moved = client.predict(handle_file(str(PHOTO)), consent=True, api_name="/sliders")[0]["name"]
-        monkeypatch.setitem(ENDPOINTS["edit"], "moves", {moved: 1.0})
-    inputs = {k: handle_file(str(v)) if isinstance(v, Path) else v for k, v in ENDPOINTS[name].items()}
-
-    def answer(**options: bool) -> bytes | list:
-        result = client.predict(consent=True, api_name=f"/{name}", **inputs, **options)
-        return Path(result).read_bytes() if isinstance(result, str) else result
-
-    plain = answer()
-    assert counted == []
-    fitted = answer(fit=True)
-    photos = sum(isinstance(value, Path) for value in ENDPOINTS[name].values())
-    assert counted == [FIT_STEPS] * photos and fitted != plain
+    for name, given in inputs.items():
+        (one,) = [p for p in schema[f"/{name}"]["parameters"] if p["parameter_name"] == "fit"]
+        assert one["parameter_default"] is False and one["type"] == {"type": "boolean"}
+        plain, fitted = (
+            client.predict(consent=True, fit=wanted, api_name=f"/{name}", **given) for wanted in (False, True)
+        )
+        if isinstance(plain, str):  # a file
+            plain, fitted = Path(plain).read_bytes(), Path(fitted).read_bytes()
+        assert plain != fitted, name
+    assert counted == [FIT_STEPS] * 2  # both photos, once in the visit
 
 
 @pytest.mark.slow

@@ -14,16 +14,14 @@ pytest.importorskip("diffusers")
 pytest.importorskip("gradio_client")
 sys.path.insert(0, str(Path(__file__).parents[1] / "demo"))  # for serving
 
-from gradio_client import handle_file
-from serving import connect, refused, serve
+from serving import connect, refused, serve, what_endpoints_take
 
 from facesep.config import preset
 from facesep.demo import driving
-from facesep.demo.examples import FOLDER
 from facesep.demo.switches import HOW
 from facesep.model import FaceSep
 from facesep.provenance import REFINED_NOTICE, verify
-from facesep.video import video_info, write_video
+from facesep.video import video_info
 
 REFINABLE = ("transfer", "render", "mix", "edit", "orbit", "drive")
 
@@ -43,21 +41,8 @@ def client(sep, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def inputs(client, sep, tmp_path_factory) -> dict[str, dict]:
-    """What each endpoint is asked."""
-    photo, other = (handle_file(str(path)) for path in sorted(FOLDER.glob("*.jpg"))[:2])
-    name = client.predict(photo, consent=True, api_name="/sliders")[0]["name"]
-    path = tmp_path_factory.mktemp("video") / "moving.mp4"
-    face = Image.open(sorted(FOLDER.glob("*.jpg"))[0]).convert("RGB")
-    write_video([face] * 2, path, 15)
-    return {
-        "transfer": {"source": photo, "donor": other, "attributes": ["hair"]},
-        "render": {"photo": photo, "yaw": 10},
-        "mix": {"photo": photo, "hair": other},
-        "edit": {"photo": photo, "moves": {name: 1.0}},
-        "orbit": {"photo": photo, "frames": 2},
-        "drive": {"photo": photo, "video": handle_file(str(path))},
-    }
+def inputs(client, tmp_path_factory) -> dict[str, dict]:
+    return what_endpoints_take(client, tmp_path_factory.mktemp("video"))
 
 
 @pytest.mark.slow
