@@ -38,6 +38,7 @@ class DecoderConfig:
         density_bias: initial bias of the density; below zero the head starts thin.
         min_channels: least channels of an upsampler level.
         hair: whether the hair code enters the geometry branch (off only for ablation).
+        modulated: whether codes also scale and shift every layer of the field; not in HeadNeRF.
     """
 
     image_size: int = 1024
@@ -58,6 +59,7 @@ class DecoderConfig:
     density_bias: float = 0.0
     min_channels: int = 32
     hair: bool = True
+    modulated: bool = False
 
     def __post_init__(self) -> None:
         for name in ("ray_size", "samples", "width", "layers", "colour_width", "features", "min_channels"):

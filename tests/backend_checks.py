@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -24,10 +25,14 @@ def codes(count: int = 2) -> Codes:
     return Codes.from_vector(vector)
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
+@pytest.fixture(scope="module", params=[False, True], ids=["plain", "modulated"])
+def checkpoint(request, tmp_path_factory):
     torch.manual_seed(0)
-    sep = FaceSep(preset("tiny"))
+    config = preset("tiny")
+    decoder = dataclasses.replace(config.decoder, modulated=request.param)
+    sep = FaceSep(dataclasses.replace(config, decoder=decoder))
+    for layer in sep.decoder.field.modulation or ():
+        torch.nn.init.normal_(layer.weight, std=0.5)
     for parameter in sep.decoder.upsampler.parameters():
         parameter.mul_(2)
     folder = tmp_path_factory.mktemp("backends") / "tiny"

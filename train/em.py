@@ -19,6 +19,7 @@ from facesep.training.config import load_config
 from facesep.training.dataset import TrainingSet
 from facesep.training.em import Trainer
 from facesep.training.export import export
+from facesep.training.grow import grown
 from facesep.training.loss_networks import loss_networks
 from facesep.training.pretrain import load_heads
 from facesep.training.processes import Processes, new_accelerator
@@ -108,10 +109,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def begin_with(trainer: Trainer, start: FaceSep) -> None:
-    """Copies the networks of another checkpoint; their shapes must be those of the run's configuration."""
+    """Copies the networks of another checkpoint, which fit the run's configuration or grow to it."""
     try:
         trainer.encoder.load_state_dict(start.encoder.state_dict())
-        trainer.decoder.load_state_dict(start.decoder.state_dict())
+        trainer.decoder.load_state_dict(grown(start.decoder.state_dict(), trainer.decoder))
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip()
         raise ConfigError(

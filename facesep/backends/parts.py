@@ -47,7 +47,7 @@ class Part:
 
 
 class FieldGraph(nn.Module):
-    """The field on encoded points, with the codes' share given as biases.
+    """The field on encoded points, with the codes' share given as biases and, if it is modulated, scales.
 
     Args:
         field: gives the weights.
@@ -56,24 +56,31 @@ class FieldGraph(nn.Module):
     def __init__(self, field: Field) -> None:
         super().__init__()
         self.field = field
-        geometry = field.trunk[0].in_features - field.encoded
-        appearance = field.colour_1.in_features - field.colour_0.out_features
-        weight = field.density.weight
-        with torch.no_grad():
-            folded = field.folded(weight.new_zeros(1, geometry), weight.new_zeros(1, appearance))
-        self.skip_weight, self.colour_weight = folded.skip_weight, folded.colour_weight
+        folded = _folded(field)
+        self.weights = folded.weights
+        self.sizes = [len(weight) for weight in folded.weights]
 
-    def forward(self, encoded: Tensor, first: Tensor, again: Tensor, colour: Tensor) -> tuple[Tensor, Tensor]:
-        """``[P, encoded]`` and biases ``[1, width]`` to density ``[P]`` and hidden colour features."""
-        field = self.field
-        hidden = F.relu(F.linear(encoded, field.trunk[0].weight[:, : field.encoded]) + first)
-        for index, layer in enumerate(field.trunk[1:], start=1):
-            if index == field.skip:
-                hidden = F.relu(F.linear(torch.cat((encoded, hidden), -1), self.skip_weight) + again)
-            else:
-                hidden = F.relu(layer(hidden))
-        density = field.density_activation(field.density(hidden))[:, 0]
-        return density, F.relu(F.linear(hidden, self.colour_weight) + colour)
+    def forward(self, encoded: Tensor, biases: Tensor, scales: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """``[P, encoded]``, and ``[1, channels of all layers]``, to density ``[P]`` and colour features."""
+        field, hidden = self.field, encoded
+        biases = biases.split(self.sizes, -1)
+        scales = scales.split(self.sizes, -1) if scales is not None else [1.0] * len(self.sizes)
+        for index, (weight, bias, scale) in enumerate(zip(self.weights, biases, scales, strict=True)):
+            if index == len(field.trunk):
+                density = field.density_activation(field.density(hidden))[:, 0]
+            if index and index == field.skip:
+                hidden = torch.cat((encoded, hidden), -1)
+            hidden = F.relu(F.linear(hidden, weight) * scale + bias)
+        return density, hidden
+
+
+@torch.no_grad()
+def _folded(field: Field) -> Folded:
+    """The field for codes of zeros."""
+    geometry = field.trunk[0].in_features - field.encoded
+    appearance = field.colour_1.in_features - field.colour_0.out_features
+    weight = field.density.weight
+    return field.folded(weight.new_zeros(1, geometry), weight.new_zeros(1, appearance))
 
 
 class UpsamplerGraph(nn.Module):
@@ -98,15 +105,15 @@ def parts(sep: FaceSep) -> list[Part]:
     Light heads are left out: they are so small that nothing is gained.
     """
     config, field = sep.config.decoder, sep.decoder.field
-    biases = {
-        name: torch.zeros(1, size)
-        for name, size in (("first", config.width), ("again", config.width), ("colour", config.colour_width))
-    }
+    channels = config.layers * config.width + config.colour_width
+    moved = {"biases": torch.zeros(1, channels)}
+    if config.modulated:
+        moved["scales"] = torch.ones(1, channels)
     found = [
         Part(
             "decoder.field",
             FieldGraph(field),
-            {"encoded": torch.zeros(CHUNK, field.encoded), **biases},
+            {"encoded": torch.zeros(CHUNK, field.encoded), **moved},
             ("density", "hidden"),
             field,
             field_forward,
@@ -178,17 +185,23 @@ def field_forward(module: Field, graph: Graph) -> Callable[[Tensor, Folded], tup
 
     def forward(points: Tensor, folded: Folded) -> tuple[Tensor, Tensor]:
         encoded = positional_encoding(points, module.frequencies)
-        again = folded.first if folded.again is None else folded.again
+        moved = [folded.biases] if folded.scales is None else [folded.biases, folded.scales]
+        moved = [torch.cat([_rows(one, len(points)) for one in layers], -1) for layers in moved]
         densities, hiddens = [], []
         for index, image in enumerate(encoded):
-            biases = folded.first[index], again[index], folded.colour[index]
+            own = [one[index] for one in moved]
             pieces = []
             for piece in image.split(CHUNK):
                 filled = F.pad(piece, (0, 0, 0, CHUNK - len(piece)))
-                pieces.append([result[: len(piece)] for result in graph(filled, *biases)])
+                pieces.append([result[: len(piece)] for result in graph(filled, *own)])
             density, hidden = (torch.cat(column) for column in zip(*pieces, strict=True))
             densities.append(density)
             hiddens.append(hidden)
         return torch.stack(densities), torch.stack(hiddens)
 
     return forward
+
+
+def _rows(values: Tensor, count: int) -> Tensor:
+    """``[out]`` or ``[B, 1, out]`` as ``[B, 1, out]``."""
+    return values.expand(count, 1, -1)

@@ -18,7 +18,7 @@ from facesep.camera import rays
 from facesep.codes import ATTRIBUTES, Codes
 from facesep.nets.crops import projected_points
 from facesep.nets.decoder import Decoder
-from facesep.nets.field import positional_encoding
+from facesep.nets.field import MODULATION, Field, positional_encoding
 from facesep.nets.upsampler import Upsampler, blur
 from facesep.nets.volume import sample_edges
 
@@ -98,14 +98,23 @@ class ReferenceDecoder:
         encoded = positional_encoding(points, field.frequencies).permute(0, 3, 1, 2).contiguous()
         shape = geometry[:, :, None, None].expand(-1, -1, *rays_and_samples)
         entry = torch.cat((encoded, shape), 1)
-        hidden = F.relu(convolve(field.trunk[0], entry))
+        hidden = F.relu(modulate(field, 0, convolve(field.trunk[0], entry), geometry))
         for index, layer in enumerate(field.trunk[1:], start=1):
             given = torch.cat((entry, hidden), 1) if index == field.skip else hidden
-            hidden = F.relu(convolve(layer, given))
+            hidden = F.relu(modulate(field, index, convolve(layer, given), geometry))
         density = field.density_activation(convolve(field.density, hidden))[:, 0]
         look = appearance[:, :, None, None].expand(-1, -1, *rays_and_samples)
-        colour = torch.cat((convolve(field.colour_0, hidden), look), 1)
-        return density, convolve(field.colour_2, F.relu(convolve(field.colour_1, colour)))
+        colour = convolve(field.colour_1, torch.cat((convolve(field.colour_0, hidden), look), 1))
+        colour = modulate(field, -1, colour, appearance)
+        return density, convolve(field.colour_2, F.relu(colour))
+
+
+def modulate(field: Field, index: int, sums: Tensor, code: Tensor) -> Tensor:
+    """Scales and shifts the sums ``[B, C, R, N]`` of a layer by a code, where the field is modulated."""
+    if field.modulation is None:
+        return sums
+    scale, shift = (MODULATION * field.modulation[index](code))[..., None, None].chunk(2, 1)
+    return (1 + scale) * sums + shift
 
 
 def convolve(layer: nn.Linear, x: Tensor) -> Tensor:

@@ -14,6 +14,8 @@ POINT_START = 4.0
 """Typical size of the point's share of the first layer's sums before training; half at the skip layer."""
 CODE_START = 0.1
 """The same for the geometry codes, if their entries are about 1."""
+MODULATION = 0.1
+"""Factor of what modulates layers: hundreds of entries of about 1 move it with every step of an optimiser."""
 
 
 def positional_encoding(points: Tensor, frequencies: int) -> Tensor:
@@ -32,28 +34,31 @@ def positional_encoding(points: Tensor, frequencies: int) -> Tensor:
     return torch.cat((points, waves), -1)
 
 
-def _linear_relu(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """``relu(x W^T + b)`` with a bias per image, fused into one batched product."""
-    product = torch.baddbmm(bias, x, weight.t().expand(len(x), -1, -1))
-    return F.relu(product, inplace=True)
-
-
 class Folded(NamedTuple):
     """A field for given codes: what need not be computed again for every sample.
 
+    All by layer, those of the trunk and then the merged colour layer.
+
     Attributes:
-        first: ``Tensor[B, 1, width]``, bias of the first layer.
-        again: the same of the skip layer, None without one.
-        colour: ``Tensor[B, 1, colour_width]``, bias of the merged colour layer.
-        skip_weight: ``Tensor[width, encoded + width]``, the skip layer without its code columns.
-        colour_weight: ``Tensor[colour_width, width]``, the first two colour layers in one.
+        weights: ``Tensor[out, in]``, without the columns of the codes.
+        biases: with the codes' share; ``Tensor[out]``, or ``Tensor[B, 1, out]`` where it differs by image.
+        scales: what the sums without their bias are multiplied by, ``Tensor[B, 1, out]``; None for a field
+            that is not modulated.
     """
 
-    first: Tensor
-    again: Tensor | None
-    colour: Tensor
-    skip_weight: Tensor | None
-    colour_weight: Tensor
+    weights: tuple[Tensor, ...]
+    biases: tuple[Tensor, ...]
+    scales: tuple[Tensor, ...] | None
+
+
+def _layer(x: Tensor, folded: Folded, index: int) -> Tensor:
+    """``relu(s W x + b)``; where something differs by image, fused into one batched product."""
+    weight, bias = folded.weights[index], folded.biases[index]
+    if folded.scales is not None:
+        weight = folded.scales[index].mT * weight
+    elif bias.ndim == 1:
+        return F.relu(F.linear(x, weight, bias), inplace=True)
+    return F.relu(torch.baddbmm(bias, x, weight.mT.expand(len(x), -1, -1)), inplace=True)
 
 
 class Field(nn.Module):
@@ -65,6 +70,10 @@ class Field(nn.Module):
     rearrangements: there is no activation between the first two colour layers, so their matrices are
     multiplied once per call; and the last layer is linear, so it is applied after the volume integral
     (:meth:`features`).
+
+    With ``config.modulated``, which HeadNeRF has not, codes also scale and shift the sums of every layer
+    (FiLM, Perez et al. 2018): ``relu((1 + s(z)) (W x + b) + t(z))``. That is folded, too: into
+    the weights and biases of an image.
 
     Args:
         config: sizes.
@@ -88,6 +97,12 @@ class Field(nn.Module):
         self.colour_0 = nn.Linear(config.width, config.width)
         self.colour_1 = nn.Linear(config.width + appearance, config.colour_width)
         self.colour_2 = nn.Linear(config.colour_width, config.features)
+        self.modulation = None
+        if config.modulated:
+            sizes = [(geometry, config.width)] * config.layers + [(appearance, config.colour_width)]
+            self.modulation = nn.ModuleList(nn.Linear(code, 2 * width, bias=False) for code, width in sizes)
+            for layer in self.modulation:
+                nn.init.zeros_(layer.weight)
         for layer in [*self.trunk[1:], self.density, self.colour_0]:
             nn.init.xavier_uniform_(layer.weight)
         # The few columns of the point would drown among the hundreds of the codes, and learning would take
@@ -99,24 +114,36 @@ class Field(nn.Module):
         nn.init.constant_(self.density.bias, config.density_bias)
 
     def folded(self, geometry: Tensor, appearance: Tensor) -> Folded:
-        """Folds the codes into biases of the first, the skip and the colour layer.
+        """Folds the codes into biases of the first, the skip and the colour layer, and modulations into all.
 
         Args:
             geometry: ``Tensor[B, G]``.
             appearance: ``Tensor[B, A]``.
         """
         at = slice(self.encoded, self.encoded + geometry.shape[-1])
-        first = F.linear(geometry, self.trunk[0].weight[:, at], self.trunk[0].bias)[:, None]
-        again = skip_weight = None
-        if self.skip:
-            layer = self.trunk[self.skip]
-            again = F.linear(geometry, layer.weight[:, at], layer.bias)[:, None]
-            skip_weight = torch.cat((layer.weight[:, : at.start], layer.weight[:, at.stop :]), 1)
+        weights, biases = [], []
+        for index, layer in enumerate(self.trunk):
+            weight, bias = layer.weight, layer.bias
+            if index in (0, self.skip):
+                bias = F.linear(geometry, weight[:, at], bias)[:, None]
+                weight = torch.cat((weight[:, : at.start], weight[:, at.stop :]), 1)
+            weights.append(weight)
+            biases.append(bias)
         width = self.colour_0.out_features
-        colour = F.linear(appearance, self.colour_1.weight[:, width:], self.colour_1.bias)
-        colour = colour + self.colour_1.weight[:, :width] @ self.colour_0.bias
-        merged = self.colour_1.weight[:, :width] @ self.colour_0.weight
-        return Folded(first, again, colour[:, None], skip_weight, merged)
+        merged = self.colour_1.weight[:, :width]
+        bias = F.linear(appearance, self.colour_1.weight[:, width:], self.colour_1.bias)
+        weights.append(merged @ self.colour_0.weight)
+        biases.append((bias + merged @ self.colour_0.bias)[:, None])
+        if self.modulation is None:
+            return Folded(tuple(weights), tuple(biases), None)
+        codes = [geometry] * len(self.trunk) + [appearance]
+        moves = [
+            MODULATION * layer(code)[:, None] for layer, code in zip(self.modulation, codes, strict=True)
+        ]
+        scales, shifts = zip(*(move.tensor_split(2, -1) for move in moves), strict=True)
+        scales = tuple(1 + scale for scale in scales)
+        moved = tuple(s * bias + t for s, bias, t in zip(scales, biases, shifts, strict=True))
+        return Folded(tuple(weights), moved, scales)
 
     def forward(self, points: Tensor, folded: Folded) -> tuple[Tensor, Tensor]:
         """Evaluates the field.
@@ -130,14 +157,11 @@ class Field(nn.Module):
             ``Tensor[B, P, colour_width]``, hidden colour features.
         """
         encoded = positional_encoding(points, self.frequencies).to(self.density.weight.dtype)
-        hidden = _linear_relu(encoded, self.trunk[0].weight[:, : self.encoded], folded.first)
-        for index, layer in enumerate(self.trunk[1:], start=1):
-            if index == self.skip:
-                hidden = _linear_relu(torch.cat((encoded, hidden), -1), folded.skip_weight, folded.again)
-            else:
-                hidden = F.relu(layer(hidden), inplace=True)
+        hidden = _layer(encoded, folded, 0)
+        for index in range(1, len(self.trunk)):
+            hidden = _layer(torch.cat((encoded, hidden), -1) if index == self.skip else hidden, folded, index)
         density = self.density_activation(self.density(hidden)[..., 0].float())
-        return density, _linear_relu(hidden, folded.colour_weight, folded.colour)
+        return density, _layer(hidden, folded, -1)
 
     def features(self, integral: Tensor, opacity: Tensor) -> Tensor:
         """The last, linear colour layer, applied after the volume integral.

@@ -53,14 +53,16 @@ def test_reference_and_fast_form_agree_with_the_official_code(name, sizes, seed)
 
 
 @pytest.mark.parametrize("sampling", ["depth", "volume", "planes"])
-@pytest.mark.parametrize("density", ["relu", "softplus"])
-def test_ours_agrees_with_the_reference_form(sampling, density):
+@pytest.mark.parametrize(("density", "modulated"), [("relu", False), ("softplus", False), ("softplus", True)])
+def test_ours_agrees_with_the_reference_form(sampling, density, modulated):
     torch.manual_seed(0)
     near, far = (2.5, -3.5) if sampling == "planes" else (8.0, 12.0)
     config = dataclasses.replace(
-        preset("tiny").decoder, sampling=sampling, density=density, near=near, far=far
+        preset("tiny").decoder, sampling=sampling, density=density, near=near, far=far, modulated=modulated
     )
     decoder = Decoder(config).eval().requires_grad_(False)
+    for layer in decoder.field.modulation or ():
+        torch.nn.init.normal_(layer.weight, std=0.5)
     for parameter in decoder.upsampler.parameters():
         parameter.mul_(2)  # a nearly flat image would hide errors
     codes = random_codes(2)

@@ -30,24 +30,38 @@ def decoder() -> Decoder:
     return Decoder(TINY).eval()
 
 
+def modulated(field: Field, index: int, sums, code):
+    """FiLM on the sums of a layer, where the field has it."""
+    if field.modulation is None:
+        return sums
+    scale, shift = (0.1 * F.linear(code, field.modulation[index].weight)).chunk(2, -1)
+    return (1 + scale)[:, None] * sums + shift[:, None]
+
+
 def plain_field(field: Field, points, geometry, appearance):
     """The field as the paper writes it: codes repeated and concatenated at every sample."""
     count = points.shape[1]
     entry = torch.cat(
         (positional_encoding(points, field.frequencies), geometry[:, None].expand(-1, count, -1)), -1
     )
-    hidden = F.relu(field.trunk[0](entry))
+    hidden = F.relu(modulated(field, 0, field.trunk[0](entry), geometry))
     for index, layer in enumerate(field.trunk[1:], start=1):
-        hidden = F.relu(layer(torch.cat((entry, hidden), -1) if index == field.skip else hidden))
+        given = torch.cat((entry, hidden), -1) if index == field.skip else hidden
+        hidden = F.relu(modulated(field, index, layer(given), geometry))
     density = field.density_activation(field.density(hidden)[..., 0])
     colour = torch.cat((field.colour_0(hidden), appearance[:, None].expand(-1, count, -1)), -1)
-    return density, field.colour_2(F.relu(field.colour_1(colour)))
+    return density, field.colour_2(F.relu(modulated(field, -1, field.colour_1(colour), appearance)))
 
 
 @pytest.mark.parametrize("skip", [0, 2])
-def test_folded_codes_give_the_same_field(skip):
+@pytest.mark.parametrize("modulation", [None, 0.0, 1.0])
+def test_folded_codes_give_the_same_field(skip, modulation):
     torch.manual_seed(1)
-    field = Field(dataclasses.replace(TINY, skip=skip), geometry=20, appearance=7).double()
+    config = dataclasses.replace(TINY, skip=skip, modulated=modulation is not None)
+    field = Field(config, geometry=20, appearance=7).double()
+    for layer in field.modulation or ():
+        assert not layer.weight.any()  # it begins as a field without
+        torch.nn.init.normal_(layer.weight, std=modulation)
     points = torch.randn(3, 11, 3, dtype=torch.float64)
     geometry, appearance = torch.randn(3, 20).double(), torch.randn(3, 7).double()
     density, hidden = field(points, field.folded(geometry, appearance))
