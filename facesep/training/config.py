@@ -21,6 +21,8 @@ class Weights:
         pixel: L_pix, the scale of everything else.
         white: mean absolute difference outside the head mask; L_pix leaves the background free.
         edges: L_pix on differences of neighbouring pixels; it rewards sharp features where colours are right.
+        features: L_pix and edges once more around eyes and mouth, see
+            :func:`facesep.training.losses.features_loss`; not in the paper.
         perceptual: L_perc.
         identity: L_id.
         regulariser: L_reg, keeps the code book near the encoder.
@@ -38,6 +40,7 @@ class Weights:
     pixel: float = 1.0
     white: float = 0.0
     edges: float = 0.0
+    features: float = 0.0
     perceptual: float = 1.0
     identity: float = 1.0
     regulariser: float = 1.0

@@ -10,8 +10,11 @@ from torch import Tensor
 
 from facesep.camera import CENTRE_X, CENTRE_Y, FOCAL
 from facesep.codes import ATTRIBUTES, Codes
+from facesep.constants import constant
 from facesep.training.labels import HAIR_COLOURS
 
+FEATURE_SIZES = ((0.27, 0.2), (0.27, 0.2), (0.4, 0.25))
+"""Half axes of what counts as an eye, the other eye and the mouth, in distances between the eyes."""
 CodeDistance = Callable[[str, Tensor, Tensor], Tensor]
 
 
@@ -82,6 +85,33 @@ def edges_loss(image: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     across = difference.diff(dim=-1).abs().mean(1, keepdim=True) * mask[..., 1:]
     down = difference.diff(dim=-2).abs().mean(1, keepdim=True) * mask[..., 1:, :]
     return (across.sum() + down.sum()) / (2 * mask.sum()).clamp_min(1.0)
+
+
+def features_loss(image: Tensor, target: Tensor, mask: Tensor, points: Tensor) -> Tensor:
+    """L_pix and its edges around eyes and mouth, which are a tenth of a head and most of who it is.
+
+    Args:
+        image: ``Tensor[B, 3, S, S]`` in 0..1.
+        target: ``Tensor[B, 3, S, S]``.
+        mask: ``Tensor[B, 1, S, S]`` in 0..1.
+        points: ``Tensor[B, 5, 2]``: eyes, nose, corners of the mouth; shares of the image's side.
+    """
+    near = mask * features_window(points, image.shape[-1])
+    return pixel_loss(image, target, near) + edges_loss(image, target, near)
+
+
+def features_window(points: Tensor, size: int) -> Tensor:
+    """``Tensor[B, 1, size, size]``: 1 at eyes and mouth, falling off like a normal distribution."""
+    eyes, mouth = points[:, :2], points[:, 3:].mean(1, keepdim=True)
+    centres = torch.cat((eyes, mouth), 1)[:, :, None, None]
+    unit = (points[:, 0] - points[:, 1]).norm(dim=-1)[:, None, None, None]
+    cell = (torch.arange(size, dtype=points.dtype, device=points.device) + 0.5) / size
+    y, x = torch.meshgrid(cell, cell, indexing="ij")
+    across, down = (
+        constant(sizes, points)[:, None, None] * unit for sizes in zip(*FEATURE_SIZES, strict=True)
+    )
+    squared = ((x - centres[..., 0]) / across) ** 2 + ((y - centres[..., 1]) / down) ** 2
+    return torch.exp(-0.5 * squared).amax(1, keepdim=True)
 
 
 def perceptual_loss(taps_a: Sequence[Tensor], taps_b: Sequence[Tensor]) -> Tensor:

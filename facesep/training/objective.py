@@ -16,6 +16,7 @@ from facesep.training.losses import (
     cosine_distance,
     depth_loss,
     edges_loss,
+    features_loss,
     hair_loss,
     identity_loss,
     opacity_loss,
@@ -157,6 +158,9 @@ class Objective:
             terms["white"] = weights.white * pixel_loss(image, target, 1 - mask)
         if weights.edges > 0:
             terms["edges"] = weights.edges * edges_loss(image, target, mask)
+        if weights.features > 0:
+            points = batch.points.to(self.device)
+            terms["features"] = weights.features * features_loss(image, target, mask, points)
         if weights.opacity > 0:
             terms["opacity"] = weights.opacity * opacity_loss(rendering.opacity, mask)
         if weights.depth > 0:

@@ -14,6 +14,8 @@ from facesep.training.losses import (
     cosine_distance,
     depth_loss,
     edges_loss,
+    features_loss,
+    features_window,
     hair_loss,
     identity_loss,
     opacity_loss,
@@ -40,6 +42,28 @@ def test_edges_loss_compares_differences_of_neighbours():
     corner = torch.zeros(1, 1, 3, 3)
     corner[..., 2, 1] = 1  # below the bright pixel: one difference counts
     assert float(edges_loss(image, target, corner)) == pytest.approx(0.6 / 2)
+
+
+def test_features_are_eyes_and_mouth():
+    points = torch.tensor([[[0.35, 0.45], [0.65, 0.45], [0.5, 0.6], [0.4, 0.75], [0.6, 0.75]]])  # 0.3 apart
+    window = features_window(points, 100)[0, 0]
+    assert window[45, 35] > 0.99 and window[44, 64] > 0.99 and window[74, 49] > 0.99
+    assert float(window[45, 35 - 8]) == pytest.approx(math.exp(-0.5 * (0.075 / (0.27 * 0.3)) ** 2), abs=0.01)
+    assert float(window[75 + 7, 49]) == pytest.approx(math.exp(-0.5), abs=0.01)  # 0.25 of the distance below
+    assert window[10].max() < 1e-3 and window[60, 49] < 0.2  # forehead, nose
+    image, target, mask = (
+        torch.full((1, 3, 100, 100), 0.4),
+        torch.full((1, 3, 100, 100), 0.1),
+        torch.ones(1, 1, 100, 100),
+    )
+    assert float(features_loss(image, target, mask, points)) == pytest.approx(0.3, abs=1e-5)
+    bald = target.clone()
+    bald[..., :20, :] = 1.0
+    assert float(features_loss(bald, target, mask, points)) < 1e-3
+    mask[..., 60:, :] = 0  # a mouth behind a hand does not count
+    mute = target.clone()
+    mute[..., 70:80, 40:60] = 1.0
+    assert float(features_loss(mute, target, mask, points)) == 0
 
 
 def test_perceptual_loss_sums_the_means_of_layers():
