@@ -42,10 +42,12 @@ class Copies(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("name", ["tiny", "mini", "paper"])
+@pytest.mark.parametrize("name", ["tiny", "mini", "paper", "bundled"])
 def test_no_pass_waits_for_the_processor(name):
     """Tensors on ``meta`` have no numbers: asking for one is an error, as it is while a GPU records."""
-    sep = forms.random_model(forms.sized(name)).to("meta")
+    bundled = name == "bundled"
+    sep = FaceSep.from_pretrained() if bundled else forms.random_model(forms.sized(name))
+    sep = sep.to("meta")
     image = torch.empty(1, 3, sep.image_size, sep.image_size, device="meta")
     points, one = torch.empty(1, 5, 2, device="meta"), codes(1).to("meta")
 

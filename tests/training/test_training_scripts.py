@@ -73,8 +73,9 @@ def test_a_run_starts_from_a_checkpoint(tmp_path):
     assert trained.config == start.config
     for key, value in start.encoder.state_dict().items():  # phase D does not touch the encoder
         assert torch.equal(trained.encoder.state_dict()[key], value), key
-    # A model of the configuration's own is the run's, and the weights must fit it.
-    for key, value in (("volume_radii", [1.0, 1.0, 1.0]), ("width", 48)):
+    # A model of the configuration's own is the run's, and the weights must fit it or grow to it.
+    changes = {"volume_radii": (1.0, 1.0, 1.0), "ray_size": 16, "modulated": True, "width": 48}
+    for key, value in changes.items():
         model = to_dict(start.config)
         model["decoder"][key] = value
         own = f"model={json.dumps(model)}"
@@ -87,7 +88,7 @@ def test_a_run_starts_from_a_checkpoint(tmp_path):
         else:
             assert done.returncode == 0, done.stderr
             trained = FaceSep.from_pretrained(tmp_path / "run" / "checkpoint")
-            assert trained.config.decoder.volume_radii == (1.0, 1.0, 1.0)
+            assert getattr(trained.config.decoder, key) == value
     wrong = run("em.py", *common, "--set", "nonsense=1")
     assert wrong.returncode == 1 and wrong.stderr.startswith("error: ")
     assert "Traceback" not in wrong.stderr
