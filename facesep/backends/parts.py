@@ -51,6 +51,9 @@ class FieldGraph(nn.Module):
 
     Args:
         field: gives the weights.
+
+    Attributes:
+        sizes: channels of the layers that codes move: three of them, or all of a modulated field.
     """
 
     def __init__(self, field: Field) -> None:
@@ -58,20 +61,29 @@ class FieldGraph(nn.Module):
         self.field = field
         folded = _folded(field)
         self.weights = folded.weights
-        self.sizes = [len(weight) for weight in folded.weights]
+        self.constant = [None if _moved(bias) else bias for bias in folded.biases]
+        self.sizes = [bias.shape[-1] for bias in folded.biases if _moved(bias)]
 
     def forward(self, encoded: Tensor, biases: Tensor, scales: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """``[P, encoded]``, and ``[1, channels of all layers]``, to density ``[P]`` and colour features."""
+        """``[P, encoded]`` and ``[1, sum of sizes]`` to density ``[P]`` and hidden colour features."""
         field, hidden = self.field, encoded
-        biases = biases.split(self.sizes, -1)
-        scales = scales.split(self.sizes, -1) if scales is not None else [1.0] * len(self.sizes)
-        for index, (weight, bias, scale) in enumerate(zip(self.weights, biases, scales, strict=True)):
+        biases = iter(biases.split(self.sizes, -1))
+        scales = iter(() if scales is None else scales.split(self.sizes, -1))
+        for index, (weight, constant) in enumerate(zip(self.weights, self.constant, strict=True)):
             if index == len(field.trunk):
                 density = field.density_activation(field.density(hidden))[:, 0]
             if index and index == field.skip:
                 hidden = torch.cat((encoded, hidden), -1)
-            hidden = F.relu(F.linear(hidden, weight) * scale + bias)
+            sums = F.linear(hidden, weight, constant)
+            if field.modulation is not None:
+                sums = sums * next(scales)
+            hidden = F.relu(sums + next(biases) if constant is None else sums)
         return density, hidden
+
+
+def _moved(bias: Tensor) -> bool:
+    """Whether codes move a bias of :class:`Folded`, so that each image has its own."""
+    return bias.ndim == 3
 
 
 @torch.no_grad()
@@ -105,14 +117,14 @@ def parts(sep: FaceSep) -> list[Part]:
     Light heads are left out: they are so small that nothing is gained.
     """
     config, field = sep.config.decoder, sep.decoder.field
-    channels = config.layers * config.width + config.colour_width
-    moved = {"biases": torch.zeros(1, channels)}
+    graph = FieldGraph(field)
+    moved = {"biases": torch.zeros(1, sum(graph.sizes))}
     if config.modulated:
-        moved["scales"] = torch.ones(1, channels)
+        moved["scales"] = torch.ones(1, sum(graph.sizes))
     found = [
         Part(
             "decoder.field",
-            FieldGraph(field),
+            graph,
             {"encoded": torch.zeros(CHUNK, field.encoded), **moved},
             ("density", "hidden"),
             field,
@@ -185,8 +197,9 @@ def field_forward(module: Field, graph: Graph) -> Callable[[Tensor, Folded], tup
 
     def forward(points: Tensor, folded: Folded) -> tuple[Tensor, Tensor]:
         encoded = positional_encoding(points, module.frequencies)
-        moved = [folded.biases] if folded.scales is None else [folded.biases, folded.scales]
-        moved = [torch.cat([_rows(one, len(points)) for one in layers], -1) for layers in moved]
+        moved = [torch.cat([bias for bias in folded.biases if _moved(bias)], -1)]
+        if folded.scales is not None:
+            moved.append(torch.cat(folded.scales, -1))
         densities, hiddens = [], []
         for index, image in enumerate(encoded):
             own = [one[index] for one in moved]
@@ -200,8 +213,3 @@ def field_forward(module: Field, graph: Graph) -> Callable[[Tensor, Folded], tup
         return torch.stack(densities), torch.stack(hiddens)
 
     return forward
-
-
-def _rows(values: Tensor, count: int) -> Tensor:
-    """``[out]`` or ``[B, 1, out]`` as ``[B, 1, out]``."""
-    return values.expand(count, 1, -1)

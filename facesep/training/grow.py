@@ -25,14 +25,10 @@ def grown(state: Mapping[str, Tensor], decoder: Decoder) -> dict[str, Tensor]:
         A state dict for ``decoder``; where sizes differ otherwise it does not fit.
     """
     own = decoder.state_dict()
-    result = {key: tensor for key, tensor in state.items() if not _dropped(key, own)}
+    result = {key: value for key, value in state.items() if key in own or not key.startswith("upsampler.")}
     result |= {key: own[key] for key in own if key.startswith("field.modulation.") and key not in state}
     size = own["background"].shape[-2:]
     if state["background"].shape[-2:] != size:
         wider = F.interpolate(state["background"].float(), size=size, mode="bilinear", align_corners=False)
         result["background"] = wider
     return result
-
-
-def _dropped(key: str, own: Mapping[str, Tensor]) -> bool:
-    return key.startswith("upsampler.") and key not in own

@@ -88,7 +88,7 @@ def edges_loss(image: Tensor, target: Tensor, mask: Tensor) -> Tensor:
 
 
 def features_loss(image: Tensor, target: Tensor, mask: Tensor, points: Tensor) -> Tensor:
-    """L_pix and its edges around eyes and mouth, which are a tenth of a head and most of who it is.
+    """L_pix and its edges around eyes and mouth, which are a seventh of a head and most of who it is.
 
     Args:
         image: ``Tensor[B, 3, S, S]`` in 0..1.
