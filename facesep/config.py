@@ -91,6 +91,7 @@ class EncoderConfig:
             R-Nets and a mask encoder).
         input_size: side in pixels at which a light head sees its window of the canonical image.
         widths: channels of a light head's stages; each stage halves the size.
+        stem: by how much the first stage divides the size instead, 2 or 4.
         blocks: residual blocks of each stage.
         recognition: trunk of the paper's shape head.
         width: channels of the first stage of the paper's trunks; less than 64 only for tests.
@@ -102,6 +103,7 @@ class EncoderConfig:
     input_size: int = 64
     widths: tuple[int, ...] = (24, 48, 96, 160)
     blocks: tuple[int, ...] = (0, 1, 2, 1)
+    stem: Literal[2, 4] = 2
     recognition: Literal["ir18", "ir50", "ir101"] = "ir50"
     width: int = 64
     parser: Literal["bisenet", "none"] = "bisenet"
@@ -111,11 +113,16 @@ class EncoderConfig:
         _positive(self, "width")
         if len(self.widths) != len(self.blocks) or not self.widths:
             raise ConfigError("widths and blocks must have one entry per stage")
-        if self.input_size % 2 ** len(self.widths):
+        if self.input_size % self.reduction:
             raise ConfigError(
-                f"input_size {self.input_size} must be divisible by {2 ** len(self.widths)} for "
-                f"{len(self.widths)} stages"
+                f"input_size {self.input_size} must be divisible by {self.reduction} for "
+                f"{len(self.widths)} stages with stem {self.stem}"
             )
+
+    @property
+    def reduction(self) -> int:
+        """By how much the stages of a light head divide the size."""
+        return self.stem * 2 ** (len(self.widths) - 1)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from facesep.training.config import load_config
 from facesep.training.dataset import TrainingSet
 from facesep.training.em import Trainer
 from facesep.training.export import export
-from facesep.training.grow import grown
+from facesep.training.grow import grown, grown_encoder
 from facesep.training.loss_networks import loss_networks
 from facesep.training.pretrain import load_heads
 from facesep.training.processes import Processes, new_accelerator
@@ -70,10 +70,16 @@ def run(arguments: argparse.Namespace) -> None:
     if start is not None and config.model is None:
         config = dataclasses.replace(config, model=start.config)
     perceptual, recogniser = loss_networks(config, arguments.perceptual, arguments.recogniser)
-    data = TrainingSet(
-        arguments.shards, arguments.labels, "train", config.image_store, config.in_memory, config.mirror
-    )
     accelerator = new_accelerator(config.bf16)
+    data = TrainingSet(
+        arguments.shards,
+        arguments.labels,
+        "train",
+        config.image_store,
+        config.in_memory,
+        config.mirror,
+        device=accelerator.device,
+    )
     report = Report(
         Path(arguments.out), Processes(accelerator), tuple(arguments.report_to), to_dict(config), bar=True
     )
@@ -111,7 +117,7 @@ def run(arguments: argparse.Namespace) -> None:
 def begin_with(trainer: Trainer, start: FaceSep) -> None:
     """Copies the networks of another checkpoint, which fit the run's configuration or grow to it."""
     try:
-        trainer.encoder.load_state_dict(start.encoder.state_dict())
+        trainer.encoder.load_state_dict(grown_encoder(start.encoder, trainer.encoder))
         trainer.decoder.load_state_dict(grown(start.decoder.state_dict(), trainer.decoder))
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip()

@@ -17,6 +17,8 @@ FACE_WINDOW = 0.7882
 """Side of the R-Net crop as a multiple of the canonical image; centred on the principal point."""
 WHOLE_IMAGE = ("shape", "texture", "hair")
 """Light heads that look at the whole canonical image; the others look at the face window."""
+STEMS = {2: (3, 1), 4: (8, 3)}
+"""Kernel and padding of a first convolution that divides the size by so much."""
 OUTPUT_SCALE = {"rotation": 0.2, "translation": 0.2}
 """Typical size of codes with a unit (radians, decimetres); the others are about 1."""
 
@@ -55,16 +57,18 @@ class LightHead(nn.Module):
         self.input_size = config.input_size
         stages: list[nn.Module] = []
         channels = 3
-        for width, blocks in zip(config.widths, config.blocks, strict=True):
+        for index, (width, blocks) in enumerate(zip(config.widths, config.blocks, strict=True)):
+            stride = 2 if index else config.stem
+            kernel, padding = STEMS[stride]
             stages += [
-                nn.Conv2d(channels, width, 3, stride=2, padding=1, bias=False),
+                nn.Conv2d(channels, width, kernel, stride, padding, bias=False),
                 nn.GroupNorm(min(8, width), width),
                 nn.ReLU(),
                 *(ResidualBlock(width) for _ in range(blocks)),
             ]
             channels = width
         self.stages = nn.Sequential(*stages)
-        cells = (config.input_size // 2 ** len(config.widths)) ** 2
+        cells = (config.input_size // config.reduction) ** 2
         self.out = nn.Linear(channels * cells, CODE_SIZES[attribute])
 
     def forward(self, image: Tensor, points: Tensor | None = None) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from facesep.camera import CAMERA_DISTANCE, CENTRE_X, CENTRE_Y, FOCAL, euler_angles, rotation_matrix
 from facesep.codes import Codes
+from facesep.constants import constant
 from facesep.precision import full_precision
 
 
@@ -44,7 +45,7 @@ def warp(images: Tensor, similarity: Tensor, size: int, fill: float = 1.0) -> Te
     scale, angle, shift_x, shift_y = similarity.unbind(1)
     cos, sin = angle.cos() / scale, angle.sin() / scale
     inverse = torch.stack((torch.stack((cos, sin), 1), torch.stack((-sin, cos), 1)), 1)
-    centre = torch.tensor([2 * CENTRE_X - 1, 2 * CENTRE_Y - 1])
+    centre = constant((2 * CENTRE_X - 1, 2 * CENTRE_Y - 1), similarity)
     moved = centre + 2 * torch.stack((shift_x, shift_y), 1)
     offset = centre - (inverse @ moved[..., None])[..., 0]
     grid = F.affine_grid(
@@ -56,7 +57,7 @@ def warp(images: Tensor, similarity: Tensor, size: int, fill: float = 1.0) -> Te
 def warp_points(points: Tensor, similarity: Tensor) -> Tensor:
     """Moves points ``Tensor[B, N, 2]`` (fractions of the image) like :func:`warp` moves pixels."""
     scale, angle, shift_x, shift_y = similarity.unbind(1)
-    centre = torch.tensor([CENTRE_X, CENTRE_Y])
+    centre = constant((CENTRE_X, CENTRE_Y), points)
     cos, sin = (angle.cos() * scale)[:, None], (angle.sin() * scale)[:, None]
     x, y = (points - centre).unbind(-1)
     turned = torch.stack((cos * x - sin * y, sin * x + cos * y), -1)
@@ -94,8 +95,8 @@ def random_background(
         mask: its mask, ``Tensor[B, 1, S, S]``.
         generator: source of randomness.
     """
-    choice = torch.rand(len(image), 1, 1, 1, generator=generator)
-    colour = torch.rand(len(image), 3, 1, 1, generator=generator)
+    choice = torch.rand(len(image), 1, 1, 1, generator=generator).to(image.device)
+    colour = torch.rand(len(image), 3, 1, 1, generator=generator).to(image.device)
     other = F.avg_pool2d(image.roll(1, 0), 9, 1, 4) * 0.6 + colour * 0.4
     pasted = image * mask + other * (1 - mask)
     return torch.where(choice < 0.45, image, torch.where(choice < 0.75, target, pasted))
@@ -113,5 +114,5 @@ def random_resolution(image: Tensor, share: float, generator: torch.Generator | 
     size = image.shape[-1]
     small = F.interpolate(image, scale_factor=0.5, mode="area")
     blurred = F.interpolate(small, size=(size, size), mode="bilinear", align_corners=False)
-    chosen = torch.rand(len(image), 1, 1, 1, generator=generator) < share
+    chosen = torch.rand(len(image), 1, 1, 1, generator=generator).to(image.device) < share
     return torch.where(chosen, blurred, image)

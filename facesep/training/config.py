@@ -62,6 +62,8 @@ class Phase:
         kind: ``decoder`` (phase D: decoder and code book move), ``encoder`` (phase E: the heads move) or
             ``joint`` (both move on the images of ``D(E(I))``).
         epochs: passes over the training images and their mirror images.
+        minutes: ends the phase after so much time, whatever is left of its epochs; the learning rate falls with
+            whichever is further. 0: no limit. A run with a limit depends on the speed of its machine.
         learning_rate: at the start, for Adam.
         final_learning_rate: at the end, reached along a cosine.
         ray_size: rays along each side; 0 for the model's own. Fewer is cheaper and coarser.
@@ -77,6 +79,7 @@ class Phase:
 
     kind: Literal["decoder", "encoder", "joint"]
     epochs: float = 5.0
+    minutes: float = 0.0
     learning_rate: float = 5e-4
     final_learning_rate: float = 5e-4
     ray_size: int = 0
@@ -94,6 +97,8 @@ class Phase:
             raise ConfigError(f"book_share names attributes: {', '.join(ATTRIBUTES)}")
         if self.epochs <= 0 or self.learning_rate <= 0:
             raise ConfigError("a phase needs positive epochs and learning_rate")
+        if self.minutes < 0:
+            raise ConfigError(f"minutes must not be negative, got {self.minutes}")
         if self.only and self.kind != "joint":
             raise ConfigError("a phase with 'only' must be of kind 'joint'")
 

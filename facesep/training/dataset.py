@@ -90,6 +90,8 @@ class TrainingSet:
             and memory does not grow with the photos but for about 200 bytes each. Both give the same batches.
         mirror: rows are photos and their mirror images in turn, else photos alone.
         most: takes at most so many photos, evenly spread over the split.
+        device: where batches are made, and where the pixels and depths of a set in memory lie. The random
+            numbers are the same everywhere.
 
     Raises:
         DataError: if labels are missing for a photo.
@@ -104,8 +106,10 @@ class TrainingSet:
         in_memory: bool = True,
         mirror: bool = True,
         most: int | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.source = ShardSet(shards, split, most)
+        self.device = torch.device(device)
         self.size, self.in_memory, self.mirror = size, in_memory, mirror
         self.ids = self.source.ids
         self.people = self.source.people
@@ -117,13 +121,14 @@ class TrainingSet:
         self._depth: Tensor | None = None
         if in_memory:
             count = len(self.source)
-            self.images = np.empty((count, size, size, 3), np.uint8)
-            self.masks = np.empty((count, size, size, 2), np.uint8)
+            images = np.empty((count, size, size, 3), np.uint8)
+            masks = np.empty((count, size, size, 2), np.uint8)
             for k in range(count):
-                self.images[k], self.masks[k] = self._decode(k)
+                images[k], masks[k] = self._decode(k)
+            self.images, self.masks = (torch.from_numpy(x).to(self.device) for x in (images, masks))
             if self._labels is not None:
                 self._codes = self._labels.codes(torch.arange(len(self)))
-                self._depth = self._labels.depth(np.arange(count))
+                self._depth = self._labels.depth(np.arange(count)).to(self.device)
         # Photos of a person stand side by side in this order; a person's first place and photos follow.
         self._order = np.argsort(self.people, kind="stable")
         self._place = np.empty(len(self._order), np.int64)
@@ -183,16 +188,18 @@ class TrainingSet:
 
     def _pixels(self, index: np.ndarray) -> tuple[Tensor, Tensor]:
         if self.in_memory:
-            images, masks = self.images[index], self.masks[index]
-        else:
-            pairs = [self._decode(int(k)) for k in index]
-            images, masks = (np.stack(column) for column in zip(*pairs, strict=True))
-        return torch.from_numpy(images), torch.from_numpy(masks)
+            at = torch.from_numpy(index).to(self.device)
+            return self.images[at], self.masks[at]
+        pairs = [self._decode(int(k)) for k in index]
+        images, masks = (torch.from_numpy(np.stack(column)) for column in zip(*pairs, strict=True))
+        return images.to(self.device), masks.to(self.device)
 
     def _depths(self, index: np.ndarray) -> Tensor:
         if self._labels is None:
-            return torch.full((len(index), 1, 1), torch.nan)
-        return self._depth[index] if self._depth is not None else self._labels.depth(index)
+            return torch.full((len(index), 1, 1), torch.nan, device=self.device)
+        if self._depth is not None:
+            return self._depth[torch.from_numpy(index).to(self.device)]
+        return self._labels.depth(index).to(self.device)
 
     def batch(
         self,
@@ -210,29 +217,29 @@ class TrainingSet:
             generator: source of randomness.
         """
         index, flipped = split_rows(rows, self.mirror)
-        mirrored = torch.from_numpy(flipped)
+        mirrored = torch.from_numpy(flipped).to(self.device)
         images, masks = self._pixels(index)
         images = images.permute(0, 3, 1, 2).float() / 255
         masks = masks.permute(0, 3, 1, 2).float() / 255
-        depth, points = self._depths(index)[:, None].float(), self.points[index].clone()
+        depth, points = self._depths(index)[:, None].float(), self.points[index].to(self.device)
         photo_size = min(max(size, PHOTO_SIZE), images.shape[-1])
         flip = mirrored[:, None, None, None]
         images, masks, depth = (torch.where(flip, x.flip(-1), x) for x in (images, masks, depth))
         swapped = torch.cat((1 - points[..., :1], points[..., 1:]), -1)[:, [1, 0, 2, 4, 3]]
         points = torch.where(mirrored[:, None, None], swapped, points)
         if augmentation is None:
-            similarity = torch.tensor([1.0, 0.0, 0.0, 0.0]).expand(len(rows), 4)
+            similarity = torch.tensor([1.0, 0.0, 0.0, 0.0], device=self.device).expand(len(rows), 4)
             images, masks = _resize(images, photo_size), _resize(masks, photo_size)
         else:
             similarity = random_similarity(
                 len(rows), augmentation.scale, augmentation.turn, augmentation.shift, generator
-            )
+            ).to(self.device)
             points = warp_points(points, similarity)
             depth = _warp_depth(depth, similarity)
             finer = min(round(photo_size * 1.25), images.shape[-1])  # the warp does not anti-alias
             images = warp(_resize(images, finer), similarity, photo_size)
             masks = warp(_resize(masks, finer), similarity, photo_size, 0.0)
-            gain = random_exposure(len(rows), augmentation.exposure, generator)
+            gain = random_exposure(len(rows), augmentation.exposure, generator).to(self.device)
             images = (images * gain).clamp(0, 1)
         masks, hair = masks.split(1, 1)
         target = images * masks + (1 - masks)

@@ -6,6 +6,7 @@ numbers of one that was never stopped.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from facesep.codes import ATTRIBUTES, CODE_LENGTH, Codes
+from facesep.codes import ATTRIBUTES, Codes
 from facesep.config import to_dict
 from facesep.errors import CheckpointError, ConfigError
 from facesep.nets.decoder import Decoder
@@ -90,6 +91,7 @@ class Trainer:
             "encoder": Average(self.encoder, config.ema),
         }
         self.phase, self.step, self.total, self.skipped = 0, 0, 0, 0
+        self.seconds = 0.0  # of the present phase
         self.book = CodeBook(
             self.out / "codebook",
             len(data.ids),
@@ -128,6 +130,7 @@ class Trainer:
             "step": self.step,
             "total": self.total,
             "skipped": self.skipped,
+            "seconds": self.seconds,
             "round": self._round(),
             "epochs": sum(phase.epochs for phase in self.config.schedule[: self.phase]),
             "average_steps": {name: average.steps for name, average in self.averages.items()},
@@ -162,6 +165,7 @@ class Trainer:
         self.book.load(books)
         self.phase, self.step = progress["phase"], progress["step"]
         self.total, self.skipped = progress["total"], progress["skipped"]
+        self.seconds = progress.get("seconds", 0.0)
 
     # -- the loop -----------------------------------------------------------------------------------
 
@@ -178,21 +182,33 @@ class Trainer:
             if self.step == 0:
                 self._begin_phase(phase)
             self.report.begin(self.phase, phase.kind, self.step, steps)
+            began, done = time.monotonic() - self.seconds, self._done(phase, steps)
             for batch in Loader(self.data, self._plan(phase, rows, per_epoch, steps)):
-                terms = self._step(phase, batch, self.step / steps)
+                terms = self._step(phase, batch, done)
                 self.step += 1
                 self.total += 1
+                self.seconds = time.monotonic() - began
+                done = self._done(phase, steps)
                 self.report.step(terms, len(batch.rows))
-                if self.step % self.config.log_every == 0 or self.step == steps:
+                if self.step % self.config.log_every == 0 or done >= 1:
                     self.report.log(self.total, self.skipped, self._code_norms(batch.rows))
-                if self.total % self.checkpointing_steps == 0 and self.step < steps:
+                if done >= 1:
+                    break
+                if self.total % self.checkpointing_steps == 0:
                     self.save()
             self.processes.check_same({"decoder": self.decoder, "encoder": self.encoder})
             self.report.samples(self.total, self._samples(phase, rows[:6]))
-            self.phase, self.step = self.phase + 1, 0
+            self.phase, self.step, self.seconds = self.phase + 1, 0, 0.0
             written = self.save()
             if written and phase.kind != "decoder" and self.publish and self.processes.first:
                 self.publish(self.folder(), self._round())
+
+    def _done(self, phase: Phase, steps: int) -> float:
+        """How much of a phase is behind, of its steps or of its time; the same on all processes."""
+        done = self.step / steps
+        if phase.minutes:
+            done = self.processes.agreed(max(done, self.seconds / (60 * phase.minutes)))
+        return done
 
     def _round(self) -> int:
         """How often the encoder has had its turn: rounds of EM."""
@@ -242,31 +258,30 @@ class Trainer:
         rate = cosine_rate(phase.learning_rate, phase.final_learning_rate, done)
         moving = self._moving(phase)
         self._enable(phase, moving)
-        gradient = torch.zeros(len(rows), CODE_LENGTH)
+        gradients: list[Tensor] = []
         totals: dict[str, list[Tensor]] = {}
-        offset, finite = 0, True
+        checked: list[Tensor] = []  # finite or not; asked once, at the end: a GPU works on while Python goes on
         for part in batch.split(config.micro_batch):
             share = len(part.rows) / len(rows)
             with self.accelerator.autocast():
                 terms, leaf = self._terms(phase, part)
             loss = sum(terms.values()) * share
-            finite = finite and bool(torch.isfinite(loss))
+            checked.append(loss.detach())
             loss.backward()
             if leaf is not None:
-                gradient[offset : offset + len(part.rows)] = leaf.grad.cpu()
-            offset += len(part.rows)
+                gradients.append(leaf.grad)
+                checked.append(leaf.grad.sum())
             for name, value in terms.items():
                 totals.setdefault(name, []).append(value.detach())
-        finite = finite and bool(torch.isfinite(gradient).all())
         parameters = [p for name in moving for p in self.optimisers[name].param_groups[0]["params"]]
-        finite = self.processes.average(parameters, finite)
+        self.processes.average(parameters)
         for name in moving:
-            norm = nn.utils.clip_grad_norm_(self.optimisers[name].param_groups[0]["params"], config.clip)
-            finite = finite and bool(torch.isfinite(norm))
-        if finite:
+            own = self.optimisers[name].param_groups[0]["params"]
+            checked.append(nn.utils.clip_grad_norm_(own, config.clip))
+        if self.processes.all(bool(torch.isfinite(torch.stack(checked)).all())):
             self._move(phase, moving, rate)
-            if phase.kind == "decoder":
-                self.book.update(rows, gradient, config.codes_learning_rate)
+            if gradients:
+                self.book.update(rows, torch.cat(gradients), config.codes_learning_rate)
         else:
             self.skipped += 1
         for optimiser in self.optimisers.values():
@@ -276,7 +291,8 @@ class Trainer:
     def _terms(self, phase: Phase, part: Batch) -> tuple[Terms, Tensor | None]:
         """Loss terms of a part of a batch, and in phase D the leaf that collects the codes' gradient."""
         if phase.kind != "decoder":
-            known = warp_pose(self.book.read(part.rows), part.similarity).to(self.device)
+            known = self.book.read(part.rows).to(self.device)
+            known = warp_pose(known, part.similarity.to(self.device))
             return self.objective.phase_e(phase, self.step, part, known), None
         leaf = self.book.read(part.rows).vector().to(self.device).requires_grad_()
         codes = Codes.from_vector(leaf)
@@ -321,4 +337,4 @@ class Trainer:
         with self.accelerator.autocast():
             book = self.objective.render(phase, self.book.read(rows).to(self.device)).image
             encoded = self.objective.render(phase, self.objective.encode(batch)).image
-        return [batch.target, book.float().cpu(), encoded.float().cpu()]
+        return [image.float().cpu() for image in (batch.target, book, encoded)]

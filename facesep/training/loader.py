@@ -78,7 +78,8 @@ class Loader:
         others = self.data.batch(rows, PHOTO_SIZE, step.augmentation, generator)
         photo = others.photo.new_zeros(len(chosen), *others.photo.shape[1:])
         points = others.points.new_zeros(len(chosen), *others.points.shape[1:])
-        photo[chosen], points[chosen] = others.photo, others.points
+        at = chosen.nonzero()[:, 0].to(photo.device)
+        photo[at], points[at] = others.photo, others.points
         return replace(batch, partnered=chosen, partner=photo, partner_points=points)
 
     def _read_ahead(self) -> Iterator[Batch]:

@@ -233,10 +233,10 @@ class Objective:
         chosen = batch.partnered
         if chosen is None or not chosen.any():
             return codes
-        shape = codes.shape.clone()
-        photo = batch.partner[chosen].to(self.device)
-        points = batch.partner_points[chosen].to(self.device) * photo.shape[-1]
-        shape[chosen.to(self.device)] = self.encoder.heads["shape"](photo, points)
+        at = chosen.nonzero()[:, 0].to(self.device)  # a mask would make a GPU wait for its count
+        photo = batch.partner.to(self.device)[at]
+        points = batch.partner_points.to(self.device)[at] * photo.shape[-1]
+        shape = codes.shape.index_put((at,), self.encoder.heads["shape"](photo, points))
         return codes.replace(shape=shape)
 
     def _with_book(self, phase: Phase, codes: Codes, known: Codes) -> Codes:

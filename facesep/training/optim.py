@@ -49,11 +49,14 @@ class Average:
         """Takes the module's present weights into the average."""
         self.steps += 1
         decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
-        for name, value in self.module.state_dict().items():
-            if value.is_floating_point():
-                self.values[name].lerp_(value, 1 - decay)
-            else:  # counters of batch norms
-                self.values[name].copy_(value)
+        state = self.module.state_dict()
+        moving = [name for name, value in state.items() if value.is_floating_point()]
+        # All at once: hundreds of small calls take a GPU as long as a render.
+        torch._foreach_lerp_(
+            [self.values[name] for name in moving], [state[name] for name in moving], 1 - decay
+        )
+        for name in state.keys() - set(moving):  # counters of batch norms
+            self.values[name].copy_(state[name])
 
     def state(self) -> dict[str, Tensor]:
         """The averaged weights; the module's own if averaging is off."""

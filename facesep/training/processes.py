@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 
 from facesep.errors import FaceSepError
@@ -50,18 +50,14 @@ class Processes:
         """Whether this process is the one that writes."""
         return self.rank == 0
 
-    def average(self, parameters: Iterable[nn.Parameter], good: bool) -> bool:
+    def average(self, parameters: Iterable[nn.Parameter]) -> None:
         """Averages gradients over the processes; a missing gradient counts as zero.
 
         Args:
             parameters: the same on every process, in the same order.
-            good: whether this process found its losses and gradients finite.
-
-        Returns:
-            Whether all processes did, on all processes alike.
         """
         if self.count == 1:
-            return good
+            return
         bucket: list[nn.Parameter] = []
         size = 0
         for parameter in parameters:
@@ -72,7 +68,6 @@ class Processes:
                 bucket, size = [], 0
         if bucket:
             self._average(bucket)
-        return self.all(good)
 
     def _average(self, parameters: list[nn.Parameter]) -> None:
         flat = torch.cat(
@@ -91,6 +86,10 @@ class Processes:
             return good
         bad = torch.tensor([0.0 if good else 1.0], device=self.accelerator.device)
         return float(self.accelerator.reduce(bad, reduction="sum")) == 0
+
+    def agreed(self, value: float) -> float:
+        """The first process's value, on all processes alike."""
+        return value if self.count == 1 else broadcast_object_list([value])[0]
 
     def mean(self, values: Mapping[str, float]) -> dict[str, float]:
         """Means over the processes of numbers that not every process has."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -28,8 +31,11 @@ from facesep.training.optim import Average, cosine_rate
 from facesep.training.processes import new_accelerator
 from facesep.training.refiner.config import RefinerConfig
 from facesep.training.refiner.pairs import Pairs
+from facesep.training.refiner.start import grown_unet
 
 if TYPE_CHECKING:
+    from diffusers import UNet2DModel
+
     from facesep.refine import FaceRefiner
 
 VALIDATION = 8
@@ -59,9 +65,12 @@ class Networks(nn.Module):
         )
 
     def forward(
-        self, soft: Tensor, sharp: Tensor, noisy: Tensor, noise: Tensor, t: Tensor
+        self, soft: Tensor | None, sharp: Tensor, noisy: Tensor, noise: Tensor, t: Tensor
     ) -> dict[str, Tensor]:
-        """``{"estimate": L1, "noise": mean square}``; all pictures ``Tensor[B, 3, S, S]``."""
+        """``{"estimate": L1, "noise": mean square}``; all pictures ``Tensor[B, 3, S, S]``.
+
+        Without an estimator nobody needs the soft pictures.
+        """
         losses = {"noise": F.mse_loss(self.unet(noisy, t).sample.float(), noise)}
         if self.estimator is not None:
             losses["estimate"] = F.l1_loss(self.estimator(soft).float(), sharp)
@@ -72,7 +81,7 @@ class RefinerTrainer:
     """Holds networks, optimiser and averages, and runs the steps.
 
     All that is random in a step follows from the seed, the step and the process, so a run that was stopped
-    goes on to the same numbers.
+    goes on to the same numbers (on the same kind of device).
 
     Args:
         config: the run.
@@ -80,6 +89,7 @@ class RefinerTrainer:
         out: folder for checkpoints, the log and the refiner.
         val: what to measure on at every checkpoint; None leaves that out.
         accelerator: device, precision and processes.
+        on_save: called after every checkpoint, on the main process.
     """
 
     def __init__(
@@ -89,10 +99,11 @@ class RefinerTrainer:
         out: str | Path,
         val: Pairs | None = None,
         accelerator: Accelerator | None = None,
+        on_save: Callable[[], object] | None = None,
     ) -> None:
         from diffusers import DDIMScheduler
 
-        self.config, self.pairs, self.out, self.val = config, pairs, Path(out), val
+        self.config, self.pairs, self.out, self.val, self.on_save = config, pairs, Path(out), val, on_save
         self.accelerator = accelerator or new_accelerator(config.bf16)
         self.device = self.accelerator.device
         self.out.mkdir(parents=True, exist_ok=True)
@@ -105,42 +116,66 @@ class RefinerTrainer:
         self.average = Average(self.networks, config.ema)
         self.parallel, self.optimiser = self.accelerator.prepare(self.networks, self.optimiser)
         self.step, self.skipped = 0, 0
+        self.began = time.monotonic()
         self.totals: dict[str, list[Tensor]] = defaultdict(list)
 
     # -- the loop -----------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Runs what is left of the steps."""
+        """Runs what is left of the steps, or of the time."""
         config, clock = self.config, time.monotonic()
-        while self.step < config.steps:
-            self._step()
+        self.began = clock
+        done = self.done()
+        while done < 1:
+            self._step(done)
             self.step += 1
-            if self.step % config.log_every == 0 or self.step == config.steps:
+            done = self.done()
+            last = done >= 1
+            if self.step % config.log_every == 0 or last:
                 means = {name: float(torch.stack(v).mean()) for name, v in self.totals.items()}
                 steps = len(next(iter(self.totals.values())))
                 self._log(means | {"per_second": steps * config.batch_size / (time.monotonic() - clock)})
                 self.totals.clear()
                 clock = time.monotonic()
-            if self.step % config.save_every == 0 or self.step == config.steps:
+            if self.step % config.save_every == 0 or last:
                 self.save()
+                if self.on_save is not None and self.accelerator.is_main_process:
+                    try:
+                        self.on_save()
+                    except (OSError, SafetensorError, CheckpointError) as error:  # a full disk, as in save
+                        print(f"warning: no refiner at step {self.step}: {error}", flush=True)  # noqa: T201
                 if self.val is not None:
                     self._log(self.validate())
 
-    def _step(self) -> None:
+    def done(self) -> float:
+        """How much of the run is behind, of its steps or of its time; the same on all processes."""
+        done = self.step / self.config.steps
+        if self.config.minutes:
+            done = max(done, (time.monotonic() - self.began) / (60 * self.config.minutes))
+            done = broadcast_object_list([done])[0]
+        return done
+
+    def _step(self, done: float | None = None) -> None:
         config = self.config
+        done = self.done() if done is None else done
         number = (config.seed * 1_000_003 + self.step) * 4096 + self.accelerator.process_index
-        generator = torch.Generator().manual_seed(number)
-        soft, sharp = self.pairs.batch(config.batch_size, config.degradation, config.render_share, generator)
-        noise = torch.randn(sharp.shape, generator=generator)
-        t = torch.randint(config.levels, (len(sharp),), generator=generator)
+        generator = torch.Generator(self.device).manual_seed(number)
+        soft = None
+        if self.networks.estimator is None:
+            sharp = self.pairs.photos(config.batch_size, generator)
+        else:
+            drawn = torch.Generator().manual_seed(number)
+            pair = self.pairs.batch(config.batch_size, config.degradation, config.render_share, drawn)
+            soft, sharp = (x.to(self.device) for x in pair)
+        noise = torch.randn(sharp.shape, generator=generator, device=self.device)
+        t = torch.randint(config.levels, (len(sharp),), generator=generator, device=self.device)
         noisy = self.scheduler.add_noise(2 * sharp - 1, noise, t)
-        batch = [x.to(self.device) for x in (soft, sharp, noisy, noise, t)]
         self.networks.train()
         rise = min((self.step + 1) / max(config.warmup, 1), 1.0)
         for group in self.optimiser.param_groups:
-            group["lr"] = rise * cosine_rate(config.learning_rate, 0.0, self.step / config.steps)
+            group["lr"] = rise * cosine_rate(config.learning_rate, 0.0, done)
         with self.accelerator.autocast():
-            losses = self.parallel(*batch)
+            losses = self.parallel(soft, sharp, noisy, noise, t)
         self.optimiser.zero_grad(set_to_none=True)
         self.accelerator.backward(sum(losses.values()))
         norm = self.accelerator.clip_grad_norm_(self.networks.parameters(), config.clip)
@@ -165,6 +200,26 @@ class RefinerTrainer:
         refiner = FaceRefiner(networks.unet, self.scheduler, networks.estimator, **settings, about=about)
         refiner.set_progress_bar_config(disable=True)
         return refiner
+
+    def begin_with(self, unet: UNet2DModel) -> None:
+        """Takes the weights of a trained UNet, which fits the run's or grows to it.
+
+        Raises:
+            ConfigError: if it does neither.
+        """
+        self.networks.unet.load_state_dict(grown_unet(unet, self.networks.unet))
+        self.average.restart()
+
+    def export(self, folder: Path, about: dict[str, Any] | None = None) -> None:
+        """Writes the refiner as it is now; the folder is the old one or the new one, never half of it."""
+        new, old = (folder.with_name(f".{folder.name}.{name}") for name in ("new", "old"))
+        for left in (new, old):  # by a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        self.refiner(about).to("cpu").save_pretrained(new)
+        if folder.is_dir():
+            folder.rename(old)
+        new.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
 
     def validate(self) -> dict[str, float]:
         """Mean absolute differences from the photos: before, after the estimator, after refinement."""

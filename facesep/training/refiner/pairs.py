@@ -24,6 +24,7 @@ class Pairs:
         size: side of the pictures.
         sep: renders each photo; without it every soft picture is a degraded photo.
         on_photo: called with the number of photos done and their total.
+        limit: only so many photos, taken evenly from the split.
 
     Raises:
         DataError: if the split is empty or damaged.
@@ -36,8 +37,9 @@ class Pairs:
         size: int,
         sep: FaceSep | None = None,
         on_photo: Callable[[int, int], object] | None = None,
+        limit: int | None = None,
     ) -> None:
-        photos = EvaluationPhotos(shards, split, max(size, sep.image_size if sep else size))
+        photos = EvaluationPhotos(shards, split, max(size, sep.image_size if sep else size), limit=limit)
         self.size = size
         self.names: list[str] = []
         sharp, renders = [], []
@@ -71,6 +73,21 @@ class Pairs:
             soft = torch.where(chosen, self.renders[rows].float() / 255, soft)
         mirrored = torch.rand(count, 1, 1, 1, generator=generator) < 0.5
         return tuple(torch.where(mirrored, x.flip(-1), x) for x in (soft, sharp))
+
+    def photos(self, count: int, generator: torch.Generator) -> Tensor:
+        """Random photos, half of them mirrored: all that the diffusion network learns from.
+
+        They are put together on the generator's device, where the bytes of all photos then stay.
+
+        Returns:
+            ``Tensor[count, 3, S, S]`` in [0, 1].
+        """
+        device = generator.device
+        self.sharp = self.sharp.to(device)
+        rows = torch.randint(len(self), (count,), generator=generator, device=device)
+        mirrored = torch.rand(count, 1, 1, 1, generator=generator, device=device) < 0.5
+        sharp = self.sharp[rows]
+        return torch.where(mirrored, sharp.flip(-1), sharp).float() / 255
 
     def fixed(self, count: int, degradation: Degradation, seed: int = 0) -> tuple[Tensor, Tensor]:
         """The first pairs, always the same, to measure with: renders where there are any."""
