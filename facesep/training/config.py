@@ -62,8 +62,8 @@ class Phase:
         kind: ``decoder`` (phase D: decoder and code book move), ``encoder`` (phase E: the heads move) or
             ``joint`` (both move on the images of ``D(E(I))``).
         epochs: passes over the training images and their mirror images.
-        minutes: ends the phase after so much time, whatever is left of its epochs; the learning rate falls with
-            whichever is further. 0: no limit. A run with a limit depends on the speed of its machine.
+        minutes: ends the phase after so much time, whatever is left of its epochs; the learning rate falls
+            with whichever is further. 0: no limit. A run with a limit depends on the speed of its machine.
         learning_rate: at the start, for Adam.
         final_learning_rate: at the end, reached along a cosine.
         ray_size: rays along each side; 0 for the model's own. Fewer is cheaper and coarser.

@@ -260,7 +260,7 @@ class Trainer:
         self._enable(phase, moving)
         gradients: list[Tensor] = []
         totals: dict[str, list[Tensor]] = {}
-        checked: list[Tensor] = []  # finite or not; asked once, at the end: a GPU works on while Python goes on
+        checked: list[Tensor] = []  # for what is not finite; asked once, as a GPU works on until it is asked
         for part in batch.split(config.micro_batch):
             share = len(part.rows) / len(rows)
             with self.accelerator.autocast():

@@ -82,7 +82,7 @@ def _pairs(head: LightHead, old: LightHead) -> Iterator[tuple[int, nn.Module, nn
 
 
 def _finer(kernel: Tensor) -> Tensor:
-    """A 3 x 3 kernel at stride 2 as one of 8 x 8 at stride 4, which first halves the image as the encoder does.
+    """A 3 x 3 kernel at stride 2 as one of 8 x 8 at stride 4 that first halves the image as the encoder does.
 
     Halving with an anti-aliased bilinear filter weighs four pixels by 1, 3, 3 and 1.
     """
