@@ -38,6 +38,8 @@ def test_the_paper_has_its_sizes():
         {"decoder": []},
         {"encoder": {"kind": "huge"}},
         {"encoder": {"widths": [8, "8"]}},
+        {"encoder": {"stem": 3}},
+        {"encoder": {"stem": 4, "input_size": 24}},
         {"encoder": {"widths": [8], "blocks": [1, 1]}},
         {"extra": {}},
     ],

@@ -237,6 +237,28 @@ def test_a_stopped_run_ends_like_one_that_was_not(data, tmp_path):
             assert torch.equal(value, resumed.averages[name].values[key]), key
 
 
+def test_a_phase_ends_when_its_time_is_up(data, tmp_path):
+    limited = Phase("joint", epochs=1000, minutes=2e-2, learning_rate=1e-3, final_learning_rate=1e-5)
+    trainer = Trainer(config(limited, Phase("decoder", epochs=1)), data, tmp_path, checkpointing_steps=2)
+    rates, move = [], trainer._move
+    trainer._move = lambda phase, moving, rate: (rates.append(rate), move(phase, moving, rate))
+    trainer.begin()
+    trainer.run()
+    steps = len(data) // 4
+    assert 2 < len(rates) - steps < 1000 * steps and trainer.total == len(rates)
+    assert rates[0] == 1e-3 and rates[-steps - 1] < 5e-4  # the rate has followed the time
+    # The time that has passed is part of the state.
+    trainer.phase, trainer.step, trainer.seconds = 0, 1, 1.1
+    trainer.total += 1
+    trainer.save()
+    resumed = Trainer(config(limited), data, tmp_path)
+    resumed.resume()
+    resumed.run()
+    assert resumed.total <= trainer.total + 3
+    with pytest.raises(ConfigError, match="minutes"):
+        Phase("joint", minutes=-1)
+
+
 def test_a_step_that_is_not_finite_changes_nothing(data, tmp_path, monkeypatch):
     trainer = Trainer(config(Phase("joint", epochs=1)), data, tmp_path)
     trainer.begin()

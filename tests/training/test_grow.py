@@ -1,4 +1,4 @@
-"""A decoder grows: what it had learned stays."""
+"""Networks grow: what they had learned stays."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from torch.nn import functional as F
 from facesep.codes import CODE_LENGTH, Codes
 from facesep.config import preset
 from facesep.nets.decoder import Decoder
-from facesep.training.grow import grown
+from facesep.nets.encoder import build_encoder
+from facesep.nets.upsampler import enlarge
+from facesep.training.grow import grown, grown_encoder
 
 TINY = dataclasses.replace(preset("tiny").decoder, image_size=64)  # three levels
 
@@ -55,6 +57,43 @@ def test_more_rays_see_the_same_head():
     assert fine.image.shape[-1] == 64
     pooled = F.avg_pool2d(fine.opacity, 2)
     assert (pooled - same.opacity).abs().mean() < 0.25 * same.opacity.std()
+
+
+def test_a_larger_image_begins_as_the_smaller_one_enlarged():
+    small, large = built(), built(image_size=128)
+    large.load_state_dict(grown(small.state_dict(), large))
+    with torch.no_grad():
+        before, after = small(faces()).image, large(faces()).image
+    assert after.shape[-1] == 128
+    torch.testing.assert_close(torch.logit(after), enlarge(torch.logit(before)), atol=1e-4, rtol=1e-4)
+
+
+def test_an_encoder_grows_deeper_and_sees_finer():
+    small = built_encoder()
+    deeper = built_encoder(blocks=(1, 1, 3))
+    finer = built_encoder(input_size=64, stem=4)
+    torch.manual_seed(2)
+    image = F.interpolate(torch.rand(2, 3, 8, 8), size=(64, 64), mode="bicubic").clamp(0, 1)
+    for encoder in (deeper, finer):
+        with torch.no_grad():
+            begun = encoder(image)
+        encoder.load_state_dict(grown_encoder(small, encoder))
+        with torch.no_grad():
+            wanted, found = small(image), encoder(image)
+        for name, code in wanted.items():
+            fresh, error = getattr(begun, name) - code, getattr(found, name) - code
+            if encoder is deeper:
+                torch.testing.assert_close(getattr(found, name), code, atol=1e-5, rtol=1e-4)
+            # Halving the image in the kernel or before it differs at the border alone.
+            assert error.abs().mean() < 0.15 * fresh.abs().mean(), name
+    wider = built_encoder(widths=(8, 16, 24))
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        wider.load_state_dict(grown_encoder(small, wider))
+
+
+def built_encoder(**changes) -> torch.nn.Module:
+    torch.manual_seed(len(changes))
+    return build_encoder(dataclasses.replace(preset("tiny").encoder, **changes)).eval()
 
 
 def test_other_sizes_do_not_fit():
