@@ -53,6 +53,7 @@ def main() -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Builds the pairs and the trainer, runs it and writes the refiner."""
+    from facesep.data.shards import ShardSet
     from facesep.evaluation.report import command, commit
     from facesep.model import FaceSep
     from facesep.refine import FaceRefiner
@@ -70,7 +71,8 @@ def run(arguments: argparse.Namespace) -> None:
         sep = FaceSep.from_pretrained(arguments.checkpoint, device=device)
     for_pairs = sep if config.estimator.depths else None  # the diffusion network learns from photos alone
     pairs = Pairs(arguments.shards, "train", config.size, for_pairs, progress)
-    val = Pairs(arguments.shards, "val", config.size, sep, limit=VALIDATION)
+    known = len(ShardSet(arguments.shards, "val")) > 0  # else there is nothing to measure on
+    val = Pairs(arguments.shards, "val", config.size, sep, limit=VALIDATION) if known else None
     trainer = RefinerTrainer(config, pairs, arguments.out, val)
     about["run"] = to_dict(config)
     folder = Path(arguments.out) / "refiner"

@@ -294,7 +294,6 @@ def test_flicker_is_the_change_of_what_was_added():
 def test_configurations_are_checked(tmp_path):
     assert load_refiner_config(ROOT / "train" / "configs" / "refiner.yaml") == RefinerConfig()
     assert load_refiner_config(ROOT / "train" / "configs" / "refiner_mini.yaml").size == 128
-    assert load_refiner_config(ROOT / "train" / "configs" / "refiner_mini256.yaml").size == 256
     for wrong in (
         "start=700",
         "size=100",
