@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
-from diffusers import UNet2DModel
 from torch import Tensor
 
 from facesep.errors import ConfigError
+
+if TYPE_CHECKING:
+    from diffusers import UNet2DModel
 
 
 def grown_unet(old: UNet2DModel, new: UNet2DModel) -> dict[str, Tensor]:
