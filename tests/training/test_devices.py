@@ -5,6 +5,8 @@ Mixing devices is an error for them, and so is asking for a number, for which a 
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -31,15 +33,7 @@ from facesep.training.dataset import Batch, _warp_depth
 from facesep.training.objective import Objective
 
 GPU = "cuda:0"
-WEIGHTS = Weights(
-    *([0.5] * 6),  # pixel to identity and what is beside them
-    regulariser=0.5,
-    opacity=0.5,
-    depth=0.5,
-    hair=0.5,
-    view=0.5,
-    image=1.0,
-)
+WEIGHTS = Weights(**{term.name: 0.5 for term in dataclasses.fields(Weights)})
 
 
 @pytest.fixture
