@@ -133,7 +133,13 @@ def test_the_bundled_checkpoint_smiles_and_opens_its_mouth(photos):
     bundled = FaceSep.from_pretrained()
     people = [bundled.encode(photo) for photo in photos]
     found = {one.name: one for one in directions.directions(bundled, people) if one.name in MOVES}
-    assert list(found) == ["Open the mouth", "Smile", "Raise the eyebrows", "Close the eyes"]
+    assert list(found) == [
+        "Open the mouth",
+        "Smile",
+        "Raise the eyebrows",
+        "Lower the eyebrows",
+        "Close the eyes",
+    ]
     for name, one in found.items():
         shown = []
         for face in people:

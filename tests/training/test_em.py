@@ -88,7 +88,7 @@ def test_terms_on_other_heads_and_poses_teach_both_networks(term, data, tmp_path
     torch.manual_seed(0)
     names = [one.name for one in dataclasses.fields(Weights)]
     wanted = Weights(**dict.fromkeys(names, 0.0) | dict.fromkeys(("pixel", "white", "image", term), 1.0))
-    phase = Phase("joint", epochs=60, learning_rate=5e-3, final_learning_rate=5e-3)
+    phase = Phase("joint", epochs=60, learning_rate=3e-3, final_learning_rate=3e-4)
     when = {f"{term}_every": 2, f"{term}_share": 1.0}
     steady = Augmentation(0, 0, 0, 0, 0)
     trainer = Trainer(config(phase, weights=wanted, augmentation=steady, **when), data, tmp_path)
