@@ -6,7 +6,7 @@ import base64
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +93,12 @@ class Page:
         return [one.get_attribute("src") for one in images] if images and all(loaded) else []
 
     def saved(self, data: bytes) -> bool:
-        """Whether a file of these bytes was downloaded."""
-        return any(path.read_bytes() == data for path in self.driver.downloads.iterdir())
+        """Whether a file of these bytes was downloaded; those on their way may be renamed meanwhile."""
+        for path in self.driver.downloads.iterdir():
+            with suppress(FileNotFoundError):
+                if path.read_bytes() == data:
+                    return True
+        return False
 
     def consent(self) -> None:
         self.click("#consent input")

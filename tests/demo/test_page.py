@@ -86,15 +86,15 @@ def test_render_turns_the_head(client, sep, photos):
 
 def test_orbit_is_a_video_with_progress(client, photos):
     photo = handle_file(str(photos[0]))
-    job = client.submit(photo, frames=12, fps=24, consent=True, api_name="/orbit")
+    job = client.submit(photo, frames=60, fps=24, consent=True, api_name="/orbit")
     seen = set()
     while not job.done():
         seen |= {(unit.index, unit.length) for unit in job.status().progress_data or []}
         time.sleep(0.002)
     result = job.result()
-    assert (video_info(result).frames, video_info(result).fps) == (12, 24)
+    assert (video_info(result).frames, video_info(result).fps) == (60, 24)
     assert provenance.verify(result).made_by_facesep
-    assert seen and {length for _, length in seen} == {12}
+    assert seen and {length for _, length in seen} == {60}
 
 
 def test_one_of_several_faces_is_chosen(client, group, photos, sep, tmp_path):
