@@ -3,7 +3,6 @@
 Example:
     python train/refiner.py --config train/configs/refiner.yaml --shards data/portraits --out runs/refiner
     python train/refiner.py ... --checkpoint user/repo       pairs of render and photo, too
-    python train/refiner.py ... --init user/refiner          starts from its diffusion network
     python train/refiner.py ... --resume_from_checkpoint latest
 
 Needs torch, accelerate and diffusers: pip install "facesep[train,refine]".
@@ -32,12 +31,6 @@ def main() -> None:
     parser.add_argument("--shards", required=True, help="folder written by train/prepare_data.py")
     parser.add_argument("--out", required=True, help="folder for checkpoints, the log and the refiner")
     parser.add_argument("--checkpoint", help="folder or user/repo: pairs of its renders and photos, too")
-    parser.add_argument(
-        "--init",
-        metavar="REFINER",
-        help="refiner, or checkpoint with one (folder or user/repo), whose diffusion network the run starts "
-        "from; the run's may have further levels outside",
-    )
     parser.add_argument("--about", help="JSON for the card: license, summary, data")
     parser.add_argument("--resume_from_checkpoint", metavar="latest|FOLDER", help="continue a run")
     parser.add_argument("--push_to_hub", metavar="USER/REPO", help="upload the finished refiner")
@@ -56,7 +49,6 @@ def run(arguments: argparse.Namespace) -> None:
     from facesep.data.shards import ShardSet
     from facesep.evaluation.report import command, commit
     from facesep.model import FaceSep
-    from facesep.refine import FaceRefiner
     from facesep.training.refiner.config import load_refiner_config
     from facesep.training.refiner.loop import VALIDATION, RefinerTrainer
     from facesep.training.refiner.pairs import Pairs, describe
@@ -64,7 +56,6 @@ def run(arguments: argparse.Namespace) -> None:
     config = load_refiner_config(arguments.config, arguments.set)
     about = {"data": describe(arguments.shards), "command": command(sys.argv), "commit": commit()}
     about |= read(arguments.about) if arguments.about else {}
-    start = FaceRefiner.from_pretrained(arguments.init).unet if arguments.init else None
     sep = None
     if arguments.checkpoint:
         device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -74,19 +65,15 @@ def run(arguments: argparse.Namespace) -> None:
     known = len(ShardSet(arguments.shards, "val")) > 0  # else there is nothing to measure on
     val = Pairs(arguments.shards, "val", config.size, sep, limit=VALIDATION) if known else None
     trainer = RefinerTrainer(config, pairs, arguments.out, val)
-    about["run"] = to_dict(config)
-    folder = Path(arguments.out) / "refiner"
-    trainer.on_save = lambda: trainer.export(folder, about)
     if arguments.resume_from_checkpoint:
         latest = arguments.resume_from_checkpoint == "latest"
         trainer.resume(None if latest else arguments.resume_from_checkpoint)
-    elif start is not None:
-        trainer.begin_with(start)
     trainer.run()
     if trainer.accelerator.is_main_process:
-        trainer.export(folder, about)  # once more: a run that had no steps left has not written it
+        refiner = trainer.refiner(about | {"run": to_dict(config)})
+        refiner.save_pretrained(Path(arguments.out) / "refiner")
         if arguments.push_to_hub:
-            print(trainer.refiner(about).push_to_hub(arguments.push_to_hub, private=arguments.private))
+            print(refiner.push_to_hub(arguments.push_to_hub, private=arguments.private))
 
 
 def read(path: str) -> dict:

@@ -81,8 +81,6 @@ class RefinerConfig:
         levels: the UNet is trained on noise up to this step of the chain of 1000; it never sees more than
             ``start`` when it refines.
         steps: batches.
-        minutes: ends the run after so much time, whatever is left of the steps; the learning rate falls with
-            whichever is further. 0: no limit. A run with a limit depends on the speed of its machine.
         batch_size: pairs of a batch, on each device.
         learning_rate: AdamW's largest.
         warmup: steps over which it rises; then it falls along half a cosine.
@@ -106,7 +104,6 @@ class RefinerConfig:
     render_share: float = 0.7
     levels: int = 600
     steps: int = 100_000
-    minutes: float = 0.0
     batch_size: int = 32
     learning_rate: float = 2e-4
     warmup: int = 500
@@ -127,8 +124,6 @@ class RefinerConfig:
         for name in positive:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.minutes < 0:
-            raise ConfigError(f"minutes must not be negative, got {self.minutes}")
         if not self.start < self.levels <= 1000:
             raise ConfigError(f"levels must lie above start={self.start} and be at most 1000")
         if self.refine_steps > self.start:

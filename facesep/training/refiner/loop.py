@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -31,11 +28,8 @@ from facesep.training.optim import Average, cosine_rate
 from facesep.training.processes import new_accelerator
 from facesep.training.refiner.config import RefinerConfig
 from facesep.training.refiner.pairs import Pairs
-from facesep.training.refiner.start import grown_unet
 
 if TYPE_CHECKING:
-    from diffusers import UNet2DModel
-
     from facesep.refine import FaceRefiner
 
 VALIDATION = 8
@@ -89,7 +83,6 @@ class RefinerTrainer:
         out: folder for checkpoints, the log and the refiner.
         val: what to measure on at every checkpoint; None leaves that out.
         accelerator: device, precision and processes.
-        on_save: called after every checkpoint, on the main process.
     """
 
     def __init__(
@@ -99,11 +92,10 @@ class RefinerTrainer:
         out: str | Path,
         val: Pairs | None = None,
         accelerator: Accelerator | None = None,
-        on_save: Callable[[], object] | None = None,
     ) -> None:
         from diffusers import DDIMScheduler
 
-        self.config, self.pairs, self.out, self.val, self.on_save = config, pairs, Path(out), val, on_save
+        self.config, self.pairs, self.out, self.val = config, pairs, Path(out), val
         self.accelerator = accelerator or new_accelerator(config.bf16)
         self.device = self.accelerator.device
         self.out.mkdir(parents=True, exist_ok=True)
@@ -116,48 +108,29 @@ class RefinerTrainer:
         self.average = Average(self.networks, config.ema)
         self.parallel, self.optimiser = self.accelerator.prepare(self.networks, self.optimiser)
         self.step, self.skipped = 0, 0
-        self.began = time.monotonic()
         self.totals: dict[str, list[Tensor]] = defaultdict(list)
 
     # -- the loop -----------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Runs what is left of the steps, or of the time."""
+        """Runs what is left of the steps."""
         config, clock = self.config, time.monotonic()
-        self.began = clock
-        done = self.done()
-        while done < 1:
-            self._step(done)
+        while self.step < config.steps:
+            self._step()
             self.step += 1
-            done = self.done()
-            last = done >= 1
-            if self.step % config.log_every == 0 or last:
+            if self.step % config.log_every == 0 or self.step == config.steps:
                 means = {name: float(torch.stack(v).mean()) for name, v in self.totals.items()}
                 steps = len(next(iter(self.totals.values())))
                 self._log(means | {"per_second": steps * config.batch_size / (time.monotonic() - clock)})
                 self.totals.clear()
                 clock = time.monotonic()
-            if self.step % config.save_every == 0 or last:
+            if self.step % config.save_every == 0 or self.step == config.steps:
                 self.save()
-                if self.on_save is not None and self.accelerator.is_main_process:
-                    try:
-                        self.on_save()
-                    except (OSError, SafetensorError, CheckpointError) as error:  # a full disk, as in save
-                        print(f"warning: no refiner at step {self.step}: {error}", flush=True)  # noqa: T201
                 if self.val is not None:
                     self._log(self.validate())
 
-    def done(self) -> float:
-        """How much of the run is behind, of its steps or of its time; the same on all processes."""
-        done = self.step / self.config.steps
-        if self.config.minutes:
-            done = max(done, (time.monotonic() - self.began) / (60 * self.config.minutes))
-            done = broadcast_object_list([done])[0]
-        return done
-
-    def _step(self, done: float | None = None) -> None:
+    def _step(self) -> None:
         config = self.config
-        done = self.done() if done is None else done
         number = (config.seed * 1_000_003 + self.step) * 4096 + self.accelerator.process_index
         generator = torch.Generator(self.device).manual_seed(number)
         soft = None
@@ -173,7 +146,7 @@ class RefinerTrainer:
         self.networks.train()
         rise = min((self.step + 1) / max(config.warmup, 1), 1.0)
         for group in self.optimiser.param_groups:
-            group["lr"] = rise * cosine_rate(config.learning_rate, 0.0, done)
+            group["lr"] = rise * cosine_rate(config.learning_rate, 0.0, self.step / config.steps)
         with self.accelerator.autocast():
             losses = self.parallel(soft, sharp, noisy, noise, t)
         self.optimiser.zero_grad(set_to_none=True)
@@ -200,26 +173,6 @@ class RefinerTrainer:
         refiner = FaceRefiner(networks.unet, self.scheduler, networks.estimator, **settings, about=about)
         refiner.set_progress_bar_config(disable=True)
         return refiner
-
-    def begin_with(self, unet: UNet2DModel) -> None:
-        """Takes the weights of a trained UNet, which fits the run's or grows to it.
-
-        Raises:
-            ConfigError: if it does neither.
-        """
-        self.networks.unet.load_state_dict(grown_unet(unet, self.networks.unet))
-        self.average.restart()
-
-    def export(self, folder: Path, about: dict[str, Any] | None = None) -> None:
-        """Writes the refiner as it is now; the folder is the old one or the new one, never half of it."""
-        new, old = (folder.with_name(f".{folder.name}.{name}") for name in ("new", "old"))
-        for left in (new, old):  # by a process that was killed
-            shutil.rmtree(left, ignore_errors=True)
-        self.refiner(about).to("cpu").save_pretrained(new)
-        if folder.is_dir():
-            folder.rename(old)
-        new.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
 
     def validate(self) -> dict[str, float]:
         """Mean absolute differences from the photos: before, after the estimator, after refinement."""
