@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
@@ -30,11 +30,11 @@ def grown(state: Mapping[str, Tensor], decoder: Decoder) -> dict[str, Tensor]:
     """
     own = decoder.state_dict()
     result = {key: value for key, value in state.items() if key in own or not key.startswith("upsampler.")}
-    fresh = ("field.modulation.", "upsampler.levels.", "upsampler.to_rgb.")
-    result |= {key: own[key] for key in own if key.startswith(fresh) and key not in state}
-    for key in own:
-        if key.startswith("upsampler.to_rgb.") and key not in state:
+    for key in own.keys() - state.keys():
+        if key.startswith("upsampler.to_rgb."):
             result[key] = torch.zeros_like(own[key])
+        elif key.startswith(("upsampler.levels.", "field.modulation.")):
+            result[key] = own[key]
     size = own["background"].shape[-2:]
     if state["background"].shape[-2:] != size:
         wider = F.interpolate(state["background"].float(), size=size, mode="bilinear", align_corners=False)
@@ -55,30 +55,29 @@ def grown_encoder(small: nn.Module, encoder: nn.Module) -> dict[str, Tensor]:
     Returns:
         A state dict for ``encoder``; where it differs otherwise it does not fit.
     """
-    result = dict(small.state_dict())
-    heads = [(name, head) for name, head in encoder.heads.items() if isinstance(head, LightHead)]
-    for name, head in heads:
-        prefix, old = f"heads.{name}.stages", small.heads[name]
-        for key in [key for key in result if key.startswith(prefix)]:
-            del result[key]
-        for place, layer, source in _pairs(head, old):
-            values = layer.state_dict() if source is None else source.state_dict()
-            if source is None:
-                values["norm_2.weight"] = torch.zeros_like(values["norm_2.weight"])
-                values["norm_2.bias"] = torch.zeros_like(values["norm_2.bias"])
-            result |= {f"{prefix}.{place}.{key}": value for key, value in values.items()}
-        stem, first = f"{prefix}.0.weight", head.stages[0].weight
-        if result[stem].shape[-1] == 3 and first.shape[-1] == 8:
-            result[stem] = _finer(result[stem].float())
+    result = small.state_dict()
+    for name, head in encoder.heads.items():
+        old = small.heads[name]
+        if isinstance(head, LightHead) and isinstance(old, LightHead):
+            prefix = f"heads.{name}.stages."
+            result = {key: value for key, value in result.items() if not key.startswith(prefix)}
+            result |= {prefix + key: value for key, value in _grown_stages(old, head).items()}
     return result
 
 
-def _pairs(head: LightHead, old: LightHead) -> Iterator[tuple[int, nn.Module, nn.Module | None]]:
-    """Layers of a head with those of a smaller one that they continue; None for added blocks."""
+def _grown_stages(old: LightHead, head: LightHead) -> dict[str, Tensor]:
+    """The state of a head's stages: layer by layer that of the smaller one, but for blocks that are added."""
+    result: dict[str, Tensor] = {}
     rest = list(old.stages)
     for place, layer in enumerate(head.stages):
-        added = isinstance(layer, ResidualBlock) and not (rest and isinstance(rest[0], ResidualBlock))
-        yield place, layer, None if added else rest.pop(0) if rest else layer
+        follows = rest and isinstance(rest[0], ResidualBlock) == isinstance(layer, ResidualBlock)
+        values = (rest.pop(0) if follows else layer).state_dict()
+        if isinstance(layer, ResidualBlock) and not follows:
+            values |= {key: torch.zeros_like(values[key]) for key in ("norm_2.weight", "norm_2.bias")}
+        result |= {f"{place}.{key}": value for key, value in values.items()}
+    if old.stages[0].kernel_size == (3, 3) and head.stages[0].kernel_size == (8, 8):
+        result["0.weight"] = _finer(result["0.weight"].float())
+    return result
 
 
 def _finer(kernel: Tensor) -> Tensor:
