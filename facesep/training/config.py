@@ -137,7 +137,8 @@ class TrainConfig:
         bf16: bfloat16 matrix products.
         seed: of everything random.
         image_store: side in pixels at which photos are read.
-        in_memory: keeps all photos in memory; else they are read from the shards ahead of each step.
+        in_memory: keeps all photos in memory (on a GPU in its own); else they are read from the shards ahead
+            of each step.
         mirror: trains on mirror images as well.
         augmentation: variation of the images.
         log_every: steps between lines of the log.
