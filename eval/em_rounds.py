@@ -15,8 +15,8 @@ from facesep import ConfigError
 from facesep.evaluation import options, paper, plots, tables
 from facesep.evaluation.comparison import COLUMNS
 from facesep.evaluation.processes import processes
-from facesep.evaluation.rounds import rounds_of
 from facesep.evaluation.script import finish, new_parser, run_script
+from facesep.hub.rounds import pushed_rounds
 
 TITLE = "Table 6: rounds of training"
 
@@ -39,7 +39,10 @@ def run(args: argparse.Namespace) -> None:
     own = processes(args.device)
     if bool(args.branch) == bool(args.checkpoint):
         raise ConfigError("give --branch, or --checkpoint NAME=FOLDER for each round")
-    checkpoints = rounds_of(args.branch, args.every) if args.branch else options.named(args.checkpoint)
+    if args.branch:
+        checkpoints = {f"round {n}": one for n, one in pushed_rounds(args.branch, args.every).items()}
+    else:
+        checkpoints = options.named(args.checkpoint)
     measures = options.open_measures(args)
     result = tables.measured(args, own, checkpoints, measures, "table6")
     if result is None:

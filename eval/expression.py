@@ -10,10 +10,10 @@ import argparse
 import sys
 
 from facesep import FaceSep
+from facesep.data.heads import ShardPhotos
 from facesep.errors import DataError
 from facesep.evaluation import expression, options
 from facesep.evaluation.mouth import ExternalTool, FivePoints
-from facesep.evaluation.photos import EvaluationPhotos
 from facesep.evaluation.report import table
 from facesep.evaluation.script import finish, new_parser, progress, run_script
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
     """Measures and reports."""
     tool = ExternalTool(args.landmarks, args.landmarks_name) if args.landmarks else FivePoints()
     sep = FaceSep.from_pretrained(args.checkpoint).to(args.device)
-    pairs = expression.pairs(EvaluationPhotos(args.shards, args.split, sep.image_size))[: args.limit]
+    pairs = expression.pairs(ShardPhotos(args.shards, args.split, sep.image_size))[: args.limit]
     if not pairs:
         raise DataError(f"nobody in {args.shards} has both a neutral and a smiling photo ({args.split})")
     pictures = expression.transfers(sep, pairs, args.fit, lambda done: progress(done, len(pairs), "people"))

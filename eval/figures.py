@@ -10,9 +10,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from facesep.data.heads import Photo
 from facesep.errors import DataError
 from facesep.evaluation import figures, options
-from facesep.evaluation.photos import Photo
 from facesep.evaluation.script import new_parser, run_script
 from facesep.evaluation.sheet import choose, contact_sheet, credits_of, may_be_shown
 from facesep.provenance import write_image

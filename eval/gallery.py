@@ -10,10 +10,10 @@ import argparse
 import sys
 
 from facesep import FaceSep
+from facesep.data.heads import ShardPhotos
+from facesep.environment import command
 from facesep.evaluation import options, sheet
 from facesep.evaluation.gallery import write_gallery
-from facesep.evaluation.photos import EvaluationPhotos
-from facesep.evaluation.report import command
 from facesep.evaluation.script import new_parser, progress, run_script
 
 
@@ -33,7 +33,7 @@ def main() -> int:
 def run(args: argparse.Namespace) -> None:
     """Writes the page."""
     sep = FaceSep.from_pretrained(args.checkpoint).to(args.device)
-    photos = sheet.first(EvaluationPhotos(args.shards, args.split, sep.image_size), args.people)
+    photos = sheet.first(ShardPhotos(args.shards, args.split, sep.image_size), args.people)
     page = write_gallery(
         sep,
         photos,

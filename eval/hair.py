@@ -10,9 +10,9 @@ import argparse
 import sys
 
 from facesep import FaceSep
+from facesep.data.heads import ShardPhotos
 from facesep.evaluation import hair, options
 from facesep.evaluation.encoded import encode_all
-from facesep.evaluation.photos import EvaluationPhotos
 from facesep.evaluation.report import table
 from facesep.evaluation.script import finish, new_parser, progress, run_script
 
@@ -40,7 +40,7 @@ def main() -> int:
 def run(args: argparse.Namespace) -> None:
     """Measures and reports."""
     sep = FaceSep.from_pretrained(args.checkpoint).to(args.device)
-    photos = EvaluationPhotos(args.shards, args.split, sep.image_size, limit=args.limit)
+    photos = ShardPhotos(args.shards, args.split, sep.image_size, limit=args.limit)
     encoded = encode_all(sep, photos, steps=args.fit)
     found = hair.measure(sep, encoded, args.masks, args.seed, on_photo=progress)
     summary = hair.summarise(found, encoded.people, args.seed)

@@ -12,12 +12,12 @@ import sys
 import torch
 
 from facesep import FaceSep
+from facesep.analysis.label_file import LabelFile
+from facesep.data.heads import ShardPhotos
 from facesep.evaluation import options, pose
 from facesep.evaluation.encoded import encode_all
-from facesep.evaluation.photos import EvaluationPhotos
 from facesep.evaluation.report import table
 from facesep.evaluation.script import finish, new_parser, progress, run_script
-from facesep.training.labels import LabelFile
 
 
 def main() -> int:
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     """Measures and reports."""
     tool = pose.TddfaPose(args.tddfa, args.device)
     sep = FaceSep.from_pretrained(args.checkpoint).to(args.device)
-    photos = EvaluationPhotos(args.shards, args.split, sep.image_size, limit=args.limit)
+    photos = ShardPhotos(args.shards, args.split, sep.image_size, limit=args.limit)
     encoded = encode_all(sep, photos, steps=args.fit)
     ids = photos.shards.ids[[photos.rows[place] for place in encoded.places]]
     labels = LabelFile(args.labels, ids, mirror=False).codes(torch.arange(len(ids)))

@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from facesep.evaluation.reader import measure
-from facesep.evaluation.report import hardware
+from facesep.environment import hardware
 from facesep.evaluation.script import new_parser, run_script
 from facesep.training.dataset import TrainingSet
+from facesep.training.reading import measure
 
 
 def main() -> int:

@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 
 from facesep import FaceSep, FaceSepError
+from facesep.data.heads import ShardPhotos
+from facesep.environment import command, commit, hardware, versions
 from facesep.evaluation import options, refinement, sheet
 from facesep.evaluation.identity import DlibIdentity
-from facesep.evaluation.photos import EvaluationPhotos
-from facesep.evaluation.report import command, commit, hardware, versions
 from facesep.evaluation.script import new_parser, progress, run_script
 from facesep.images import encode_image, note_refined
 from facesep.nets.st_lpips import StLpips
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
         sep.refiner.times(count, settings.get("start"))  # refuses what cannot be before the work begins
     identity = DlibIdentity() if args.identity == "dlib" else None
     perceptual = StLpips.from_file(args.st_lpips) if args.st_lpips else None
-    photos = EvaluationPhotos(args.shards, args.split, sep.image_size, limit=args.limit)
+    photos = ShardPhotos(args.shards, args.split, sep.image_size, limit=args.limit)
     rows = refinement.curve(
         sep, photos, calls, perceptual, identity, lambda done: progress(done, len(photos)), **settings
     )
@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> None:
     if args.plot:
         Path(args.plot).write_bytes(encode_image(refinement.plot(rows)))
     if args.pictures:
-        shown = sheet.first(EvaluationPhotos(args.shards, args.split, sep.image_size), args.people)
+        shown = sheet.first(ShardPhotos(args.shards, args.split, sep.image_size), args.people)
         page = sheet.contact_sheet(refinement.strips(sep, shown, calls, **settings), sheet.credits_of(shown))
         write_image(note_refined(page), args.pictures, quality=88)
     for row in rows:

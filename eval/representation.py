@@ -10,9 +10,9 @@ import argparse
 import sys
 
 from facesep import FaceSep
+from facesep.data.heads import ShardPhotos, mean_face
 from facesep.evaluation import options, representation
 from facesep.evaluation.identity import DlibIdentity
-from facesep.evaluation.photos import EvaluationPhotos, mean_face
 from facesep.evaluation.report import table
 from facesep.evaluation.script import finish, new_parser, progress, run_script
 from facesep.nets.st_lpips import StLpips
@@ -39,9 +39,7 @@ def run(args: argparse.Namespace) -> None:
     identity = DlibIdentity() if args.identity == "dlib" else None
     perceptual = StLpips.from_file(args.st_lpips) if args.st_lpips else None
     sep = FaceSep.from_pretrained(args.checkpoint).to(args.device)
-    photos = EvaluationPhotos(
-        args.shards, args.split, sep.image_size, args.photos, sep.align, limit=args.limit
-    )
+    photos = ShardPhotos(args.shards, args.split, sep.image_size, args.photos, sep.align, limit=args.limit)
     measured = representation.measure(
         sep,
         photos,

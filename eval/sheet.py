@@ -10,8 +10,8 @@ import argparse
 import sys
 
 from facesep import FaceSep
+from facesep.data.heads import ShardPhotos
 from facesep.evaluation import options, sheet
-from facesep.evaluation.photos import EvaluationPhotos
 from facesep.evaluation.script import new_parser, progress, run_script
 from facesep.provenance import write_image
 
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     """Draws the sheet."""
     sep = FaceSep.from_pretrained(args.checkpoint).to(args.device)
     names = args.names.split(",") if args.names else None
-    photos = sheet.choose(EvaluationPhotos(args.shards, args.split, sep.image_size), args.people, names)
+    photos = sheet.choose(ShardPhotos(args.shards, args.split, sep.image_size), args.people, names)
     rows = sheet.strips(sep, photos, on_row=lambda done: progress(done, len(photos)))
     write_image(sheet.contact_sheet(rows, sheet.credits_of(photos), args.cell), args.out, quality=90)
     print("rows:", ", ".join(photo.name for photo in photos))

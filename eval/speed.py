@@ -20,8 +20,9 @@ import sys
 import torch
 
 from facesep import ConfigError
+from facesep.environment import hardware
 from facesep.evaluation import fitting, forms, fps, growth, options, plots, race, speed
-from facesep.evaluation.report import hardware, markdown, table
+from facesep.evaluation.report import markdown, table
 from facesep.evaluation.script import finish, new_parser, progress, run_script
 
 

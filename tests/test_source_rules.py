@@ -202,8 +202,9 @@ ORDER = {  # modules may import from lower layers and their own
     "faces": 2, "hub": 2, "card": 2, "provenance": 2, "credentials": 2, "video": 2, "watermark": 2,
     "refine": 2, "fitting": 2,
     "model": 3, "backends": 3, "importers": 3, "data": 3,
-    "training": 4, "evaluation": 4,
-    "cli": 5, "demo": 5,
+    "environment": 0, "analysis": 4,
+    "training": 5, "evaluation": 5,
+    "cli": 6, "demo": 6,
 }  # fmt: skip
 
 
@@ -215,4 +216,7 @@ def test_imports_run_one_way():
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("facesep."):
                 other = node.module.split(".")[1]
+                assert {other, part} != {"training", "evaluation"}, (
+                    f"{path}:{node.lineno} imports {node.module}"
+                )
                 assert ORDER[other] <= ORDER[part], f"{path}:{node.lineno} imports {node.module}"

@@ -7,11 +7,11 @@ import sys
 
 import torch
 
+from facesep.analysis.analyse import analyse
+from facesep.analysis.morphable import MorphableModel
 from facesep.data.shards import ShardSet
 from facesep.errors import FaceSepError
 from facesep.nets.mobilefacenet import MobileFaceNet
-from facesep.training.analysis.analyse import analyse
-from facesep.training.analysis.morphable import MorphableModel
 
 
 def main() -> int:

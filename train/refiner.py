@@ -47,7 +47,7 @@ def main() -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Builds the pairs and the trainer, runs it and writes the refiner."""
     from facesep.data.shards import ShardSet
-    from facesep.evaluation.report import command, commit
+    from facesep.environment import command, commit
     from facesep.model import FaceSep
     from facesep.training.refiner.config import load_refiner_config
     from facesep.training.refiner.loop import VALIDATION, RefinerTrainer

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from facesep.data.heads import Photo
 from facesep.errors import ConfigError, DataError
 from facesep.evaluation.estimators import Estimator, cosine, factors
 from facesep.evaluation.ledger import Ledger
 from facesep.evaluation.metrics import l1, ssim
 from facesep.evaluation.perceptual import Perceptual
-from facesep.evaluation.photos import Photo
 from facesep.evaluation.processes import Processes
 from facesep.evaluation.renders import Renders
 from facesep.images import to_tensor

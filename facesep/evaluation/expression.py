@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from facesep.data.heads import Photo
 from facesep.evaluation.mouth import MouthTool
-from facesep.evaluation.photos import Photo
 from facesep.evaluation.report import Row, percent
 from facesep.evaluation.statistics import Estimate, estimate
 from facesep.model import FaceSep

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from PIL import Image
 
+from facesep.data.heads import Photo
 from facesep.errors import ConfigError
 from facesep.evaluation.comparison import reconstruct
-from facesep.evaluation.photos import Photo
 from facesep.evaluation.renders import Renders
 from facesep.evaluation.sheet import Strip
 from facesep.images import to_image, to_tensor

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from PIL import Image
 
+from facesep.data.heads import SUFFIXES, Photo
 from facesep.data.shards import file_sha256
 from facesep.errors import DataError, FaceError, ImageError
-from facesep.evaluation.photos import SUFFIXES, Photo
 from facesep.faces.parsing import head_mask, parse
 from facesep.faces.types import Aligned
 from facesep.images import load_image

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from facesep.codes import ATTRIBUTES
+from facesep.data.heads import Photo
 from facesep.evaluation import sheet
-from facesep.evaluation.photos import Photo
 from facesep.model import FaceSep
 from facesep.provenance import write_image
 

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from facesep.config import preset
+from facesep.environment import hardware
 from facesep.errors import ConfigError
 from facesep.evaluation import forms
 from facesep.evaluation.forms import FORMS, REFERENCE
-from facesep.evaluation.report import hardware, table
+from facesep.evaluation.report import table
 
 SIZE, SAMPLES, BATCH, FRAMES = "pixels a side", "samples a ray", "faces at once", "frames of an orbit"
 POINTS: dict[str, tuple[int, ...]] = {

@@ -8,11 +8,11 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from facesep.analysis.landmarks import MEDIAPIPE_68
 from facesep.data.portraits import five_points
 from facesep.errors import ConfigError
 from facesep.evaluation.external import call
 from facesep.faces import find_faces
-from facesep.training.analysis.landmarks import MEDIAPIPE_68
 
 LIPS = MEDIAPIPE_68[48:]
 """The 20 lip points of the iBUG scheme in the MediaPipe mesh."""

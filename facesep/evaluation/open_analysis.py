@@ -10,18 +10,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from facesep.analysis import fit as fitting
+from facesep.analysis.analyse import IDLE
+from facesep.analysis.components import Components, Standard
+from facesep.analysis.labels import Labels
+from facesep.analysis.landmarks import MEDIAPIPE_68, landmark_sigma
+from facesep.analysis.lighting import AMBIENT, BANDS, fit_light, sh_basis, shading
+from facesep.analysis.morphable import FACE, MorphableModel
+from facesep.analysis.texture import LIGHT_SHARE, Samples, sample_colours
 from facesep.errors import DataError
 from facesep.evaluation.estimators import PARTS, Estimates
 from facesep.evaluation.mouth import ExternalTool
 from facesep.images import to_image
-from facesep.training.analysis import fit as fitting
-from facesep.training.analysis.analyse import IDLE
-from facesep.training.analysis.components import Components, Standard
-from facesep.training.analysis.labels import Labels
-from facesep.training.analysis.landmarks import MEDIAPIPE_68, landmark_sigma
-from facesep.training.analysis.lighting import AMBIENT, BANDS, fit_light, sh_basis, shading
-from facesep.training.analysis.morphable import FACE, MorphableModel
-from facesep.training.analysis.texture import LIGHT_SHARE, Samples, sample_colours
 
 TOOL_SIZE = 512
 """Side of the pictures that the landmark tool sees, and so the unit of its points."""
@@ -109,7 +109,7 @@ class OpenAnalysis:
         }
 
     def _skin(self, samples: Samples) -> tuple[Tensor, Tensor]:
-        """Albedo components and light, as :func:`facesep.training.analysis.texture.separate` has them."""
+        """Albedo components and light, as :func:`facesep.analysis.texture.separate` has them."""
         decode = self.labels.decode
         skin = Components(decode["texture.mean"], decode["texture.std"], decode["texture.basis"])
         usual = skin.mean.unflatten(0, (-1, 3))

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from facesep.data.heads import ShardPhotos, mean_face
 from facesep.errors import ConfigError, DataError
 from facesep.evaluation import comparison
 from facesep.evaluation.estimators import POSES, Estimator, build_estimator
@@ -17,11 +18,10 @@ from facesep.evaluation.folder import FolderPhotos
 from facesep.evaluation.identity import ArcFaceIdentity, DlibIdentity
 from facesep.evaluation.metrics import SSIM_WINDOWS
 from facesep.evaluation.perceptual import TRUNKS, lpips_distance, st_lpips_distance
-from facesep.evaluation.photos import EvaluationPhotos, mean_face
 from facesep.evaluation.renders import LOOKED_AT, Renders
 from facesep.model import FaceSep
 
-Photos = EvaluationPhotos | FolderPhotos
+Photos = ShardPhotos | FolderPhotos
 
 
 def add_data(parser: argparse.ArgumentParser) -> None:
@@ -160,9 +160,7 @@ def open_photos(args: argparse.Namespace, sep: FaceSep) -> Photos:
     if args.limit is not None and args.limit < 1 or getattr(args, "batch", 1) < 1:
         raise ConfigError("--limit and --batch must be at least 1")
     if args.shards:
-        return EvaluationPhotos(
-            args.shards, args.split, sep.image_size, args.photos, sep.align, limit=args.limit
-        )
+        return ShardPhotos(args.shards, args.split, sep.image_size, args.photos, sep.align, limit=args.limit)
     if args.photos:
         return FolderPhotos(
             args.photos, sep.image_size, sep.align, args.parser, args.parser_weights, args.limit

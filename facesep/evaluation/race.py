@@ -11,10 +11,11 @@ from typing import Any
 import torch
 
 from facesep.backends import PACKAGES, missing
+from facesep.environment import hardware
 from facesep.errors import ConfigError
 from facesep.evaluation import forms
 from facesep.evaluation.memory import added_megabytes
-from facesep.evaluation.report import hardware, table
+from facesep.evaluation.report import table
 
 FORMAT = "facesep-speed-1"
 ALLOCATOR = ("MALLOC_", "LD_PRELOAD", "THP_MEM_ALLOC_ENABLE", "GLIBC_TUNABLES", "PYTORCH_")

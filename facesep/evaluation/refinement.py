@@ -12,10 +12,10 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from facesep.data.heads import Photo
 from facesep.evaluation import sheet
 from facesep.evaluation.identity import DlibIdentity
 from facesep.evaluation.metrics import l1
-from facesep.evaluation.photos import Photo
 from facesep.evaluation.statistics import estimate
 from facesep.images import to_image, to_tensor
 from facesep.model import FaceSep

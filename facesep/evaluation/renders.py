@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from facesep.checksums import sha256
+from facesep.data.heads import SUFFIXES, Photo
 from facesep.errors import DataError
-from facesep.evaluation.photos import SUFFIXES, Photo
 from facesep.faces import find_faces
 from facesep.images import load_image, to_tensor
 

@@ -9,25 +9,18 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import platform
-import shlex
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
-
-import facesep
 from facesep.card import markdown_table
 from facesep.checksums import CHECKSUMS
+from facesep.environment import command, commit, hardware, versions, without_folders
 from facesep.errors import ConfigError
 from facesep.hub import resolve
 
 FORMAT = "facesep-eval-1"
-PACKAGES = ("torch", "torchvision", "numpy", "pillow", "lpips", "dlib-bin", "accelerate", "av")
 
 Row = dict[str, Any]
 
@@ -135,64 +128,9 @@ def describe(checkpoint: str | None) -> dict[str, Any]:
     """Name and SHA-256 sums of the weights of a checkpoint."""
     folder = resolve(checkpoint)
     sums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
-    name = "bundled" if checkpoint is None else _shown(str(checkpoint))
+    name = "bundled" if checkpoint is None else without_folders(str(checkpoint))
     weights = {k: v for k, v in sums.items() if k.endswith(".safetensors") and not k.startswith("refiner/")}
     return {"name": name, "sha256": weights}
-
-
-def command(arguments: Sequence[str]) -> str:
-    """The command line; absolute paths are shown by their last part, they say nothing to others."""
-    script, *rest = arguments
-    script = "/".join(Path(script).resolve().parts[-2:])
-    return shlex.join(["python", script, *map(_shown, rest)])
-
-
-def _shown(argument: str) -> str:
-    """An argument without folders of absolute paths, also in ``NAME=PATH`` and in commands."""
-    words = []
-    for word in argument.split(" "):
-        name, separator, value = word.rpartition("=")
-        words.append(f"{name}{separator}{Path(value).name}" if os.path.isabs(value) else word)
-    return " ".join(words)
-
-
-def commit() -> str | None:
-    """Commit of the code, with ``+changes`` if it was changed since; None outside a git checkout."""
-    root = Path(facesep.__file__).resolve().parents[1]
-    if not (root / ".git").exists():
-        return None
-    try:
-        head = _git(root, "rev-parse", "HEAD")
-        changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", "facesep", "eval")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return head[:12] + ("+changes" if changed else "")
-
-
-def _git(root: Path, *arguments: str) -> str:
-    run = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, check=True)
-    return run.stdout.strip()
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, facesep and the packages that numbers depend on."""
-    found = {"python": platform.python_version(), "facesep": facesep.__version__}
-    for package in PACKAGES:
-        try:
-            found[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def hardware(device: str = "cpu") -> str:
-    """The machine in general words: cores and threads, and the accelerator if one was used."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = torch.get_num_threads()
-    text = f"{cores} CPU cores ({platform.machine()}), {threads} thread{'s' * (threads > 1)}"
-    if torch.device(device).type == "cuda":
-        text = f"{torch.cuda.get_device_name(device)}, {text}"
-    return text
 
 
 def _plain(value: Any) -> Any:

@@ -10,9 +10,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from facesep.data.heads import ShardPhotos
 from facesep.evaluation.identity import DlibIdentity, rank
 from facesep.evaluation.metrics import l1, psnr, ssim
-from facesep.evaluation.photos import EvaluationPhotos
 from facesep.evaluation.report import Row, percent
 from facesep.evaluation.statistics import Estimate, estimate
 from facesep.images import to_image
@@ -67,7 +67,7 @@ class Measurements:
 @torch.no_grad()
 def measure(
     sep: FaceSep,
-    photos: EvaluationPhotos,
+    photos: ShardPhotos,
     mean: Tensor,
     identity: DlibIdentity | None = None,
     perceptual: nn.Module | None = None,

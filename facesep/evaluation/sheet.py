@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont
 
+from facesep.data.heads import Photo
 from facesep.errors import ConfigError, DataError
-from facesep.evaluation.photos import Photo
 from facesep.model import FaceSep
 
 SHOWABLE = {

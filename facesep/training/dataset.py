@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from facesep.analysis.label_file import LabelFile, split_rows
 from facesep.codes import Codes
 from facesep.data.labels import FACE, HAIR
 from facesep.data.shards import ShardSet
@@ -24,7 +25,6 @@ from facesep.training.augment import (
     warp,
     warp_points,
 )
-from facesep.training.labels import LabelFile, split_rows
 
 PHOTO_SIZE = 128
 """Least side at which the encoder sees a photo, however coarse the render is."""

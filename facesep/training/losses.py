@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from facesep.analysis.label_file import HAIR_COLOURS
 from facesep.camera import CENTRE_X, CENTRE_Y, FOCAL
 from facesep.codes import ATTRIBUTES, Codes
 from facesep.constants import constant
-from facesep.training.labels import HAIR_COLOURS
 
 FEATURE_SIZES = ((0.27, 0.2), (0.27, 0.2), (0.4, 0.25))
 """Half axes of what counts as an eye, the other eye and the mouth, in distances between the eyes."""

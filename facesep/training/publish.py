@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -17,9 +16,8 @@ from pathlib import Path
 from huggingface_hub import snapshot_download
 
 from facesep.errors import CheckpointError, ConfigError, HubError
-from facesep.hub import client, explain, is_repo, parse_repo, upload
-
-BRANCH, ROUNDS = "training", "checkpoints"
+from facesep.hub import client, explain, is_repo, upload
+from facesep.hub.rounds import BRANCH, ROUNDS
 
 
 def push_round(
@@ -60,35 +58,6 @@ def push_round(
             delete_patterns="*",  # parts of an earlier number of processes
         )
     return str(commit.commit_url)
-
-
-def pushed_rounds(name: str, token: str | None = None) -> dict[int, str]:
-    """The rounds that :func:`push_round` has put on a branch.
-
-    Args:
-        name: ``user/repo``, or ``user/repo@revision`` for another branch than ``training``.
-        token: Hub token; the saved one by default.
-
-    Returns:
-        Names of checkpoints, ``user/repo@commit:checkpoints/001``, by round and in their order; all of one
-        commit, so that a round that is pushed meanwhile changes nothing.
-
-    Raises:
-        ConfigError: for a malformed name, or if the branch holds no rounds.
-        HubError: if the Hub cannot be reached or refuses.
-    """
-    repo_id, revision = parse_repo(name)
-    revision = revision or BRANCH
-    with explain(repo_id, revision):
-        found = client(token).model_info(repo_id, revision=revision)
-    files = re.compile(rf"{ROUNDS}/(\d+)/config\.json")
-    matches = [files.fullmatch(file.rfilename) for file in found.siblings]
-    rounds = {int(match[1]): f"{repo_id}@{found.sha}:{ROUNDS}/{match[1]}" for match in matches if match}
-    if not rounds:
-        raise ConfigError(
-            f"{repo_id} has no {ROUNDS}/<round> on {revision!r}: give a repository that train/em.py pushes to"
-        )
-    return dict(sorted(rounds.items()))
 
 
 class Publisher:

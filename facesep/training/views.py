@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from facesep.analysis.lighting import BANDS, sh_basis
 from facesep.camera import CAMERA_DISTANCE, project, rays, rotation_matrix, to_head
 from facesep.codes import Codes
 from facesep.precision import full_precision
-from facesep.training.analysis.lighting import BANDS, sh_basis
 
 YAW, PITCH = math.radians(45), math.radians(12)
 """Largest yaw of the turned heads, and by how much they nod."""

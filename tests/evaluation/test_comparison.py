@@ -11,12 +11,12 @@ from credited import PHOTOS
 from PIL import Image, PngImagePlugin
 
 from facesep import FaceSep
+from facesep.data.heads import ShardPhotos
 from facesep.errors import ConfigError, DataError, ImageError
 from facesep.evaluation import comparison, quality
 from facesep.evaluation.comparison import COPY, MEAN, Measures, Methods, compare
 from facesep.evaluation.ledger import Ledger
 from facesep.evaluation.perceptual import Perceptual
-from facesep.evaluation.photos import EvaluationPhotos
 from facesep.evaluation.processes import Processes
 from facesep.evaluation.renders import Renders
 from facesep.evaluation.tables import with_partial
@@ -54,8 +54,8 @@ def model(checkpoint) -> FaceSep:
 
 
 @pytest.fixture
-def photos(shards, model) -> EvaluationPhotos:
-    return EvaluationPhotos(shards, "val", model.image_size)
+def photos(shards, model) -> ShardPhotos:
+    return ShardPhotos(shards, "val", model.image_size)
 
 
 def run(model, photos, ledger=None, processes=ALONE, renders=(), measures=MEASURES, batch=3):
@@ -94,7 +94,7 @@ def test_a_stopped_run_goes_on_and_processes_share(model, photos, tmp_path):
     whole = run(model, photos, batch=1)
     seen = []
 
-    class Counting(EvaluationPhotos):
+    class Counting(ShardPhotos):
         def read(self, place):
             seen.append(place)
             return super().read(place)
@@ -117,7 +117,7 @@ def test_a_stopped_run_goes_on_and_processes_share(model, photos, tmp_path):
 
 def test_one_size_and_usable_photos(model, photos, shards):
     with pytest.raises(ConfigError, match="renders 32 px and not 48"):
-        run(model, EvaluationPhotos(shards, "val", 48))
+        run(model, ShardPhotos(shards, "val", 48))
     photos.read = lambda place: None
     with pytest.raises(DataError, match="refused them all"):
         run(model, photos)
@@ -175,7 +175,7 @@ def test_renders_are_checked(model, photos, tmp_path):
 def test_misaligned_renders_are_refused(shards, tmp_path):
     if not (PHOTOS.parents[2] / "facesep/assets/faces/finder.safetensors").exists():
         pytest.skip("the bundled detector is missing")
-    photos = list(EvaluationPhotos(shards, "val", 128))
+    photos = list(ShardPhotos(shards, "val", 128))
     renders = Renders("theirs", tmp_path, 128)
     for photo in photos:
         write_image(photo.image, tmp_path / f"{photo.name}.png", marked=False)

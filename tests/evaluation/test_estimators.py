@@ -8,6 +8,10 @@ import torch
 from analysis_model import synthetic_model
 
 from facesep import FaceSep
+from facesep.analysis.labels import Labels
+from facesep.analysis.landmarks import MEDIAPIPE_68
+from facesep.analysis.lighting import WHITE, shading
+from facesep.analysis.texture import LIGHT_SHARE, Samples
 from facesep.camera import project
 from facesep.errors import CheckpointError, ConfigError
 from facesep.evaluation.estimators import PARTS, build_estimator, cosine, factors
@@ -15,10 +19,6 @@ from facesep.evaluation.open_analysis import OpenAnalysis
 from facesep.nets.crops import deep3d_crop
 from facesep.nets.files import write_network
 from facesep.nets.rnet import RNet
-from facesep.training.analysis.labels import Labels
-from facesep.training.analysis.landmarks import MEDIAPIPE_68
-from facesep.training.analysis.lighting import WHITE, shading
-from facesep.training.analysis.texture import LIGHT_SHARE, Samples
 
 
 def test_cosine_of_known_vectors():

@@ -7,9 +7,9 @@ import pytest
 from credited import SIZE
 
 from facesep import FaceSep
+from facesep.data.heads import ShardPhotos
 from facesep.evaluation import expression
 from facesep.evaluation.expression import moves
-from facesep.evaluation.photos import EvaluationPhotos
 
 
 def test_moves_by_hand():
@@ -31,7 +31,7 @@ def test_noise_gives_half():
 
 
 def test_pairs(shards):
-    ((neutral, smiling),) = expression.pairs(EvaluationPhotos(shards, "val", SIZE))
+    ((neutral, smiling),) = expression.pairs(ShardPhotos(shards, "val", SIZE))
     assert (neutral.name, smiling.name) == ("london_101", "gsa_smiling")
 
 
@@ -52,7 +52,7 @@ class Oracle:
 
 def test_the_whole_path(shards, checkpoint):
     sep = FaceSep.from_pretrained(checkpoint)
-    pairs = expression.pairs(EvaluationPhotos(shards, "val", sep.image_size))
+    pairs = expression.pairs(ShardPhotos(shards, "val", sep.image_size))
     pictures = expression.transfers(sep, pairs)
     assert [one.direction for one in pictures] == ["neutral to smiling", "smiling to neutral"]
     codes = [sep.encode(photo.image, aligned=True) for photo in pairs[0]]

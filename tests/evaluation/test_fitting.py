@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from facesep import FaceSep
+from facesep.data.heads import ShardPhotos
 from facesep.errors import ConfigError
 from facesep.evaluation import fitting, fps
 from facesep.evaluation.fitting import Recipe, fit
-from facesep.evaluation.photos import EvaluationPhotos
 from facesep.evaluation.speed import ALIGNING, BOTH, Speed, Timing
 from facesep.images import to_tensor
 
@@ -22,7 +22,7 @@ def model(checkpoint) -> FaceSep:
 
 
 def test_it_descends_towards_the_photo(model, shards):
-    photos = EvaluationPhotos(shards, "val", model.image_size)
+    photos = ShardPhotos(shards, "val", model.image_size)
     mean = fitting.mean_codes(model, photos)
     assert mean.shape.norm().item() == pytest.approx(512**0.5, rel=1e-4)
     expected = torch.stack([model.encode(p.image, aligned=True).texture for p in photos]).mean(0)
@@ -40,7 +40,7 @@ def test_it_descends_towards_the_photo(model, shards):
 
 
 def test_a_render_of_the_start_needs_no_fit(model, shards):
-    photo = EvaluationPhotos(shards, "val", model.image_size).read(0)
+    photo = ShardPhotos(shards, "val", model.image_size).read(0)
     codes = model.encode(photo.image, aligned=True)
     target = model.render(codes, output="tensor")
     found = fit(model, to_tensor(photo.image), target, Recipe(1, rate=1e-9, start="encoder"))

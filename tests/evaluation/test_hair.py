@@ -11,11 +11,11 @@ import pytest
 from PIL import Image
 
 from facesep import FaceSep
+from facesep.data.heads import ShardPhotos
 from facesep.errors import ConfigError
 from facesep.evaluation import hair
 from facesep.evaluation.encoded import encode_all
 from facesep.evaluation.external import call
-from facesep.evaluation.photos import EvaluationPhotos
 
 # The first N pictures are the photos, then come N renders and N transfers: photo k has hair in row k, renders
 # before and after the transfer keep the hair of the photo that they come from.
@@ -69,7 +69,7 @@ def test_summary_by_hand():
 def test_the_whole_path(shards, checkpoint, tmp_path):
     (tmp_path / "tool.py").write_text(TOOL)
     sep = FaceSep.from_pretrained(checkpoint)
-    photos = encode_all(sep, EvaluationPhotos(shards, "val", sep.image_size))
+    photos = encode_all(sep, ShardPhotos(shards, "val", sep.image_size))
     assert photos.places == [0, 1, 2, 3] and len(photos.people) == len(photos.targets) == 4
     found = hair.measure(sep, photos, f"{sys.executable} {tmp_path / 'tool.py'}")
     np.testing.assert_allclose(found.source, 1)
@@ -89,7 +89,7 @@ def test_the_whole_path(shards, checkpoint, tmp_path):
 def test_tools_that_fail(shards, checkpoint, tmp_path, old, new, message):
     (tmp_path / "tool.py").write_text(TOOL.replace(old, new))
     sep = FaceSep.from_pretrained(checkpoint)
-    photos = encode_all(sep, EvaluationPhotos(shards, "val", sep.image_size))
+    photos = encode_all(sep, ShardPhotos(shards, "val", sep.image_size))
     with pytest.raises(ConfigError, match=message):
         hair.measure(sep, photos, f"{sys.executable} {tmp_path / 'tool.py'}")
 

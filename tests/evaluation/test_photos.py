@@ -8,18 +8,18 @@ import torch
 from credited import PHOTOS, SIZE, crop_and_label, points
 from PIL import Image
 
+from facesep.data.heads import ShardPhotos, mean_face
 from facesep.errors import DataError, NoFaceError
-from facesep.evaluation.photos import EvaluationPhotos, mean_face
 from facesep.faces.crop import Crop
 from facesep.faces.types import Aligned, Face
 
 
-def by_name(photos: EvaluationPhotos) -> dict:
+def by_name(photos: ShardPhotos) -> dict:
     return {photo.name: photo for photo in photos}
 
 
 def test_crops_of_the_shards(shards):
-    photos = by_name(EvaluationPhotos(shards, "val", SIZE))
+    photos = by_name(ShardPhotos(shards, "val", SIZE))
     assert set(photos) == {"london_101", "london_099", "gsa_smiling", "gsa_turned"}
     one = photos["gsa_smiling"]
     assert (one.person, one.meta["expression"], one.image.size) == ("a", "smiling", (SIZE, SIZE))
@@ -32,7 +32,7 @@ def test_crops_of_the_shards(shards):
 
 
 def test_another_size(shards):
-    large, small = (by_name(EvaluationPhotos(shards, "val", s))["london_101"] for s in (SIZE, SIZE // 2))
+    large, small = (by_name(ShardPhotos(shards, "val", s))["london_101"] for s in (SIZE, SIZE // 2))
     assert small.target.shape == (3, SIZE // 2, SIZE // 2)
     halved = large.mask.unflatten(1, (-1, 2)).unflatten(3, (-1, 2)).mean((2, 4))
     assert (small.mask - halved).abs().max() < 0.01
@@ -53,7 +53,7 @@ def test_originals_by_another_window(shards):
             raise NoFaceError("no face")
         return align(image)
 
-    photos = EvaluationPhotos(shards, "val", SIZE, PHOTOS, refusing)
+    photos = ShardPhotos(shards, "val", SIZE, PHOTOS, refusing)
     found = by_name(photos)
     assert set(found) == {"london_101", "london_099"} and photos.refused == {"NoFaceError": 2}
     for name, photo in found.items():
@@ -71,17 +71,17 @@ def _same(image: Image.Image, name: str) -> bool:
 
 
 def test_mean_face_is_the_mean(shards):
-    targets = torch.stack([photo.target for photo in EvaluationPhotos(shards, "train", SIZE)])
+    targets = torch.stack([photo.target for photo in ShardPhotos(shards, "train", SIZE)])
     torch.testing.assert_close(mean_face(shards, SIZE), targets.mean(0))
 
 
 def test_limits_are_spread(shards):
-    assert len(list(EvaluationPhotos(shards, "val", SIZE, limit=2))) == 2
-    assert len(EvaluationPhotos(shards, "val", SIZE, limit=9)) == 4
+    assert len(list(ShardPhotos(shards, "val", SIZE, limit=2))) == 2
+    assert len(ShardPhotos(shards, "val", SIZE, limit=9)) == 4
 
 
 def test_what_is_missing_is_named(shards, tmp_path):
     with pytest.raises(DataError, match="'test'"):
-        EvaluationPhotos(shards, "test", SIZE)
+        ShardPhotos(shards, "test", SIZE)
     with pytest.raises(DataError, match="london|gsa"):
-        next(iter(EvaluationPhotos(shards, "val", SIZE, tmp_path, lambda image: None)))
+        next(iter(ShardPhotos(shards, "val", SIZE, tmp_path, lambda image: None)))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -78,30 +77,8 @@ def test_a_commit_is_claimed_only_for_all_tables(checkpoint, tmp_path, monkeypat
     assert "commit" not in found and [t["commit"] for t in found["tables"]] == ["abc", "def"]
 
 
-def test_commands_keep_private_paths_to_themselves():
-    script = Path(report.__file__).parents[2] / "eval" / "speed.py"
-    words = [
-        str(script),
-        "--shards",
-        str(Path.home() / "data" / "portraits"),
-        "--out",
-        "a b.json",
-        "--x",
-        "1",
-    ]
-    assert report.command(words) == "python eval/speed.py --shards portraits --out 'a b.json' --x 1"
-    nested = ["eval/expression.py", "--landmarks", f"{Path.home()}/venv/bin/python marks.py"]
-    assert report.command(nested) == "python eval/expression.py --landmarks 'python marks.py'"
-
-
 def test_the_name_of_a_checkpoint(checkpoint, tmp_path):
     assert report.describe(str(checkpoint))["name"] == "tiny"
     copy = tmp_path / "copy"
     shutil.copytree(checkpoint, copy)
     assert report.describe(str(copy))["sha256"] == report.describe(str(checkpoint))["sha256"]
-
-
-def test_commits_of_real_checkouts_only(monkeypatch, tmp_path):
-    (tmp_path / "facesep").mkdir()
-    monkeypatch.setattr(report.facesep, "__file__", str(tmp_path / "facesep" / "__init__.py"))
-    assert report.commit() is None

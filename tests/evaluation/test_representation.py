@@ -8,8 +8,8 @@ import torch
 from credited import SIZE
 
 from facesep import FaceSep
+from facesep.data.heads import ShardPhotos, mean_face
 from facesep.evaluation import representation
-from facesep.evaluation.photos import EvaluationPhotos, mean_face
 from facesep.evaluation.representation import COPY, MEAN, OTHER, RENDER
 
 
@@ -40,7 +40,7 @@ class Perfect(FaceSep):
 @pytest.fixture(scope="module")
 def measured(shards, checkpoint):
     model = FaceSep.from_pretrained(checkpoint)
-    photos = EvaluationPhotos(shards, "val", model.image_size)
+    photos = ShardPhotos(shards, "val", model.image_size)
     distance = torch.nn.Module()
     distance.forward = lambda a, b: (a - b).abs().amax((1, 2, 3))
     return representation.measure(model, photos, mean_face(shards, model.image_size), ByColour(), distance)
@@ -65,7 +65,7 @@ def test_a_perfect_model_equals_the_copy(shards):
     from facesep.config import preset
 
     model = Perfect(preset("tiny"))
-    photos = EvaluationPhotos(shards, "val", model.image_size)
+    photos = ShardPhotos(shards, "val", model.image_size)
     model.targets = {photo.image.tobytes(): photo.target for photo in photos}
     found = representation.measure(model, photos, mean_face(shards, model.image_size), ByColour())
     for name, values in found.values[COPY].items():
@@ -101,7 +101,7 @@ def test_groups(measured):
 
 def test_without_identity(shards, checkpoint):
     model = FaceSep.from_pretrained(checkpoint)
-    photos = EvaluationPhotos(shards, "val", model.image_size, limit=1)
+    photos = ShardPhotos(shards, "val", model.image_size, limit=1)
     seen = []
     found = representation.measure(model, photos, torch.zeros(3, 32, 32), on_photo=seen.append)
     assert set(found.values) == {RENDER, COPY, MEAN} and seen == [1]

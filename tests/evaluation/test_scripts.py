@@ -15,12 +15,12 @@ from credited import PHOTOS
 from PIL import Image
 from safetensors.torch import save_file
 
+from facesep.analysis.labels import Labels
 from facesep.codes import CODE_LENGTH
 from facesep.data.shards import ShardSet
 from facesep.evaluation.report import read_report
 from facesep.nets.tddfa import Tddfa
 from facesep.provenance import verify
-from facesep.training.analysis.labels import Labels
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = """

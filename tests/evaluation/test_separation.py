@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from facesep.codes import CODE_SIZES, Codes
+from facesep.data.heads import Photo
 from facesep.errors import ConfigError, DataError
 from facesep.evaluation import separation
 from facesep.evaluation.ledger import Ledger
 from facesep.evaluation.paper import FACTORS
-from facesep.evaluation.photos import Photo
 from facesep.evaluation.processes import Processes
 from facesep.evaluation.separation import Plan, Separation, spread_of
 
@@ -70,7 +70,7 @@ class _Exact:
 @pytest.fixture
 def world(monkeypatch) -> World:
     monkeypatch.setattr("facesep.evaluation.encoded.to_tensor", lambda image: image.tensor)
-    monkeypatch.setattr("facesep.evaluation.photos.to_tensor", lambda image: image.tensor)
+    monkeypatch.setattr("facesep.data.heads.to_tensor", lambda image: image.tensor)
     return World()
 
 

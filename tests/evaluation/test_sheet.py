@@ -10,14 +10,14 @@ from credited import SIZE
 from PIL import Image
 
 from facesep import FaceSep
+from facesep.data.heads import ShardPhotos
 from facesep.errors import ConfigError, DataError
 from facesep.evaluation import sheet
-from facesep.evaluation.photos import EvaluationPhotos
 
 
 @pytest.fixture
 def photos(shards):
-    return list(EvaluationPhotos(shards, "val", SIZE))
+    return list(ShardPhotos(shards, "val", SIZE))
 
 
 def with_meta(photo, **meta):
@@ -48,7 +48,7 @@ def test_names_give_the_order(photos):
 
 def test_strips_show_what_their_labels_say(shards, checkpoint):
     sep = FaceSep.from_pretrained(checkpoint)
-    chosen = sheet.choose(EvaluationPhotos(shards, "val", sep.image_size), 2)
+    chosen = sheet.choose(ShardPhotos(shards, "val", sep.image_size), 2)
     first, last = sheet.strips(sep, chosen)
     a, b = (sep.encode(photo.image, aligned=True) for photo in chosen)
     expected = {

@@ -15,7 +15,7 @@ from huggingface_hub import HfApi
 from tiny_data import write_tiny
 
 from facesep.errors import CheckpointError, ConfigError, HubError
-from facesep.evaluation.rounds import rounds_of
+from facesep.hub.rounds import pushed_rounds
 from facesep.model import FaceSep
 from facesep.training.config import Phase, TrainConfig, Weights
 from facesep.training.dataset import TrainingSet
@@ -81,11 +81,11 @@ def test_rounds_are_pushed_and_continued_elsewhere(hub, monkeypatch, data, tmp_p
         assert torch.equal(there.encoder.state_dict()[name], value), name
     files = HfApi().list_repo_files("ada/run", revision="training")
     assert {"checkpoints/001/config.json", "checkpoints/002/config.json"} < set(files)
-    rounds = rounds_of("ada/run")  # each round is a model of its own
+    rounds = pushed_rounds("ada/run")  # each round is a model of its own
     sha = hub.repos["ada/run"].branches["training"]
-    assert rounds == {f"round {n}": f"ada/run@{sha}:checkpoints/00{n}" for n in (1, 2)}
-    assert rounds_of("ada/run@training", every=2) == {"round 2": rounds["round 2"]}
-    assert list(rounds_of("ada/run", every=3)) == ["round 2"], "the last round is always there"
+    assert rounds == {n: f"ada/run@{sha}:checkpoints/00{n}" for n in (1, 2)}
+    assert pushed_rounds("ada/run@training", every=2) == {2: rounds[2]}
+    assert list(pushed_rounds("ada/run", every=3)) == [2], "the last round is always there"
     first, second = (FaceSep.from_pretrained(name).encoder.state_dict() for name in rounds.values())
     assert all(torch.equal(second[name], value) for name, value in there.averages["encoder"].state().items())
     assert not all(torch.equal(first[name], value) for name, value in second.items())
@@ -96,18 +96,18 @@ def test_rounds_are_pushed_and_continued_elsewhere(hub, monkeypatch, data, tmp_p
     assert done.returncode == 0, done.stderr
     assert "| round 1 |" in done.stdout and "| round 2 |" in done.stdout
     report = json.loads((tmp_path / "rounds.json").read_text())
-    assert report["checkpoint"]["name"] == rounds["round 2"]
+    assert report["checkpoint"]["name"] == rounds[2]
 
 
 def test_what_holds_no_rounds(hub, monkeypatch, data, tmp_path):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     FaceSep.from_pretrained().push_to_hub("ada/model", branch="training")
     with pytest.raises(ConfigError, match="no checkpoints/<round> on 'training'"):
-        rounds_of("ada/model")
+        pushed_rounds("ada/model")
     with pytest.raises(HubError, match="no revision 'other'"):
-        rounds_of("ada/model@other")
+        pushed_rounds("ada/model@other")
     with pytest.raises(ConfigError, match="at least 1"):
-        rounds_of("ada/model", every=0)
+        pushed_rounds("ada/model", every=0)
     with pytest.raises(CheckpointError, match="no checkpoint folder"):
         FaceSep.from_pretrained("ada/model:checkpoints/001")
 

@@ -12,7 +12,7 @@ pytest.importorskip("diffusers")
 
 from facesep.checkpoint import verify_checkpoint
 from facesep.config import preset
-from facesep.evaluation.photos import Photo
+from facesep.data.heads import Photo
 from facesep.evaluation.refinement import strips
 from facesep.model import FaceSep
 from facesep.refine import FaceRefiner

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from facesep.training.analysis.landmarks import MIRROR_68
-from facesep.training.analysis.morphable import MorphableModel
+from facesep.analysis.landmarks import MIRROR_68
+from facesep.analysis.morphable import MorphableModel
 
 SEMI = np.array([0.72, 0.95, 0.75])
 """Half axes in dm."""

@@ -9,11 +9,11 @@ import pytest
 import torch
 from analysis_model import SEMI, flip_expression, synthetic_arrays, synthetic_model
 
+from facesep.analysis.fit import SIZE, Priors, _box_step, calibrate, fit
+from facesep.analysis.landmarks import MEDIAPIPE_68, MIRROR_68, landmark_sigma, mirror
+from facesep.analysis.morphable import MorphableModel, five_points
 from facesep.camera import TEMPLATE_5, project, rotation_matrix
 from facesep.errors import DataError
-from facesep.training.analysis.fit import SIZE, Priors, _box_step, calibrate, fit
-from facesep.training.analysis.landmarks import MEDIAPIPE_68, MIRROR_68, landmark_sigma, mirror
-from facesep.training.analysis.morphable import MorphableModel, five_points
 
 WEAK = Priors(identity=30.0, expression=30.0, depth=30.0, shift=30.0, turn=30.0)
 

@@ -13,6 +13,12 @@ from analysis_model import flip_expression, synthetic_arrays, synthetic_model
 from PIL import Image
 from safetensors.torch import save_file
 
+from facesep.analysis.analyse import IDENTITY_SHARE, MIN_TRAIN, analyse, read_table
+from facesep.analysis.components import Components, Standard
+from facesep.analysis.depth import depth_map, head_triangles, vertex_normals
+from facesep.analysis.labels import Labels
+from facesep.analysis.landmarks import MEDIAPIPE_68
+from facesep.analysis.lighting import shading
 from facesep.camera import TEMPLATE_5, project, rotation_matrix
 from facesep.codes import Codes
 from facesep.data.prepare import prepare
@@ -20,12 +26,6 @@ from facesep.data.shards import ShardSet
 from facesep.data.source import Prepared, Source
 from facesep.errors import DataError
 from facesep.nets.mobilefacenet import MobileFaceNet
-from facesep.training.analysis.analyse import IDENTITY_SHARE, MIN_TRAIN, analyse, read_table
-from facesep.training.analysis.components import Components, Standard
-from facesep.training.analysis.depth import depth_map, head_triangles, vertex_normals
-from facesep.training.analysis.labels import Labels
-from facesep.training.analysis.landmarks import MEDIAPIPE_68
-from facesep.training.analysis.lighting import shading
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow
@@ -192,7 +192,7 @@ def test_labels_follow_the_ids_of_the_shards(folder: Path, labels: Labels):
 def test_without_neutral_photos_all_calibrate(drawn: Drawn, folder: Path):
     from dataclasses import replace
 
-    from facesep.training.analysis.analyse import fit_all
+    from facesep.analysis.analyse import fit_all
 
     table = read_table(ShardSet(folder / "set"))
     found, _ = fit_all(drawn.model, replace(table, neutral=torch.zeros_like(table.neutral)))

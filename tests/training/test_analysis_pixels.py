@@ -8,12 +8,12 @@ import pytest
 import torch
 from analysis_model import synthetic_model
 
+from facesep.analysis.components import Components, Standard
+from facesep.analysis.depth import depth_map, head_triangles, vertex_normals
+from facesep.analysis.hair import hair_colour, normalised_mask
+from facesep.analysis.lighting import AMBIENT, WHITE, fit_light, sh_basis, shading
+from facesep.analysis.texture import LIGHT_SHARE, Samples, fill_and_reduce, sample_colours, separate
 from facesep.camera import CAMERA_DISTANCE, CENTRE_X, CENTRE_Y, FOCAL, rotation_matrix, to_head
-from facesep.training.analysis.components import Components, Standard
-from facesep.training.analysis.depth import depth_map, head_triangles, vertex_normals
-from facesep.training.analysis.hair import hair_colour, normalised_mask
-from facesep.training.analysis.lighting import AMBIENT, WHITE, fit_light, sh_basis, shading
-from facesep.training.analysis.texture import LIGHT_SHARE, Samples, fill_and_reduce, sample_colours, separate
 
 
 def sphere(rings: int = 60) -> tuple[torch.Tensor, torch.Tensor]:

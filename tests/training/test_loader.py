@@ -13,10 +13,10 @@ import torch
 from safetensors.torch import load_file
 from tiny_data import SIZE, write_tiny
 
+from facesep.analysis.label_file import map_tensors
 from facesep.data.shards import ShardSet
 from facesep.errors import DataError
 from facesep.training.dataset import Augmentation, Batch, TrainingSet
-from facesep.training.labels import map_tensors
 from facesep.training.loader import Loader, Step
 
 

@@ -7,9 +7,9 @@ import math
 import torch
 import torch.nn.functional as F
 
+from facesep.analysis.lighting import shading
 from facesep.camera import CAMERA_DISTANCE, CENTRE_X, CENTRE_Y, FOCAL, project, rotation_matrix
 from facesep.codes import CODE_LENGTH, Codes
-from facesep.training.analysis.lighting import shading
 from facesep.training.augment import warp_pose
 from facesep.training.views import (
     PITCH,

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from facesep.data.heads import ShardPhotos
 from facesep.data.shards import ShardSet
-from facesep.evaluation.photos import EvaluationPhotos
 from facesep.model import FaceSep
 from facesep.training.refiner.config import Degradation
 
@@ -39,7 +39,7 @@ class Pairs:
         on_photo: Callable[[int, int], object] | None = None,
         limit: int | None = None,
     ) -> None:
-        photos = EvaluationPhotos(shards, split, max(size, sep.image_size if sep else size), limit=limit)
+        photos = ShardPhotos(shards, split, max(size, sep.image_size if sep else size), limit=limit)
         self.size = size
         self.names: list[str] = []
         sharp, renders = [], []

@@ -10,28 +10,28 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facesep.codes import CODE_SIZES
-from facesep.data.labels import FACE as FACE_LABEL
-from facesep.data.labels import HAIR as HAIR_LABEL
-from facesep.data.shards import SPLITS, ShardSet
-from facesep.errors import DataError
-from facesep.nets.mobilefacenet import MobileFaceNet
-from facesep.training.analysis import fit as fitting
-from facesep.training.analysis.components import Components, Standard
-from facesep.training.analysis.depth import depth_map, head_triangles
-from facesep.training.analysis.hair import SIZE as HAIR_SIZE
-from facesep.training.analysis.hair import hair_colour, normalised_mask
-from facesep.training.analysis.labels import DEPTH_SIZE, Labels
-from facesep.training.analysis.landmarks import JAW, MEDIAPIPE_68, landmark_sigma, mirror
-from facesep.training.analysis.morphable import EYEBALLS_END, FACE, MorphableModel
-from facesep.training.analysis.texture import (
+from facesep.analysis import fit as fitting
+from facesep.analysis.components import Components, Standard
+from facesep.analysis.depth import depth_map, head_triangles
+from facesep.analysis.hair import SIZE as HAIR_SIZE
+from facesep.analysis.hair import hair_colour, normalised_mask
+from facesep.analysis.label_file import HAIR_COLOURS
+from facesep.analysis.labels import DEPTH_SIZE, Labels
+from facesep.analysis.landmarks import JAW, MEDIAPIPE_68, landmark_sigma, mirror
+from facesep.analysis.morphable import EYEBALLS_END, FACE, MorphableModel
+from facesep.analysis.texture import (
     Samples,
     fill_and_reduce,
     sample_colours,
     sample_vertices,
     separate,
 )
-from facesep.training.labels import HAIR_COLOURS
+from facesep.codes import CODE_SIZES
+from facesep.data.labels import FACE as FACE_LABEL
+from facesep.data.labels import HAIR as HAIR_LABEL
+from facesep.data.shards import SPLITS, ShardSet
+from facesep.errors import DataError
+from facesep.nets.mobilefacenet import MobileFaceNet
 
 IDLE = ("PupilDilate", "eyeLook")
 """Expressions that landmarks of the lids cannot show; they stay 0."""

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from facesep.analysis.morphable import MorphableModel
 from facesep.camera import CAMERA_DISTANCE, FOCAL, euler_angles, project, rotation_matrix
-from facesep.training.analysis.morphable import MorphableModel
 
 SIZE = 256.0
 """Side of the canonical image in whose pixels landmarks are given."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from facesep.analysis.morphable import EYEBALLS, EYEBALLS_END, HEAD, MorphableModel
 from facesep.camera import project
-from facesep.training.analysis.morphable import EYEBALLS, EYEBALLS_END, HEAD, MorphableModel
 
 CHIN, NAPE = (-0.91, 0.26), (-0.50, -1.35)
 """(y, z) in dm of two points of the plane that cuts the neck off the neutral head."""

@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from facesep.analysis.components import Components
+from facesep.analysis.depth import vertex_normals
+from facesep.analysis.lighting import AMBIENT, BANDS, fit_light, sh_basis, shading
+from facesep.analysis.morphable import FACE, MorphableModel
 from facesep.camera import project, rotation_matrix
-from facesep.training.analysis.components import Components
-from facesep.training.analysis.depth import vertex_normals
-from facesep.training.analysis.lighting import AMBIENT, BANDS, fit_light, sh_basis, shading
-from facesep.training.analysis.morphable import FACE, MorphableModel
 
 LIGHT_SHARE = 0.4
 """Part of a photo's overall brightness and tint (in logarithms) that counts as light; the rest is skin.

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from facesep.analysis.obj import read_folder
 from facesep.camera import TEMPLATE_5
 from facesep.errors import DataError
-from facesep.training.analysis.obj import read_folder
 
 FACE = 6706
 """Vertices 0 to 6705 are the narrow face."""

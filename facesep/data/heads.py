@@ -1,4 +1,4 @@
-"""The photos of an evaluation: canonical crops with head masks, one at a time."""
+"""Canonical crops with head masks, one at a time, from prepared shards or from the photos behind them."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Photo:
         return to_tensor(self.image) * self.mask + (1 - self.mask)
 
 
-class EvaluationPhotos:
+class ShardPhotos:
     """Iterates over the photos of one split.
 
     The crops come from the shards, or, with ``folder``, from the original photos by way of detection and
@@ -140,7 +140,7 @@ def mean_face(shards: str | Path, size: int) -> Tensor:
         DataError: if the shards hold no training photos.
     """
     total, count = torch.zeros(3, size, size), 0
-    for photo in EvaluationPhotos(shards, "train", size):
+    for photo in ShardPhotos(shards, "train", size):
         total += photo.target
         count += 1
     return total / count

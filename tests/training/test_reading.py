@@ -13,8 +13,8 @@ import pytest
 from tiny_data import SIZE, write_tiny
 
 from facesep.errors import ConfigError
-from facesep.evaluation.reader import measure
 from facesep.training.dataset import TrainingSet
+from facesep.training.reading import measure
 
 ROOT = Path(__file__).resolve().parents[2]
 
