@@ -18,8 +18,8 @@ import torch
 
 from facesep import FaceSep, FaceSepError
 from facesep.config import PRESETS, preset
-from facesep.demo import actions
-from facesep.demo.directions import Direction
+from facesep.demo import actions, photos
+from facesep.demo.directions import Direction, move
 from facesep.demo.examples import FOLDER
 
 
@@ -39,13 +39,13 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     start = time.process_time()
-    subject = actions.read_photo(sep, sorted(FOLDER.glob("*.jpg"))[0])
+    subject = photos.read(sep, sorted(FOLDER.glob("*.jpg"))[0])
     reading = time.process_time() - start
     direction = Direction("expression", "a move", torch.full((64,), 0.1), torch.zeros(64))
     taken = []
     for number in range(args.edits):
         start = time.process_time()
-        actions.edit(sep, subject.codes, {direction: 0.1 * number})
+        actions.picture(sep, move(subject.codes, {direction: 0.1 * number}))
         taken.append(time.process_time() - start)
     print(
         f"{sep.image_size} px: {statistics.median(taken):.3f} s for an edit (at most {max(taken):.3f} s), ",

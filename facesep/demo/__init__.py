@@ -1,6 +1,6 @@
-"""The demo page: layout in :mod:`~facesep.demo.ui`, what it does in :mod:`~facesep.demo.actions`.
+"""The demo page: layout in :mod:`~facesep.demo.ui`, tabs in ``tabs/``, endpoints in :mod:`~facesep.demo.api`.
 
-Only the layout needs gradio; it is imported when :func:`build` is called.
+Gradio is imported when :func:`build` is called.
 """
 
 from __future__ import annotations

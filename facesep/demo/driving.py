@@ -18,13 +18,12 @@ from PIL import Image
 from torch import Tensor
 
 from facesep.codes import Codes
-from facesep.demo.actions import Cut, encode_cut
 from facesep.demo.gpu import on_gpu
 from facesep.demo.limits import DRIVE_FPS, MAX_FRAMES
-from facesep.errors import CodesError, FaceError, NoFaceError, VideoError
+from facesep.demo.photos import encode
+from facesep.errors import CodesError, FaceError, VideoError
 from facesep.faces import Face, find_faces
 from facesep.model import FaceSep
-from facesep.provenance import write_video
 from facesep.video import read_frames, video_info
 
 MOVES = ("expression", "rotation")
@@ -91,36 +90,25 @@ def read_motion(sep: FaceSep, video: str | Path, on_step: Step = lambda *_: None
     return Motion(expression, rotation, fps / every, len(codes) - len(seen))
 
 
-def drive(
-    sep: FaceSep,
-    codes: Codes,
-    motion: Motion,
-    path: Path,
-    attributes: Collection[str] = MOVES,
-    on_step: Step = lambda *_: None,
-    refine: bool = False,
-) -> Path:
-    """Renders a face that moves like the one in a video, as a marked MP4.
+def frames(
+    sep: FaceSep, codes: Codes, motion: Motion, attributes: Collection[str] = MOVES, refine: bool = False
+) -> Iterator[Image.Image]:
+    """Renders a face that moves like the one in a video.
 
     Args:
         sep: the model.
         codes: the face of the photo.
         motion: what :func:`read_motion` found.
-        path: where to write.
         attributes: which of :data:`MOVES` the video moves; the others stay as in the photo.
-        on_step: for progress.
         refine: adds invented detail to every frame.
 
     Raises:
-        CodesError: for other attributes or none.
+        CodesError: for other attributes or none, at once.
     """
     chosen = [str(name) for name in attributes] if not isinstance(attributes, str) else [attributes]
     if not chosen or set(chosen) - set(MOVES):
         raise CodesError(f"a video moves {' and '.join(MOVES)}: choose one of them or both")
-    moving = {name: smooth(getattr(motion, name)) for name in chosen}
-    count = len(motion)
-    frames = _render(sep, codes, moving, refine)
-    return write_video(frames, path, motion.fps, on_frame=lambda done: on_step("Rendering", done, count))
+    return _render(sep, codes, {name: smooth(getattr(motion, name)) for name in chosen}, refine)
 
 
 def smooth(track: Tensor, deviation: float = SMOOTHING) -> Tensor:
@@ -152,17 +140,14 @@ def _render(
 def _look(sep: FaceSep, frame: np.ndarray, last: Face | None) -> tuple[Face | None, Codes | None]:
     """The face of a frame that is meant, and its codes; None where there is no usable face."""
     image = Image.fromarray(frame)
-    scale = _SIDE / max(image.size)
-    if scale < 1:
-        size = [max(1, round(side * scale)) for side in image.size]
-        image = image.resize(size, Image.Resampling.BICUBIC, reducing_gap=2.0)
+    image.thumbnail((_SIDE, _SIDE))
     try:
         faces = find_faces(image)
         if not faces:
             return last, None
         face = _follow(faces, last)
-        return face, encode_cut(sep, Cut.of(sep.align(image, face)))
-    except (FaceError, NoFaceError):
+        return face, encode(sep, sep.align(image, face))
+    except FaceError:
         return last, None
 
 

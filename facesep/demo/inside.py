@@ -5,15 +5,15 @@ from __future__ import annotations
 import html
 import math
 
-import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
 from facesep.codes import Codes
-from facesep.demo.actions import Cut, Subject
 from facesep.demo.gpu import on_gpu
+from facesep.demo.photos import Subject
 from facesep.errors import ImageError
-from facesep.images import encode_image
+from facesep.faces import Aligned
+from facesep.images import encode_image, to_image
 from facesep.model import FaceSep
 from facesep.provenance import encode
 
@@ -24,13 +24,13 @@ _WIDTH, _HEIGHT = 512, 40  # of one row of bars, in SVG units
 _FULL = 3.0  # the value at which a bar is as long as it can be, unless there are larger ones
 
 
-def landmarks(cut: Cut) -> bytes:
+def landmarks(aligned: Aligned) -> bytes:
     """The crop of the photo with its five points, as PNG."""
-    picture = cut.image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
+    picture = _large(aligned)
     draw = ImageDraw.Draw(picture)
-    for x, y in cut.points * (_SIDE / cut.image.width):
-        draw.ellipse((x - 6, y - 6, x + 6, y + 6), outline="black", width=4)
-        draw.ellipse((x - 5, y - 5, x + 5, y + 5), outline="white", width=2)
+    for point in aligned.points * (_SIDE / aligned.image.width):
+        draw.circle(tuple(point), 6, outline="black", width=4)
+        draw.circle(tuple(point), 5, outline="white", width=2)
     return encode_image(picture)
 
 
@@ -43,13 +43,16 @@ def _opacity(sep: FaceSep, codes: Codes) -> torch.Tensor:
 
 def head(sep: FaceSep, subject: Subject) -> bytes:
     """The crop with what the model takes for the head in colour, as a marked PNG."""
-    if subject.cut is None:
+    if subject.aligned is None:
         raise ImageError("this face has no photo: upload one")
-    mask = Image.fromarray((_opacity(sep, subject.codes).numpy() * 255).round().astype(np.uint8))
-    mask = mask.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC).point(lambda value: value // 2)
-    picture = subject.cut.image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
-    picture.paste(Image.new("RGB", picture.size, _HEAD), mask=mask)
+    mask = to_image(_opacity(sep, subject.codes).expand(3, -1, -1)).convert("L").resize((_SIDE, _SIDE))
+    picture = _large(subject.aligned)
+    picture.paste(_HEAD, mask=mask.point(lambda value: value // 2))
     return encode(picture)
+
+
+def _large(aligned: Aligned) -> Image.Image:
+    return aligned.image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
 
 
 def report(subject: Subject, labels: dict[str, str]) -> str:
@@ -62,7 +65,13 @@ def report(subject: Subject, labels: dict[str, str]) -> str:
     notes = "".join(f"<li>{html.escape(note)}</li>" for note in subject.notes)
     warnings = f"<ul>{notes}</ul>" if notes else "<p>No warnings about this photo.</p>"
     pitch, yaw, roll = (math.degrees(float(angle)) for angle in subject.codes.rotation)
-    facts = dict(subject.cut.facts) if subject.cut else {}
+    face = subject.aligned.face
+    facts = {
+        "Pixels between the eyes": f"{face.interocular:.0f}",
+        "Turn left or right (yaw)": f"{face.yaw:+.0f} degrees",
+        "Tilt (roll)": f"{face.roll:+.0f} degrees",
+        "How sure the detector is": f"{100 * face.score:.0f} %",
+    }
     facts["Head pose in the codes"] = f"yaw {yaw:+.0f}, pitch {pitch:+.0f}, roll {roll:+.0f} degrees"
     rows = "".join(
         f"<tr><th scope='row' style='text-align:left;padding-right:1em'>{html.escape(name)}</th>"

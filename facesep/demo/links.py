@@ -21,6 +21,8 @@ NOTHING = "nothing"
 """In place of an attribute: nothing is taken."""
 MIXED = ("hair", "illumination", "expression", "texture")
 """What the other faces of a mix give at first."""
+LINKED_MOVES, LINKED_VIEW = "linked moves", "linked view"
+"""Where a visit keeps what a link says about sliders and about yaw and pitch, until there is a face."""
 QUARTER = 0.25
 """To what the moves of sliders are rounded: whoever brings a slider to a round place, such as 0, does not
 tell by the move where the face had stood."""

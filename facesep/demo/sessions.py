@@ -5,18 +5,19 @@ Gradio's own state lives on for an hour after a page is closed; here all of it g
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import secrets
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from facesep.demo.limits import KEEP_SECONDS, MAX_PHOTOS, MAX_SESSIONS, SWEEP_SECONDS
+from facesep.demo.uploads import Upload
 from facesep.errors import ConfigError
 
 _PREFIX = "facesep-"
@@ -79,6 +80,17 @@ class Session:
         path = self.new_file(name)
         path.write_bytes(data)
         return path
+
+    @contextmanager
+    def file(self, upload: Upload) -> Iterator[Path]:
+        """An uploaded file for those who need a path; it is deleted at the end."""
+        folder = self.new_folder()
+        try:
+            path = folder / f"file{upload.suffix}"
+            path.write_bytes(upload)
+            yield path
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class Sessions:
@@ -153,7 +165,7 @@ class Sessions:
     def _remove_leftovers(self) -> None:
         """Deletes what a server that was killed could not."""
         for folder in self.root.glob(f"{_PREFIX}*"):
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 if time.time() - folder.stat().st_mtime > self.keep_seconds:
                     shutil.rmtree(folder)
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
 from facesep.demo import actions
-from facesep.demo.actions import Subject
 from facesep.demo.directions import PLACES
-from facesep.demo.handlers import LINKED_MOVES, LINKED_VIEW, Handlers, plain_errors
-from facesep.demo.links import MIXED, Settings, read, write
+from facesep.demo.links import LINKED_MOVES, LINKED_VIEW, MIXED, Settings, read, write
+from facesep.demo.page import Page, Visit
+from facesep.demo.photos import Subject
 
 INTRO = (
     "A link holds the settings: the tab, what is taken from whom, strength, view, and how far sliders were "
@@ -22,62 +20,54 @@ INTRO = (
 _HERE = "query => [window.location.origin + window.location.pathname + '?' + query]"
 
 
-@dataclass(frozen=True)
-class Fields:
-    """The components that hold settings."""
-
-    tabs: gr.Tabs
-    model: gr.Dropdown
-    attributes: gr.CheckboxGroup
-    strength: gr.Slider
-    mix: Sequence[gr.Dropdown]
-    view: Sequence[gr.Slider]
-    sliders: Sequence[gr.Slider]
-
-
 class Share:
-    """The part of the page with its events."""
+    """The part of the page with its events.
 
-    def __init__(self, handlers: Handlers) -> None:
-        self.handlers = handlers
+    Args:
+        page: the page.
+        blocks: its layout, which opens with the settings of a link.
+        tabs: all tabs.
+        model: the list of models.
+        made: the tabs by name; they hold the components with settings.
+    """
 
-    def add(self, page: gr.Blocks, fields: Fields) -> None:
-        """Lays it out, and reads the link with which the page was opened."""
-        opened = gr.Textbox("transfer", visible=False)
-        query = gr.Textbox(visible=False)
+    def __init__(
+        self, page: Page, blocks: gr.Blocks, tabs: gr.Tabs, model: gr.Dropdown, made: dict[str, Any]
+    ) -> None:
+        self.page = page
+        opened, query = gr.Textbox("transfer", visible=False), gr.Textbox(visible=False)
         with gr.Accordion("Share these settings by a link", open=False, elem_id="share"):
             gr.Markdown(INTRO)
             button = gr.Button("Make a link", elem_id="share-button")
             link = gr.Textbox(
                 label="Link to these settings", interactive=False, buttons=["copy"], elem_id="share-link"
             )
-        quick = {"queue": False, "api_visibility": "private"}
-        for tab in fields.tabs.children:
-            tab.select(None, None, opened, js=f"() => ['{tab.id}']", **quick)
-        set_here = [fields.attributes, fields.strength, *fields.mix, *fields.view]
-        made = button.click(
-            plain_errors(self.make), [opened, fields.model, *set_here, *fields.sliders], query, **quick
-        )
-        made.then(None, query, link, js=_HERE, **quick)
-        page.load(
-            plain_errors(self.open),
-            query,
-            [fields.tabs, opened, fields.model, *set_here],
+        for tab in tabs.children:
+            tab.select(None, None, opened, js=f"() => ['{tab.id}']", queue=False, api_visibility="private")
+        transfer, sliders = made["transfer"], made["edit"].sliders
+        settings = [transfer.attributes, transfer.strength, *made["mix"].choices, *made["turn"].view]
+        quick = {"consent": False, "queue": False}
+        asked = page.on(button.click, self.make, [opened, model, *settings, *sliders], query, **quick)
+        asked.then(None, query, link, js=_HERE, queue=False, api_visibility="private")
+        page.on(
+            blocks.load,
+            self.open,
+            [query],
+            [tabs, opened, model, *settings],
             js="() => [window.location.search]",
             **quick,
         )
 
     def make(
-        self, request: gr.Request, tab: str, model: str, attributes: list[str], strength: float, *others: Any
+        self, visit: Visit, tab: str, model: str, attributes: list[str], strength: float, *others: Any
     ) -> str:
         """Gives the query. What the page set from a photo by itself stays out, whatever the photo."""
-        session = self.handlers.sessions.get(request.session_hash)
         mix, (yaw, pitch), values = others[:4], others[4:6], others[6:]
-        face = session.kept.get("turn")
+        face = visit.kept.get("turn")
         own = [round(one) for one in actions.angles(face.codes)] if isinstance(face, Subject) else [0, 0]
-        start = session.kept.get("edit start")
+        start = visit.kept.get("edit start")
         moves = [value - there for value, there in zip(values, start, strict=True)] if start else []
-        names = self.handlers.models.names
+        names = self.page.models.names
         return write(
             Settings(
                 tab=tab,
@@ -91,14 +81,13 @@ class Share:
             )
         )
 
-    def open(self, query: str, request: gr.Request) -> list[Any]:
+    def open(self, visit: Visit, query: str) -> list[Any]:
         """Sets what a link says, and keeps for the first face what needs one."""
-        found = read(query, self.handlers.models.names)
+        found = read(query, self.page.models.names)
         if found == Settings():
             return [gr.skip()] * 11
-        session = self.handlers.sessions.get(request.session_hash)
-        session.model = found.model or session.model
-        session.kept |= {LINKED_MOVES: found.moves, LINKED_VIEW: (found.yaw, found.pitch)}
+        visit.session.model = found.model or visit.session.model
+        visit.kept.update({LINKED_MOVES: found.moves, LINKED_VIEW: (found.yaw, found.pitch)})
         return [
             gr.update(selected=found.tab) if found.tab else gr.skip(),
             found.tab or gr.skip(),

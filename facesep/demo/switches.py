@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
-from collections.abc import Callable
 
 import gradio as gr
 import torch
 
 from facesep.codes import CODE_SIZES, Codes
-from facesep.demo.actions import FIT_STEPS
-from facesep.demo.sessions import Sessions
+from facesep.demo.page import Page, Visit
+from facesep.demo.photos import FIT_STEPS
 from facesep.errors import FaceSepError
 from facesep.model import FaceSep
 
@@ -21,16 +21,17 @@ HOW = (
 )
 
 
-def add_switches(sep: FaceSep, sessions: Sessions) -> None:
-    """Adds the switches to the page under construction.
-
-    Args:
-        sep: the model; rendering is timed now, and a refiner that it has is loaded and timed.
-        sessions: where the state of the switches is kept for the visit.
-    """
-    for name, (label, info, usable) in (("fit", describe_fit(sep)), ("refine", describe_refine(sep))):
+def add_switches(page: Page) -> None:
+    """Adds the switches: rendering is timed now, and a refiner that the model has is loaded and timed."""
+    for name, describe in (("fit", describe_fit), ("refine", describe_refine)):
+        label, info, usable = describe(page.models.first)
         box = gr.Checkbox(label=label, info=info, value=False, interactive=usable, elem_id=name)
-        box.change(remember(sessions, name), box, None, queue=False, api_visibility="private")
+        page.on(box.change, functools.partial(remember, name), [box], [], consent=False, queue=False)
+
+
+def remember(name: str, visit: Visit, wanted: bool) -> None:
+    """Lets every tab of a visit follow a switch."""
+    visit.page.sessions.switch(visit.key, name, wanted is True)
 
 
 def describe_fit(sep: FaceSep) -> tuple[str, str, bool]:
@@ -72,12 +73,3 @@ def seconds(value: float) -> str:
     """``0.42 s``, ``3.1 s``, ``75 s``: two digits are honest enough."""
     digits = max(0, 1 - math.floor(math.log10(max(value, 1e-3))))
     return f"{round(value, digits):.{min(digits, 3)}f} s"
-
-
-def remember(sessions: Sessions, name: str) -> Callable:
-    """For a switch: every tab of the visit follows it."""
-
-    def remember(wanted: bool, request: gr.Request) -> None:
-        sessions.switch(request.session_hash, name, wanted is True)
-
-    return remember

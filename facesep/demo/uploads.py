@@ -133,7 +133,17 @@ def _delete(path: Path) -> None:
         path.parent.rmdir()  # the upload's own folder; stays if something else is in it
 
 
-def take(root: str | Path, *payloads: Mapping[str, Any] | None) -> list[bytes]:
+class Upload(bytes):
+    """The bytes of an uploaded file.
+
+    Attributes:
+        suffix: of its name, such as ``.mp4``; empty if it has none that is plain.
+    """
+
+    suffix: str = ""
+
+
+def take(root: str | Path, *payloads: Mapping[str, Any] | None) -> list[Upload]:
     """Reads the uploaded files of one request and deletes them.
 
     The same file may be given twice. It stays as long as somebody else's equal upload has not been read.
@@ -143,17 +153,20 @@ def take(root: str | Path, *payloads: Mapping[str, Any] | None) -> list[bytes]:
         payloads: what gradio passes for files without preprocessing; their ``path`` counts.
 
     Returns:
-        The bytes of each file.
+        The files.
 
     Raises:
         ImageError: if a file is missing, lies elsewhere, is gone, empty or too large.
     """
     paths = [_path(payload, root) for payload in payloads]
     try:
-        found = [read_bytes(path) for path in paths]
+        found = [Upload(read_bytes(path)) for path in paths]
     finally:
         for path in paths:
             _WAITING.release(path)
+    for upload, path in zip(found, paths, strict=True):
+        suffix = path.suffix.lower()
+        upload.suffix = suffix if re.fullmatch(r"\.[a-z0-9]{1,5}", suffix) else ""
     # What comes inside an MCP call is written by gradio to a file of its own, which it then uploads.
     for folder in Path(root).resolve().iterdir():
         with contextlib.suppress(OSError):  # of another visit, which deletes it just now
@@ -161,13 +174,6 @@ def take(root: str | Path, *payloads: Mapping[str, Any] | None) -> list[bytes]:
                 if any(copy.stat().st_size == len(data) and copy.read_bytes() == data for data in found):
                     _WAITING.release_copy(copy)
     return found
-
-
-def suffix_of(payload: Mapping[str, Any] | None) -> str:
-    """The suffix of an uploaded file's name, such as ``.mp4``; empty if it has none that is plain."""
-    name = payload.get("path") if isinstance(payload, Mapping) else None
-    suffix = Path(name).suffix.lower() if isinstance(name, str) else ""
-    return suffix if re.fullmatch(r"\.[a-z0-9]{1,5}", suffix) else ""
 
 
 def _path(payload: Mapping[str, Any] | None, root: str | Path) -> Path:

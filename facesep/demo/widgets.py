@@ -1,13 +1,18 @@
-"""Parts of the page that several tabs have: a box for a photo, names of attributes, a place in the queue."""
+"""Parts of the page that several tabs have, with their events: a box for a photo, a result, a video."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
 
-from facesep.demo.handlers import Handlers
+from facesep.codes import Codes
+from facesep.demo import actions, photos
+from facesep.demo.limits import check_consent
+from facesep.demo.page import PICTURE, Page, Visit, sentence
+from facesep.demo.photos import Choice, Subject
+from facesep.errors import FaceSepError, ImageError
 
 LABELS = {
     "shape": "Shape of the head",
@@ -19,65 +24,166 @@ LABELS = {
     "translation": "Place in the picture",
 }
 """What the page calls the attributes."""
-GROUP = {"concurrency_id": "model", "concurrency_limit": 1, "api_visibility": "private"}
-"""Everything that computes shares one place in the queue."""
 
 
-@dataclass
-class Photo:
-    """A box for a photo with its face picker and its note.
+def picture_box(name: str, label: str, *, download: bool = True, **options: Any) -> gr.Image:
+    """A box in which the page shows a picture."""
+    buttons = ["download", "fullscreen"] if download else ["fullscreen"]
+    return gr.Image(
+        label=label,
+        type="filepath",
+        height=300,
+        interactive=False,
+        buttons=buttons,
+        elem_id=name,
+        **options,
+    )
+
+
+class PhotoBox:
+    """A place on the page where one photo goes; its face is kept under that name.
 
     Attributes:
-        read: the events after which there may be another face.
+        parts: the box, the list of faces to choose from, and the note below.
     """
 
-    box: gr.Image
-    picker: gr.Radio
-    note: gr.Markdown
-    read: list[Any]
+    def __init__(self, page: Page, place: str, label: str, height: int = 300) -> None:
+        self.page, self.place = page, place
+        box = gr.Image(
+            label=label,
+            type="filepath",
+            image_mode=None,
+            sources=["upload", "clipboard"],
+            height=height,
+            interactive=False,
+            buttons=[],
+            elem_id=f"{place}-photo",
+        )
+        picker = gr.Radio(label="Which face?", choices=[], visible=False, elem_id=f"{place}-face")
+        self.parts = [page.gate(box), picker, gr.Markdown(elem_id=f"{place}-note")]
+        # Without gradio's preprocessing: it would decode the picture before facesep.images checks it.
+        upload = page.on(
+            box.upload, self.read, [box, page.consent], self.parts, consent=False, preprocess=False
+        )
+        self._read = [upload, page.on(picker.input, self.choose, [picker], self.parts)]
+        page.on(box.clear, self.clear, [], self.parts, consent=False, queue=False)
 
-    @property
-    def parts(self) -> list[Any]:
-        """Box, picker and note."""
-        return [self.box, self.picker, self.note]
+    def then(self, function: Callable, outputs: Sequence[Any]) -> None:
+        """Calls a function of the visit whenever there may be another face."""
+        for event in self._read:
+            self.page.on(event.then, function, [], outputs, consent=False)
+
+    def read(self, visit: Visit, payload: dict | None, consent: bool) -> tuple:
+        """Reads the photo and deletes its file; the box then shows the crop that the model sees.
+
+        Errors are written below the box, where they stay until the next photo.
+        """
+        self.clear(visit)
+        try:
+            (data,) = visit.take(payload)
+            check_consent(consent)
+            found = visit.read(data)
+        except FaceSepError as error:
+            return None, _no_choice(), f"**{sentence(error)}**"
+        visit.kept[self.place] = found
+        if isinstance(found, Subject):
+            return shown(visit, found)
+        visit.kept[f"{self.place} choice"] = found
+        choices = [(f"{number}", number - 1) for number in range(1, len(found.faces) + 1)]
+        picker = gr.update(choices=choices, value=None, visible=True)
+        return str(visit.session.write("faces.jpg", found.sheet)), picker, sentence(found.message())
+
+    def choose(self, visit: Visit, face: int | None) -> tuple:
+        """Reads the chosen one of several faces."""
+        choice = visit.kept.get(f"{self.place} choice")
+        try:
+            if not isinstance(choice, Choice):
+                raise ImageError("the photo is no longer kept: upload it again")
+            subject = visit.kept[self.place] = photos.choose(visit.sep, choice, face)
+        except FaceSepError as error:
+            return gr.skip(), gr.skip(), f"**{sentence(error)}**"
+        photo, _, note = shown(visit, subject)
+        return photo, gr.skip(), note
+
+    def clear(self, visit: Visit) -> tuple:
+        """Forgets the face."""
+        for key in (self.place, f"{self.place} choice"):
+            visit.kept.pop(key, None)
+        return gr.skip(), _no_choice(), ""
 
 
-def photo_box(handlers: Handlers, place: str, label: str, consent: gr.Checkbox, height: int = 300) -> Photo:
-    """A place on the page where one photo goes; its face is kept under that name."""
-    box = gr.Image(
-        label=label,
-        type="filepath",
-        image_mode=None,
-        sources=["upload", "clipboard"],
-        height=height,
-        interactive=False,
-        buttons=[],
-        elem_id=f"{place}-photo",
-    )
-    picker = gr.Radio(label="Which face?", choices=[], visible=False, elem_id=f"{place}-face")
-    note = gr.Markdown(elem_id=f"{place}-note")
-    # Without gradio's preprocessing: it would decode the picture before facesep.images checks it.
-    read = [
-        box.upload(handlers.reader(place), [box, consent], [box, picker, note], preprocess=False, **GROUP),
-        picker.input(handlers.chooser(place), [picker, consent], [box, note], **GROUP),
-    ]
-    box.clear(handlers.clearer(place), None, [picker, note], queue=False, api_visibility="private")
-    return Photo(box, picker, note, read)
+def shown(visit: Visit, subject: Subject) -> tuple:
+    """A face in a :class:`PhotoBox`, as values of its parts."""
+    photo = str(visit.session.write("photo.jpg", subject.picture))
+    return photo, _no_choice(), sentence(" ".join(subject.notes)) if subject.notes else ""
 
 
-def result_slider(name: str, label: str = "Before (the photo) and after") -> gr.ImageSlider:
-    """Two pictures over each other."""
-    return gr.ImageSlider(
-        label=label,
-        type="filepath",
-        interactive=False,
-        buttons=["fullscreen"],
-        max_height=420,
-        elem_id=name,
-    )
+def _no_choice() -> dict:
+    return gr.update(choices=[], value=None, visible=False)
 
 
-def result_video(name: str, label: str) -> gr.Video:
+class Result:
+    """Before and after, a download, a button that turns the new face, and a map of what changed.
+
+    Args:
+        page: the page.
+        place: where the codes of the result are kept.
+        before: where the face of the photo is kept.
+
+    Attributes:
+        outputs: slider, download and turn button, which :meth:`show` gives values for.
+    """
+
+    def __init__(self, page: Page, place: str, before: str) -> None:
+        self.page, self.place, self.before = page, place, before
+        self.slider = gr.ImageSlider(
+            label="Before (the photo) and after",
+            type="filepath",
+            interactive=False,
+            buttons=["fullscreen"],
+            max_height=420,
+            elem_id=place,
+        )
+
+    def buttons(self) -> Result:
+        """Lays out download and turn button; call it where they go."""
+        download = gr.DownloadButton(
+            "Download the result", interactive=False, elem_id=f"{self.place}-download"
+        )
+        self.turn = gr.Button("Turn this face", interactive=False, elem_id=f"{self.place}-turn")
+        self.outputs = [self.slider, download, self.turn]
+        return self
+
+    def map(self) -> None:
+        """Lays out the map of what changed; call it where it goes."""
+        wanted = gr.Checkbox(label="Show where the face changed", elem_id=f"{self.place}-difference-wanted")
+        picture = picture_box(f"{self.place}-difference", "Darker where it changed more", visible=False)
+        self.page.on(
+            [wanted.input, self.slider.change],
+            self.difference,
+            [wanted],
+            picture,
+            consent=False,
+            show_progress="hidden",
+        )
+
+    def show(self, visit: Visit, subject: Subject, codes: Codes) -> tuple:
+        """Keeps codes as the result and shows them beside the photo."""
+        after = str(visit.picture(codes))
+        visit.kept[self.place] = codes
+        before = str(visit.session.write("photo.jpg", subject.picture))
+        return (before, after), gr.update(value=after, interactive=True), gr.update(interactive=True)
+
+    def difference(self, visit: Visit, wanted: bool) -> dict:
+        """The map, when it is wanted and there is a result."""
+        face, codes = visit.kept.get(self.before), visit.kept.get(self.place)
+        if not (wanted is True and isinstance(face, Subject) and isinstance(codes, Codes)):
+            return gr.update(value=None, visible=False)
+        picture = visit.session.write(PICTURE, actions.difference(visit.sep, face.codes, codes))
+        return gr.update(value=str(picture), visible=True)
+
+
+def video_box(name: str, label: str) -> gr.Video:
     """A video that plays again and again, and can be downloaded."""
     return gr.Video(
         label=label,
@@ -88,31 +194,3 @@ def result_video(name: str, label: str) -> gr.Video:
         buttons=["download"],
         elem_id=name,
     )
-
-
-def difference_view(handlers: Handlers, before: str, after: str, result: gr.ImageSlider) -> None:
-    """A box below a result that shows where it differs from the unchanged face, when it is asked for.
-
-    Args:
-        handlers: the page's events.
-        before: where the face of the photo is kept.
-        after: where the codes of the result are kept.
-        result: the result, at whose change the map changes.
-    """
-    wanted = gr.Checkbox(label="Show where the face changed", elem_id=f"{after}-difference-wanted")
-    picture = gr.Image(
-        label="Darker where it changed more",
-        type="filepath",
-        height=300,
-        interactive=False,
-        visible=False,
-        buttons=["download", "fullscreen"],
-        elem_id=f"{after}-difference",
-    )
-    show = handlers.difference(before, after)
-    gr.on([wanted.input, result.change], show, wanted, picture, show_progress="hidden", **GROUP)
-
-
-def stop_button(button: gr.Button, handlers: Handlers, events: list[Any]) -> None:
-    """Makes a button end events of this visitor: those that wait, and the one that runs."""
-    button.click(handlers.stop, cancels=events, queue=False, api_visibility="private")

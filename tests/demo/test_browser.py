@@ -63,13 +63,13 @@ def test_transfer_turn_and_play(page, sep, photos):
     page.click("#attributes input[name=hair]")  # a change of the options renders again
     second = page.until(lambda: [one for one in page.pictures("#result") if one not in first])
     assert second[-1].endswith("/facesep.png")
-    page.click("#download")
+    page.click("#result-download")
     saved = page.until(lambda: list(page.driver.downloads.glob("facesep*.png")))
     base, donor = sep.encode(photos[0]), sep.encode(photos[1])
     expected = provenance.encode(sep.render(base.swap(donor, ["expression", "hair"])))
     assert saved[0].read_bytes() == expected
 
-    page.click("#turn-result")
+    page.click("#result-turn")
     turned = page.until(lambda: page.pictures("#turned"))
     page.until(lambda: page.all("#yaw input[type=range]"))[0].send_keys(*[Keys.ARROW_RIGHT] * 5)
     page.until(lambda: page.pictures("#turned") not in ([], turned))
@@ -150,7 +150,7 @@ def test_mix_takes_from_two_others(page, sep, photos):
         page.until(lambda place=place: any("photo.jpg" in one for one in page.pictures(f"#{place}-photo")))
     page.click("#mix-button")
     page.until(lambda: len(page.pictures("#mixed")) == 2)
-    page.click("#mix-download")
+    page.click("#mixed-download")
     codes = [sep.encode(path) for path in photos[:3]]
     expected = provenance.encode(sep.render(codes[0].mix(hair=codes[1], illumination=codes[2])))
     assert page.until(lambda: page.saved(expected))
@@ -172,7 +172,7 @@ def test_sliders_start_at_the_face_and_move_it(page, photos):
     page.until(lambda: page.pictures("#edited") not in ([], first))
     page.click("#edit-reset")
     page.until(lambda: page.all("#edit-expression-1 input[type=range]")[0].get_attribute("value") == start)
-    page.click("#edit-turn")
+    page.click("#edited-turn")
     assert page.until(lambda: page.pictures("#turned"))
 
 
@@ -322,12 +322,12 @@ def results_follow(page: Page, switch: str, before: bytes, after: bytes) -> None
     """The first example gives one file, and the other one after a click on a switch."""
     page.click("#examples tbody td")
     first = page.until(lambda: page.pictures("#result"))
-    page.click("#download")
+    page.click("#result-download")
     assert page.until(lambda: page.saved(before))
     page.click(switch)
     page.click("#transfer-button")
     page.until(lambda: page.pictures("#result") not in ([], first))
-    page.click("#download")
+    page.click("#result-download")
     assert page.until(lambda: page.saved(after))
 
 

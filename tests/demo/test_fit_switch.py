@@ -12,10 +12,10 @@ from gradio_client import Client, handle_file
 from serving import connect, serve, what_endpoints_take
 
 from facesep import Codes, FaceSep
-from facesep.demo import actions
-from facesep.demo.actions import FIT_STEPS, Subject
+from facesep.demo import photos
 from facesep.demo.examples import EXAMPLES, FOLDER
-from facesep.demo.handlers import Handlers
+from facesep.demo.page import Page, Visit
+from facesep.demo.photos import FIT_STEPS
 from facesep.demo.sessions import Sessions
 from facesep.demo.switches import describe_fit, remember
 from facesep.demo.ui import build_page
@@ -37,44 +37,32 @@ def test_the_switch_tells_its_cost(sep, tmp_path):
 
 
 def test_faces_of_a_visit_are_fitted_while_it_is_on(sep, tmp_path, monkeypatch):
-    sessions = Sessions(tmp_path / "sessions")
-    handlers = Handlers(sep, sessions, tmp_path)
-    visit, other = (types.SimpleNamespace(session_hash=name) for name in ("visit", "other"))
-    for one in (visit, other):
-        sessions.get(one.session_hash).kept["turn"] = actions.read_photo(sep, PHOTO)
-    counted, fit = [], actions.fit
-    monkeypatch.setattr(actions, "fit", lambda *a: counted.append(a[-1]) or fit(*a))
+    page = Page(sep, Sessions(tmp_path / "sessions"), tmp_path)
+    counted, encode = [], photos.encode
+    monkeypatch.setattr(photos, "encode", lambda *a: counted.append(a[2:]) or encode(*a))
 
-    def codes(request) -> torch.Tensor:
-        return handlers.face(sessions.get(request.session_hash), "turn").codes.vector()
+    def visit(name: str) -> Visit:
+        return page.visit(types.SimpleNamespace(session_hash=name))
 
-    plain = codes(visit)
+    def codes(name: str) -> torch.Tensor:
+        return visit(name).face("turn").codes.vector()
+
+    for name in ("anna", "ben"):
+        visit(name).kept["turn"] = photos.read(sep, PHOTO)
+    plain = codes("anna")
     torch.testing.assert_close(plain, sep.encode(PHOTO).vector(), atol=0, rtol=0)
-    switch = remember(sessions, "fit")
-    switch(True, visit)
-    fitted = codes(visit)
-    torch.testing.assert_close(fitted, sep.encode(PHOTO, fit=FIT_STEPS).vector(), atol=1e-4, rtol=0)
+    remember("fit", visit("anna"), True)
+    fitted = codes("anna")
     assert (fitted - plain).abs().max() > 0.01
-    session = sessions.get("visit")
-    session.kept["source"] = session.kept["turn"]
-    assert torch.equal(handlers.face(session, "source").codes.vector(), fitted)
-    assert torch.equal(codes(visit), fitted) and counted == [FIT_STEPS]
-    assert torch.equal(codes(other), plain)
-    switch(False, visit)
-    assert torch.equal(codes(visit), plain)
-    switch(True, visit)
-    sessions.forget("visit")
-    assert sessions.get("visit").fit is False
-
-
-def test_a_result_is_not_fitted(sep, tmp_path):
-    """It has no photo that it could be compared with."""
-    sessions = Sessions(tmp_path / "sessions")
-    handlers = Handlers(sep, sessions, tmp_path)
-    sessions.switch("visit", "fit", True)
-    session = sessions.get("visit")
-    session.kept["turn"] = Subject(sep.encode(PHOTO), b"")
-    assert handlers.face(session, "turn") is session.kept["turn"]
+    visit("anna").kept["source"] = visit("anna").kept["turn"]
+    assert torch.equal(visit("anna").face("source").codes.vector(), fitted)
+    assert torch.equal(codes("anna"), fitted) and counted == [(), (), (FIT_STEPS,)]
+    assert torch.equal(codes("ben"), plain)
+    remember("fit", visit("anna"), False)
+    assert torch.equal(codes("anna"), plain)
+    remember("fit", visit("anna"), True)
+    page.sessions.forget("anna")
+    assert visit("anna").fit is False
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +82,8 @@ def inputs(client, tmp_path_factory) -> dict[str, dict]:
 
 @pytest.mark.slow
 def test_endpoints_fit_when_asked(client, inputs, monkeypatch):
-    counted, fit = [], actions.fit
-    monkeypatch.setattr(actions, "fit", lambda *a: counted.append(a[-1]) or fit(*a))
+    counted, encode = [], photos.encode
+    monkeypatch.setattr(photos, "encode", lambda *a: counted.extend(a[2:]) or encode(*a))
     schema = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     for name, given in inputs.items():
         (one,) = [p for p in schema[f"/{name}"]["parameters"] if p["parameter_name"] == "fit"]

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from facesep.demo import actions, driving, gpu, inside
+from facesep.demo import photos as reading
 from facesep.demo.directions import directions
 
 
@@ -49,8 +50,8 @@ def test_elsewhere_nothing_changes(monkeypatch):
 
 
 def test_marked_functions_give_the_same_elsewhere(sep, photos, lent):
-    subject = actions.read_photo(sep, photos[0])
-    codes = gpu.on_gpu(actions.encode_cut)(sep, subject.cut)
+    subject = reading.read(sep, photos[0])
+    codes = gpu.on_gpu(reading.encode)(sep, subject.aligned)
     assert torch.equal(codes.vector(), subject.codes.vector())
     picture = gpu.on_gpu(actions._render)(sep, codes, yaw=10)
     assert np.array_equal(np.asarray(picture), np.asarray(sep.render(codes, yaw=10)))
@@ -60,7 +61,7 @@ def test_marked_functions_give_the_same_elsewhere(sep, photos, lent):
     moved = list(gpu.on_gpu(driving._render)(sep, codes, tracks))
     assert np.array_equal(np.asarray(moved[0]), np.asarray(sep.render(codes, yaw=0, pitch=0, roll=0)))
     assert gpu.on_gpu(inside._opacity)(sep, codes).shape == (sep.config.decoder.ray_size,) * 2
-    people = [codes, actions.read_photo(sep, photos[1]).codes]
+    people = [codes, reading.read(sep, photos[1]).codes]
     plain, found = directions(sep, people), gpu.on_gpu(directions)(sep, people)
     assert [one.name for one in found] == [one.name for one in plain]
     assert lent == [gpu.SECONDS] * 6

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from facesep.codes import ATTRIBUTES, CODE_SIZES
-from facesep.demo import actions, inside
-from facesep.demo.actions import Subject
+from facesep.demo import inside
+from facesep.demo.photos import Subject, read
 from facesep.errors import ImageError
 from facesep.provenance import verify
 
@@ -20,7 +21,7 @@ LABELS = {name: f"<{name}>" for name in ATTRIBUTES}
 
 @pytest.fixture(scope="module")
 def subject(sep, photos) -> Subject:
-    return actions.read_photo(sep, photos[0])
+    return read(sep, photos[0])
 
 
 def pixels(data: bytes) -> np.ndarray:
@@ -28,10 +29,10 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 def test_points_are_drawn_where_they_are(subject):
-    picture = pixels(inside.landmarks(subject.cut))
-    plain = np.asarray(subject.cut.image.resize(picture.shape[:2], Image.Resampling.BICUBIC), np.float32)
+    picture = pixels(inside.landmarks(subject.aligned))
+    plain = np.asarray(subject.aligned.image.resize(picture.shape[:2], Image.Resampling.BICUBIC), np.float32)
     rows, columns = np.nonzero(np.abs(picture - plain).sum(-1) > 30)
-    points = subject.cut.points * picture.shape[0] / subject.cut.image.width
+    points = subject.aligned.points * picture.shape[0] / subject.aligned.image.width
     near = np.hypot(columns[:, None] - points[:, 0], rows[:, None] - points[:, 1])
     assert near.min(1).max() < 9 and near.min(0).max() < 9  # circles at the points and nowhere else
 
@@ -40,7 +41,7 @@ def test_the_head_is_marked_and_coloured_by_opacity(sep, subject):
     data = inside.head(sep, subject)
     assert verify(data).made_by_facesep
     with pytest.raises(ImageError, match="no photo"):
-        inside.head(sep, Subject(subject.codes, b""))
+        inside.head(sep, Subject(subject.codes))
 
 
 def test_every_number_has_a_bar(subject):
@@ -55,5 +56,5 @@ def test_every_number_has_a_bar(subject):
 def test_the_report_holds_warnings_and_facts(subject):
     text = inside.report(subject, LABELS)
     assert "No warnings" in text and "Pixels between the eyes" in text and "yaw" in text
-    warned = Subject(subject.codes, b"", ("The head is <turned>.",), subject.cut)
+    warned = Subject(subject.codes, replace(subject.aligned, warnings=("The head is <turned>.",)))
     assert "<li>The head is &lt;turned&gt;.</li>" in inside.report(warned, LABELS)

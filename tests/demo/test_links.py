@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import random
-import types
+from types import SimpleNamespace
 
 import pytest
 
 pytest.importorskip("gradio")
-from facesep.demo import actions
+import gradio as gr
+
+from facesep.demo import photos as reading
 from facesep.demo.directions import GROUPS, PLACES
-from facesep.demo.handlers import Handlers
 from facesep.demo.links import MIXED, NOTHING, Settings, read, write
 from facesep.demo.models import Models
+from facesep.demo.page import Page, Visit
 from facesep.demo.sessions import Sessions
 from facesep.demo.share import Share
 from facesep.demo.tabs.edit import Edit
+from facesep.demo.tabs.mix import Mix
+from facesep.demo.tabs.transfer import Transfer
+from facesep.demo.tabs.turn import Turn
 
+KINDS = {"transfer": Transfer, "mix": Mix, "turn": Turn, "edit": Edit}
 FULL = Settings(
     tab="edit",
     model="user/repo@v1 & more",
@@ -74,55 +80,63 @@ def test_noise_is_no_setting_out_of_range():
 
 
 @pytest.fixture
-def handlers(sep, tmp_path) -> Handlers:
-    return Handlers(Models(sep, "bundled", ["user/other"]), Sessions(tmp_path), tmp_path)
+def made(sep, tmp_path) -> SimpleNamespace:
+    """A page with the tabs that hold settings."""
+    page = Page(Models(sep, "bundled", ["user/other"]), Sessions(tmp_path), tmp_path)
+    with gr.Blocks() as blocks:
+        page.consent = gr.Checkbox()
+        with gr.Tabs() as tabs:
+            parts = {}
+            for name, kind in KINDS.items():
+                with gr.Tab(name, id=name):
+                    parts[name] = kind(page)
+        share = Share(page, blocks, tabs, gr.Dropdown(), parts)
+    return SimpleNamespace(page=page, share=share, **parts)
 
 
-def visit(name: str) -> types.SimpleNamespace:
-    return types.SimpleNamespace(session_hash=name)
+def visit(made, name: str) -> Visit:
+    return made.page.visit(SimpleNamespace(session_hash=name))
 
 
-def shown(handlers: Handlers, request, photo) -> tuple[list[float], list[float]]:
+def shown(made, visit: Visit, photo) -> tuple[list[float], list[float]]:
     """Reads a photo on two tabs; gives view and sliders as the page then shows them."""
-    kept = handlers.sessions.get(request.session_hash).kept
-    kept["turn"] = kept["edit"] = actions.read_photo(handlers.model(handlers.sessions.get("-")), photo)
-    view = handlers.face_to_turn(request)[:2]
-    return list(view), [one["value"] for one in Edit(handlers).start(request)[: len(PLACES)]]
+    visit.kept["turn"] = visit.kept["edit"] = reading.read(visit.sep, photo)
+    view = made.turn.start(visit)[:2]
+    return list(view), [one["value"] for one in made.edit.start(visit)[: len(PLACES)]]
 
 
-def test_a_link_tells_nothing_of_a_photo(handlers, photos):
+def test_a_link_tells_nothing_of_a_photo(made, photos):
     """The same settings give the same link, whosever photo was read, and without one."""
-    share, links = Share(handlers), set()
+    links = set()
     for number, photo in enumerate(photos):
-        request = visit(f"visit {number}")
-        (yaw, pitch), sliders = shown(handlers, request, photo)
+        visitor = visit(made, f"visit {number}")
+        (yaw, pitch), sliders = shown(made, visitor, photo)
         plain = ["transfer", "bundled", ["expression"], 1, *MIXED]
-        links.add(share.make(request, *plain, yaw, pitch, *sliders))
+        links.add(made.share.make(visitor, *plain, yaw, pitch, *sliders))
         sliders[1] = sliders[1] + 0.75 if sliders[1] < 2 else sliders[1] - 0.75
-        assert "expression2=" in share.make(request, *plain, yaw, pitch, *sliders)
-    links.add(share.make(visit("nobody"), *plain, 0, 0, *[0] * len(PLACES)))
+        assert "expression2=" in made.share.make(visitor, *plain, yaw, pitch, *sliders)
+    links.add(made.share.make(visit(made, "nobody"), *plain, 0, 0, *[0] * len(PLACES)))
     assert links == {"tab=transfer&take=expression"}
 
 
-def test_a_link_sets_the_page(handlers, photos):
-    share, request = Share(handlers), visit("anna")
+def test_a_link_sets_the_page(made, photos):
+    anna = visit(made, "anna")
     settings = Settings("turn", "user/other", ("hair",), 0.5, FULL.mix, 20.0, None, {("expression", 1): 0.5})
-    opened = share.open("?" + write(settings), request)
+    opened = made.share.open(anna, "?" + write(settings))
     assert opened[0]["selected"] == "turn"
     assert opened[1:9] == ["turn", "user/other", ["hair"], 0.5, *FULL.mix] and opened[9] == 20.0
-    session = handlers.sessions.get("anna")
-    assert session.model == "user/other"
-    session.model = None  # nothing is loaded by opening a link
-    (yaw, pitch), sliders = shown(handlers, request, photos[0])
-    own, plain = shown(handlers, visit("ben"), photos[0])
+    assert anna.session.model == "user/other"
+    anna.session.model = None  # nothing is loaded by opening a link
+    (yaw, pitch), sliders = shown(made, anna, photos[0])
+    own, plain = shown(made, visit(made, "ben"), photos[0])
     assert yaw == 20.0 and pitch == own[1]
     assert sliders[0] == pytest.approx(min(3, plain[0] + 0.5)) and sliders[1:] == plain[1:]
-    (yaw, _), sliders = shown(handlers, request, photos[0])  # it counts for the first face
+    (yaw, _), sliders = shown(made, anna, photos[0])  # it counts for the first face
     assert yaw == own[0] and sliders == plain
     assert len(plain) == sum(GROUPS.values())
 
 
-def test_a_page_without_a_link_stays_as_it_is(handlers):
-    updates = Share(handlers).open("?__theme=dark", visit("anna"))
+def test_a_page_without_a_link_stays_as_it_is(made):
+    updates = made.share.open(visit(made, "anna"), "?__theme=dark")
     assert all(one == updates[0] for one in updates) and updates[0]["__type__"] == "update"
-    assert "anna" not in handlers.sessions._sessions
+    assert "anna" not in made.page.sessions._sessions

@@ -61,15 +61,15 @@ def test_each_visitor_has_a_model(server, sep, other, photos):
 
 
 def test_a_change_forgets_what_the_old_model_read(sep, other, tmp_path):
-    from facesep.demo.handlers import Handlers
+    from facesep.demo.page import Page
     from facesep.demo.sessions import Sessions
 
-    handlers = Handlers(Models(sep, others=["other"], load=lambda _: other), Sessions(tmp_path), tmp_path)
-    session = handlers.sessions.get("anna")
-    session.kept["source"] = session.photos["digest"] = 1
-    handlers.switch("other", SimpleNamespace(session_hash="anna"))
-    assert handlers.model(session) is other and not session.kept and not session.photos
-    assert handlers.model(handlers.sessions.get("ben")) is sep
+    page = Page(Models(sep, others=["other"], load=lambda _: other), Sessions(tmp_path), tmp_path)
+    anna, ben = (page.visit(SimpleNamespace(session_hash=name)) for name in ("anna", "ben"))
+    anna.kept["source"] = anna.session.photos["digest"] = 1
+    anna.switch("other")
+    assert anna.sep is other and not anna.kept and not anna.session.photos
+    assert ben.sep is sep
 
 
 def test_the_environment_lists_models(sep, tmp_path, monkeypatch):

@@ -17,6 +17,7 @@ from facesep.codes import ATTRIBUTES, Codes
 from facesep.demo import actions
 from facesep.demo.directions import GROUPS, directions, move
 from facesep.demo.limits import CONSENT, QUEUE
+from facesep.demo.page import sentence
 from facesep.video import video_info
 
 gradio_client = pytest.importorskip("gradio_client")
@@ -248,12 +249,17 @@ def test_unexpected_errors_tell_nothing(client, photos, monkeypatch, caplog, cap
     def broken(*_, **__):
         raise RuntimeError("something private")
 
-    monkeypatch.setattr(actions, "turn", broken)
+    monkeypatch.setattr(actions, "picture", broken)
     with caplog.at_level(logging.DEBUG, "facesep"):
         text = refused(client, handle_file(str(photos[0])), consent=True, api_name="/render")
     assert "Something went wrong" in text and "private" not in text
     assert "RuntimeError in test_page.py" in caplog.text and "private" not in caplog.text
     assert "private" not in "".join(capfd.readouterr())
+
+
+def test_sentences():
+    assert sentence("no face\n was found: try") == "No face was found: try."
+    assert sentence("<b>Done</b>!") == "&lt;b&gt;Done&lt;/b&gt;!"
 
 
 # -- what is kept -----------------------------------------------------------------------------------

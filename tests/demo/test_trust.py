@@ -9,19 +9,23 @@ import random
 import resource
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import gradio as gr
 import hostile
 import pytest
 from PIL import Image, ImageFile
 
 from facesep import provenance
-from facesep.demo import jobs
+from facesep.demo import actions, jobs
 from facesep.demo.directions import GROUPS
-from facesep.demo.sessions import Session, Sessions
+from facesep.demo.page import Page, Visit
+from facesep.demo.sessions import Sessions
 from facesep.errors import ConfigError, VideoError
 from facesep.images import MAX_PIXELS, load_image
+from facesep.video import video_info
 
 gradio_client = pytest.importorskip("gradio_client")
 from gradio_client import Client, handle_file  # noqa: E402
@@ -144,43 +148,55 @@ def _slider(client: Client, file: dict) -> str:
 
 
 @pytest.fixture
-def session(tmp_path) -> Session:
-    return Sessions(tmp_path).get("anna")
+def visit(sep, tmp_path) -> Visit:
+    return Page(sep, Sessions(tmp_path), tmp_path).visit(SimpleNamespace(session_hash="anna"))
 
 
-def test_a_visitor_can_stop_what_runs(sep, session, photos):
-    counted = []
+def film(visit: Visit, photo: Path) -> str:
+    codes = visit.sep.encode(photo)
+    return jobs.film(visit.session, actions.orbit(visit.sep, codes, frames=50), 50, 24)
 
-    def progress(state, **_):
-        counted.append(state)
-        if state[0] == 2:
-            session.stopped.set()
 
+def at_frame(monkeypatch, number: int, action: Callable[[], None]) -> list[int]:
+    """Does something when a frame is made; gives the list of frames that were announced."""
+    counted: list[int] = []
+
+    def progress(self, state, **_):
+        counted.append(state[0])
+        if state[0] == number:
+            action()
+
+    monkeypatch.setattr(gr.Progress, "__call__", progress)
+    return counted
+
+
+def test_a_visitor_can_stop_what_runs(visit, photos, monkeypatch):
+    counted = at_frame(monkeypatch, 2, visit.session.stopped.set)
     with pytest.raises(ConfigError, match="stopped"):
-        jobs.film(sep, session, sep.encode(photos[0]), progress, frames=50)
-    assert counted == [(0, 50), (1, 50), (2, 50)]
-    assert not [path for path in session.folder.rglob("*") if path.is_file()]
+        film(visit, photos[0])
+    assert counted == [0, 1, 2]
+    assert not [path for path in visit.session.folder.rglob("*") if path.is_file()]
 
 
-def test_a_job_has_an_end(sep, session, photos, monkeypatch):
+def test_a_job_has_an_end(visit, photos, monkeypatch):
     monkeypatch.setattr(jobs, "MAX_SECONDS", -1)
     with pytest.raises(ConfigError, match="shorter video"):
-        jobs.film(sep, session, sep.encode(photos[0]), lambda *_, **__: None, frames=50)
+        film(visit, photos[0])
 
 
-def test_a_job_ends_when_its_visitor_leaves(sep, photos, tmp_path):
-    sessions = Sessions(tmp_path)
-    session = sessions.get("anna")
-
-    def leave(state, **_):
-        if state[0] == 2:
-            sessions.forget("anna")
-
+def test_a_job_ends_when_its_visitor_leaves(visit, photos, tmp_path, monkeypatch):
+    at_frame(monkeypatch, 2, lambda: visit.page.sessions.forget("anna"))
     with pytest.raises((ConfigError, VideoError)):
-        jobs.film(sep, session, sep.encode(photos[0]), leave, frames=50)
+        film(visit, photos[0])
     with pytest.raises(ConfigError, match="has ended"):
-        session.write("face.png", b"late")
+        visit.session.write("face.png", b"late")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_job_gives_a_marked_video(visit, photos):
+    path = film(visit, photos[0])
+    assert (video_info(path).frames, video_info(path).fps) == (50, 24)
+    assert provenance.verify(path).made_by_facesep
 
 
 @pytest.mark.slow

@@ -90,33 +90,31 @@ def test_the_switch_tells_its_cost_or_how_to_get_a_refiner(sep, hub):
 
 def test_the_switch_is_off_and_the_visit_follows_it(sep, tmp_path):
     pytest.importorskip("gradio")
-    from facesep.demo import actions
-    from facesep.demo.handlers import Handlers
+    from facesep.demo.page import Page
     from facesep.demo.sessions import Sessions
     from facesep.demo.switches import remember
     from facesep.demo.ui import build_page
 
-    page = build_page(sep, Sessions(tmp_path / "page"))
-    (box,) = [b for b in page.blocks.values() if getattr(b, "elem_id", None) == "refine"]
+    layout = build_page(sep, Sessions(tmp_path / "page"))
+    (box,) = [b for b in layout.blocks.values() if getattr(b, "elem_id", None) == "refine"]
     assert box.value is False and box.interactive
-    sessions = Sessions(tmp_path / "sessions")
-    handlers = Handlers(sep, sessions, tmp_path)
-    visit, other = (types.SimpleNamespace(session_hash=name) for name in ("visit", "other"))
+    page = Page(sep, Sessions(tmp_path / "sessions"), tmp_path)
     codes = sep.encode(torch.rand(3, sep.image_size, sep.image_size), aligned=True)
 
-    def picture(request) -> bytes:
-        sessions.get(request.session_hash).kept["turn"] = actions.Subject(codes, b"")
-        return load_image(handlers.turn(5, 0, True, request)).tobytes()
+    def visit(name: str):
+        return page.visit(types.SimpleNamespace(session_hash=name))
 
-    plain = picture(visit)
-    switch = remember(sessions, "refine")
-    switch(True, visit)
-    assert picture(visit) != plain and picture(other) == plain
-    switch(False, visit)
-    assert picture(visit) == plain
-    switch(True, visit)
-    sessions.forget("visit")
-    assert picture(visit) == plain
+    def picture(name: str) -> bytes:
+        return load_image(visit(name).picture(codes, 5, 0)).tobytes()
+
+    plain = picture("anna")
+    remember("refine", visit("anna"), True)
+    assert picture("anna") != plain and picture("ben") == plain
+    remember("refine", visit("anna"), False)
+    assert picture("anna") == plain
+    remember("refine", visit("anna"), True)
+    page.sessions.forget("anna")
+    assert picture("anna") == plain
 
 
 def test_the_speed_of_refining_is_measured_where_there_is_a_refiner(folders):

@@ -20,7 +20,7 @@ from facesep.config import preset
 from facesep.demo import driving
 from facesep.demo.switches import HOW
 from facesep.model import FaceSep
-from facesep.provenance import REFINED_NOTICE, verify
+from facesep.provenance import REFINED_NOTICE, verify, write_video
 from facesep.video import video_info
 
 REFINABLE = ("transfer", "render", "mix", "edit", "orbit", "drive")
@@ -83,8 +83,8 @@ def test_driven_videos_are_refined_frame_by_frame(sep, tmp_path):
     codes = sep.encode(torch.rand(3, sep.image_size, sep.image_size), aligned=True)
     sep.refiner = tiny_refiner()
     try:
-        driving.drive(sep, codes, motion, tmp_path / "a.mp4", refine=True)
-        driving.drive(sep, codes, motion, tmp_path / "b.mp4")
+        for name, refine in (("a.mp4", True), ("b.mp4", False)):
+            write_video(driving.frames(sep, codes, motion, refine=refine), tmp_path / name, motion.fps)
     finally:
         sep.refiner = None
     assert REFINED_NOTICE in note(tmp_path / "a.mp4") and REFINED_NOTICE not in note(tmp_path / "b.mp4")

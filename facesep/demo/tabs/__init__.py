@@ -1,1 +1,1 @@
-"""Tabs of the page, each with its layout and its events; what they do is in plain functions elsewhere."""
+"""Tabs of the page, one a file: a class that lays the tab out, with its events as methods."""

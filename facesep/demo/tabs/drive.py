@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import html
-from typing import Any
-
 import gradio as gr
 
-from facesep.demo import jobs
-from facesep.demo.actions import sentence
+from facesep.demo import driving, jobs
 from facesep.demo.driving import MOVES, Motion
-from facesep.demo.handlers import Handlers, plain_errors
 from facesep.demo.limits import DRIVE_SECONDS, check_consent
-from facesep.demo.uploads import suffix_of, take
-from facesep.demo.widgets import GROUP, LABELS, photo_box, result_video, stop_button
+from facesep.demo.page import Page, Visit, sentence
+from facesep.demo.widgets import LABELS, PhotoBox, video_box
 from facesep.errors import FaceSepError, ImageError
 
 INTRO = (
@@ -25,24 +20,22 @@ INTRO = (
 class Drive:
     """The tab with its events."""
 
-    def __init__(self, handlers: Handlers) -> None:
-        self.handlers = handlers
-
-    def add(self, consent: gr.Checkbox) -> list[Any]:
-        """Lays the tab out; gives what consent enables."""
+    def __init__(self, page: Page) -> None:
         gr.Markdown(INTRO)
         with gr.Row():
             with gr.Column(min_width=160):
-                photo = photo_box(self.handlers, "drive", "Photo of the face to move", consent)
+                PhotoBox(page, "drive", "Photo of the face to move")
             with gr.Column(min_width=160):
-                video = gr.Video(
-                    label="Video of a moving face",
-                    sources=["upload", "webcam"],
-                    include_audio=False,
-                    interactive=False,
-                    height=300,
-                    buttons=[],
-                    elem_id="drive-video",
+                video = page.gate(
+                    gr.Video(
+                        label="Video of a moving face",
+                        sources=["upload", "webcam"],
+                        include_audio=False,
+                        interactive=False,
+                        height=300,
+                        buttons=[],
+                        elem_id="drive-video",
+                    )
                 )
                 note = gr.Markdown(elem_id="drive-video-note")
         attributes = gr.CheckboxGroup(
@@ -51,56 +44,38 @@ class Drive:
             label="What the video moves",
             elem_id="drive-attributes",
         )
-        with gr.Row():
-            button = gr.Button("Move the face", variant="primary", interactive=False, elem_id="drive-button")
-            stop = gr.Button("Stop", elem_id="drive-stop")
-        result = result_video("driven", "The moving face")
-        reading = gr.on(
+        reading = page.on(
             [video.upload, video.stop_recording],
-            plain_errors(self.read),
-            [video, consent],
+            self.read,
+            [video, page.consent],
             [video, note],
+            consent=False,
             preprocess=False,
-            **GROUP,
         )
-        making = button.click(plain_errors(self.drive), [attributes, consent], result, **GROUP)
-        stop_button(stop, self.handlers, [reading, making])
-        return [photo.box, video, button]
+        with gr.Row():
+            button = page.gate(
+                gr.Button("Move the face", variant="primary", interactive=False, elem_id="drive-button")
+            )
+            stop = gr.Button("Stop", elem_id="drive-stop")
+        result = video_box("driven", "The moving face")
+        page.stops(stop, [reading, page.on(button.click, self.drive, [attributes], result)])
 
-    def read(
-        self,
-        payload: dict | None,
-        consent: bool,
-        request: gr.Request,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008 gradio finds it by its default
-    ) -> tuple[None, str]:
+    def read(self, visit: Visit, payload: dict | None, consent: bool) -> tuple[None, str]:
         """Reads how the face moves, deletes the video, and says what was found."""
-        session = self.handlers.sessions.get(request.session_hash)
-        session.kept.pop("motion", None)
-        file = payload.get("video", payload) if isinstance(payload, dict) else None
+        visit.kept.pop("motion", None)
         try:
-            (data,) = take(self.handlers.uploads, file)
+            (video,) = visit.take(payload.get("video", payload) if isinstance(payload, dict) else None)
             check_consent(consent)
-            motion = jobs.read_motion(self.handlers.model(session), session, data, suffix_of(file), progress)
+            motion = visit.kept["motion"] = jobs.read_motion(visit.sep, visit.session, video)
         except FaceSepError as error:
-            return None, f"**{html.escape(sentence(str(error)), quote=False)}**"
-        session.kept["motion"] = motion
+            return None, f"**{sentence(error)}**"
         missed = f" {motion.missed} of them showed no face and were filled in." if motion.missed else ""
         return None, f"{len(motion)} frames of the video were read, then it was deleted.{missed}"
 
-    def drive(
-        self,
-        attributes: list[str],
-        consent: bool,
-        request: gr.Request,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008 gradio finds it by its default
-    ) -> str:
+    def drive(self, visit: Visit, attributes: list[str]) -> str:
         """Gives the video."""
-        check_consent(consent)
-        session = self.handlers.sessions.get(request.session_hash)
-        codes = self.handlers.face(session, "drive").codes
-        motion = session.kept.get("motion")
+        codes, motion = visit.face("drive").codes, visit.kept.get("motion")
         if not isinstance(motion, Motion):
             raise ImageError("the video is missing: upload or record one first")
-        sep, refine = self.handlers.model(session), self.handlers.refine(session)
-        return jobs.drive(sep, session, codes, motion, attributes, progress, refine)
+        frames = driving.frames(visit.sep, codes, motion, attributes, visit.refine)
+        return jobs.film(visit.session, frames, len(motion), motion.fps)

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import gradio as gr
 
-from facesep.demo import actions
-from facesep.demo.actions import Subject
-from facesep.demo.directions import GROUPS, PLACES
-from facesep.demo.handlers import LINKED_MOVES, PICTURE, Handlers, plain_errors
-from facesep.demo.limits import MAX_MOVE, check_consent, check_range
-from facesep.demo.widgets import GROUP, LABELS, difference_view, photo_box, result_slider
-
-COUNT = sum(GROUPS.values())
+from facesep.demo.directions import GROUPS, PLACES, move
+from facesep.demo.limits import MAX_MOVE, check_range
+from facesep.demo.links import LINKED_MOVES
+from facesep.demo.page import Page, Visit
+from facesep.demo.photos import Subject
+from facesep.demo.widgets import LABELS, PhotoBox, Result
 
 
 class Edit:
     """The tab with its events."""
 
-    def __init__(self, handlers: Handlers) -> None:
-        self.handlers = handlers
-
-    def add(self, consent: gr.Checkbox) -> tuple[list[Any], gr.Button]:
-        """Lays the tab out; gives what consent enables, and the button that turns the result."""
+    def __init__(self, page: Page) -> None:
         with gr.Row():
             with gr.Column(min_width=160):
-                photo = photo_box(self.handlers, "edit", "Photo of the face to edit", consent)
+                photo = PhotoBox(page, "edit", "Photo of the face to edit")
             with gr.Column(min_width=160):
-                result = result_slider("edited")
-        sliders = self.sliders = []
+                self.result = Result(page, "edited", "edit")
+        self.sliders = []
         for attribute, count in GROUPS.items():
             with gr.Accordion(LABELS[attribute], open=attribute == "expression"):
-                sliders += [
+                self.sliders += [
                     gr.Slider(
                         -MAX_MOVE,
                         MAX_MOVE,
@@ -46,66 +38,46 @@ class Edit:
                 ]
         with gr.Row():
             reset = gr.Button("Back to the photo", interactive=False, elem_id="edit-reset")
-            download = gr.DownloadButton("Download the result", interactive=False, elem_id="edit-download")
-            turn = gr.Button("Turn this face", interactive=False, elem_id="edit-turn")
-
-        difference_view(self.handlers, "edit", "edited", result)
-        outputs = [result, download, turn, reset]
-        for event in photo.read:
-            event.then(plain_errors(self.start), None, [*sliders, *outputs], **GROUP)
-        reset.click(plain_errors(self.start), None, [*sliders, *outputs], **GROUP)
-        gr.on(
-            [slider.input for slider in sliders],
-            plain_errors(self.edit),
-            [consent, *sliders],
+            self.result.buttons()
+        self.result.map()
+        outputs = [*self.result.outputs, reset]
+        photo.then(self.start, [*self.sliders, *outputs])
+        page.on(reset.click, self.start, [], [*self.sliders, *outputs], consent=False)
+        page.on(
+            [slider.input for slider in self.sliders],
+            self.edit,
+            self.sliders,
             outputs,
             trigger_mode="always_last",
             show_progress="hidden",
-            **GROUP,
         )
-        return [photo.box], turn
 
-    def start(self, request: gr.Request) -> tuple:
+    def start(self, visit: Visit) -> tuple:
         """After a new face: sliders with their names at its own values, moved as a link says; its picture."""
-        session = self.handlers.sessions.get(request.session_hash)
-        if not isinstance(session.kept.get("edit"), Subject):
-            nothing = gr.update(interactive=False)
-            return (*[nothing] * COUNT, None, *[nothing] * 3)
-        subject = self.handlers.face(session, "edit")
-        found, moves = self.handlers.directions(session), session.kept.pop(LINKED_MOVES, {})
-        own = [round(one.value(subject.codes), 2) for one in found]
+        if not isinstance(visit.kept.get("edit"), Subject):
+            closed = gr.update(interactive=False)
+            return (*[closed] * len(self.sliders), None, *[closed] * 3)
+        found, moves = visit.directions(), visit.kept.pop(LINKED_MOVES, {})
+        codes = visit.face("edit").codes
+        own = visit.kept["edit start"] = [round(one.value(codes), 2) for one in found]
         values = [
             max(-MAX_MOVE, min(MAX_MOVE, value + moves.get(place, 0.0)))
             for place, value in zip(PLACES, own, strict=True)
         ]
-        updates = [
+        sliders = [
             gr.update(value=value, label=one.name, interactive=True)
             for one, value in zip(found, values, strict=True)
         ]
-        session.kept["edit start"] = own
-        amounts = [value - there for value, there in zip(values, own, strict=True)]
-        return (*updates, *self._edited(request, amounts))
+        return (*sliders, *self.edit(visit, *values))
 
-    def edit(self, request: gr.Request, consent: bool, *values: float) -> tuple:
-        """Gives before and after, download and buttons; nothing as long as there is no face."""
-        check_consent(consent)
-        session = self.handlers.sessions.get(request.session_hash)
-        start = session.kept.get("edit start")
-        if start is None or not isinstance(session.kept.get("edit"), Subject):
+    def edit(self, visit: Visit, *values: float) -> tuple:
+        """Gives the result and the button that resets it; nothing as long as there is no face."""
+        start = visit.kept.get("edit start")
+        if start is None or not isinstance(visit.kept.get("edit"), Subject):
             return (gr.skip(),) * 4
         for value in values:
             check_range("a slider", value, -MAX_MOVE, MAX_MOVE)
-        return self._edited(request, [value - own for value, own in zip(values, start, strict=True)])
-
-    def _edited(self, request: gr.Request, amounts: list[float]) -> tuple:
-        session = self.handlers.sessions.get(request.session_hash)
-        subject = self.handlers.face(session, "edit")
-        moves = dict(zip(self.handlers.directions(session), amounts, strict=True))
-        codes, picture = actions.edit(
-            self.handlers.model(session), subject.codes, moves, self.handlers.refine(session)
-        )
-        session.kept["edited"] = codes
-        before = str(session.write("photo.jpg", subject.picture))
-        after = str(session.write(PICTURE, picture))
-        enabled = gr.update(interactive=True)
-        return (before, after), gr.update(value=after, interactive=True), enabled, enabled
+        subject = visit.face("edit")
+        amounts = [value - own for value, own in zip(values, start, strict=True)]
+        codes = move(subject.codes, dict(zip(visit.directions(), amounts, strict=True)))
+        return (*self.result.show(visit, subject, codes), gr.update(interactive=True))

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import gradio as gr
 
 from facesep.demo import inside
-from facesep.demo.actions import Subject
-from facesep.demo.handlers import CODES, PICTURE, Handlers, plain_errors
-from facesep.demo.limits import KEEP_CODES, check_consent
-from facesep.demo.widgets import GROUP, LABELS, photo_box
+from facesep.demo.limits import KEEP_CODES
+from facesep.demo.page import PICTURE, Page, Visit
+from facesep.demo.photos import Subject
+from facesep.demo.widgets import LABELS, PhotoBox, picture_box
 from facesep.errors import ConfigError
 
 INTRO = (
@@ -22,62 +20,38 @@ INTRO = (
 class Inside:
     """The tab with its events."""
 
-    def __init__(self, handlers: Handlers) -> None:
-        self.handlers = handlers
-
-    def add(self, consent: gr.Checkbox) -> list[Any]:
-        """Lays the tab out; gives what consent enables."""
+    def __init__(self, page: Page) -> None:
         gr.Markdown(INTRO)
-        photo = photo_box(self.handlers, "inside", "Photo to look into", consent)
+        photo = PhotoBox(page, "inside", "Photo to look into")
         with gr.Row():
-            points = self._picture("Crop and points", "inside-points")
-            head = self._picture("What counts as the head", "inside-head")
+            with gr.Column(min_width=160):
+                points = picture_box("inside-points", "Crop and points", download=False)
+            with gr.Column(min_width=160):
+                head = picture_box("inside-head", "What counts as the head", download=False)
         report = gr.HTML(elem_id="inside-report")
         keep = gr.Checkbox(label=KEEP_CODES, elem_id="inside-keep")
         prepare = gr.Button("Prepare the codes for download", interactive=False, elem_id="inside-prepare")
         download = gr.DownloadButton(
             "Download the codes (.safetensors)", interactive=False, elem_id="inside-download"
         )
-        for event in photo.read:
-            event.then(
-                plain_errors(self.look), None, [points, head, report, prepare, download, keep], **GROUP
-            )
-        prepare.click(plain_errors(self.codes), [keep, consent], download, **GROUP)
-        return [photo.box]
+        photo.then(self.look, [points, head, report, prepare, download, keep])
+        page.on(prepare.click, self.codes, [keep], download)
 
-    @staticmethod
-    def _picture(label: str, name: str) -> gr.Image:
-        with gr.Column(min_width=160):
-            return gr.Image(
-                label=label,
-                type="filepath",
-                height=300,
-                interactive=False,
-                buttons=["fullscreen"],
-                elem_id=name,
-            )
-
-    def look(self, request: gr.Request) -> tuple:
+    def look(self, visit: Visit) -> tuple:
         """Both pictures, the report, and buttons; the permission to keep codes must be given anew."""
-        session = self.handlers.sessions.get(request.session_hash)
-        subject = session.kept.get("inside")
-        closed = gr.update(interactive=False)
-        if not isinstance(subject, Subject) or subject.cut is None:
+        subject, closed = visit.kept.get("inside"), gr.update(interactive=False)
+        if not isinstance(subject, Subject):
             return None, None, "", closed, closed, False
-        points = session.write("points.png", inside.landmarks(subject.cut))
-        head = session.write(PICTURE, inside.head(self.handlers.model(session), subject))
+        points = visit.session.write("points.png", inside.landmarks(subject.aligned))
+        head = visit.session.write(PICTURE, inside.head(visit.sep, subject))
         report = inside.report(subject, LABELS)
         return str(points), str(head), report, gr.update(interactive=True), closed, False
 
-    def codes(self, keep: bool, consent: bool, request: gr.Request) -> dict:
+    def codes(self, visit: Visit, keep: bool) -> dict:
         """Gives the download button its file, once the visitor says that the codes may be kept."""
-        check_consent(consent)
         if keep is not True:
             raise ConfigError(
                 "the codes identify a person: tick the box above the button if you may keep them"
             )
-        session = self.handlers.sessions.get(request.session_hash)
-        codes = self.handlers.face(session, "inside").codes
-        path = session.new_file(CODES)
-        codes.save(path, include_identity=True)
+        path = visit.write_codes(visit.face("inside").codes, include_identity=True)
         return gr.update(value=str(path), interactive=True)

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import html
-
 import gradio as gr
 
-from facesep.demo import actions
-from facesep.demo.actions import sentence
-from facesep.demo.handlers import Handlers, plain_errors
-from facesep.demo.uploads import suffix_of, take
-from facesep.demo.widgets import GROUP
+from facesep.demo.page import Page, Visit, sentence
 from facesep.errors import FaceSepError
 
 INTRO = (
@@ -20,31 +14,20 @@ INTRO = (
 
 
 class Verify:
-    """The tab with its events."""
+    """The tab with its events; nothing here needs consent, since no face is read."""
 
-    def __init__(self, handlers: Handlers) -> None:
-        self.handlers = handlers
-
-    def add(self) -> None:
-        """Lays the tab out; nothing here needs consent, since no face is read."""
+    def __init__(self, page: Page) -> None:
         gr.Markdown(INTRO)
         box = gr.File(
-            label="Picture or video",
-            type="filepath",
-            height=160,
-            elem_id="verify-file",
-            buttons=[],
+            label="Picture or video", type="filepath", height=160, elem_id="verify-file", buttons=[]
         )
         verdict = gr.Markdown(elem_id="verdict")
-        box.upload(plain_errors(self.verify), box, [box, verdict], preprocess=False, **GROUP)
+        page.on(box.upload, self.verify, [box], [box, verdict], consent=False, preprocess=False)
 
-    def verify(self, payload: dict | None, request: gr.Request) -> tuple[None, str]:
+    def verify(self, visit: Visit, payload: dict | None) -> tuple[None, str]:
         """Empties the box and gives the verdict, or what is wrong with the file."""
-        session = self.handlers.sessions.get(request.session_hash)
         try:
-            suffix = suffix_of(payload)
-            (data,) = take(self.handlers.uploads, payload)
-            found = actions.check(data, suffix, session.new_folder())
+            said = visit.verify(*visit.take(payload))
         except FaceSepError as error:
-            return None, f"**{html.escape(sentence(str(error)), quote=False)}**"
-        return None, f"**{html.escape(sentence(str(found)), quote=False)}**"
+            said = error
+        return None, f"**{sentence(said)}**"

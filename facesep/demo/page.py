@@ -1,0 +1,264 @@
+"""One page: its models, what it keeps of visits, and how its events run.
+
+Every event is a plain function whose first argument is a :class:`Visit`. :meth:`Page.on` connects it to
+gradio: it asks for consent, finds the visit, and turns errors into sentences for the visitor.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from facesep.codes import Codes
+from facesep.demo import actions, photos
+from facesep.demo.directions import Direction, directions
+from facesep.demo.examples import FOLDER
+from facesep.demo.limits import check_consent
+from facesep.demo.models import Models
+from facesep.demo.photos import Choice, Subject
+from facesep.demo.sessions import Session, Sessions
+from facesep.demo.uploads import Upload, take
+from facesep.errors import FaceSepError, ImageError
+from facesep.model import FaceSep
+from facesep.provenance import Verdict, verify
+from facesep.video import SUFFIXES
+
+PICTURE, CODES = "facesep.png", "facesep-codes.safetensors"
+"""Names under which results are downloaded."""
+GROUP = {"concurrency_id": "model", "concurrency_limit": 1}
+"""Everything that computes shares one place in the queue."""
+
+_log = logging.getLogger(__name__)
+
+
+def sentence(error: object) -> str:
+    """A message of an exception as a sentence of HTML."""
+    text = " ".join(str(error).split())
+    text = text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+    return html.escape(text, quote=False)
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Turns errors into sentences for the visitor; nothing of what the visitor sent is logged."""
+    try:
+        yield
+    except gr.Error:
+        raise
+    except FaceSepError as error:
+        message = sentence(error)
+    except Exception as error:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        _log.error("%s in %s, line %s", type(error).__name__, Path(place.filename).name, place.lineno)
+        message = "Something went wrong on this server. Please try again."
+    else:
+        return
+    raise gr.Error(message, print_exception=False)
+
+
+class Page:
+    """What the parts of one page share.
+
+    Args:
+        model: the model, or several that visitors may choose from.
+        sessions: what is kept of each visit.
+        uploads: gradio's folder of uploaded files.
+
+    Attributes:
+        consent: the box for consent.
+        gated: components that it enables.
+    """
+
+    consent: gr.Checkbox
+
+    def __init__(self, model: FaceSep | Models, sessions: Sessions, uploads: str | Path) -> None:
+        self.models = model if isinstance(model, Models) else Models(model)
+        self.sessions, self.uploads = sessions, uploads
+        self.gated: list[Any] = []
+        self._examples: dict[tuple[int, str], Subject] = {}
+        self._directions: dict[int, tuple[Direction, ...]] = {}
+        self._finding = threading.Lock()
+
+    def gate(self, component: Any) -> Any:
+        """Lets the box for consent enable a component."""
+        self.gated.append(component)
+        return component
+
+    def on(
+        self,
+        events: Callable | Sequence[Callable],
+        function: Callable,
+        inputs: Sequence[Any] = (),
+        outputs: Sequence[Any] | Any = (),
+        *,
+        consent: bool = True,
+        queue: bool = True,
+        **options: Any,
+    ) -> Any:
+        """Calls ``function(visit, *values of inputs)`` at events such as ``button.click``.
+
+        Args:
+            events: one or several.
+            function: gives the values of ``outputs``.
+            inputs: components.
+            outputs: components.
+            consent: whether the function runs only with consent.
+            queue: whether it waits in the queue, as all that computes does.
+            **options: of gradio's event.
+
+        Returns:
+            What other events can follow by its ``then``.
+        """
+        listen = functools.partial(gr.on, events) if isinstance(events, list | tuple) else events
+        inputs = [*inputs, self.consent] if consent else list(inputs)
+        options = (GROUP if queue else {"queue": False}) | options
+        return listen(self.event(function, consent), inputs, outputs, api_visibility="private", **options)
+
+    def stops(self, button: gr.Button, events: list[Any]) -> None:
+        """Lets a button end events of its visitor: those that wait, and the one that runs."""
+
+        def stop(visit: Visit) -> None:
+            visit.session.stopped.set()
+
+        self.on(button.click, stop, consent=False, queue=False, cancels=events)
+
+    def event(self, function: Callable, consent: bool = True) -> Callable:
+        """A function of a visit as gradio calls it; with consent, that is the last of its values."""
+
+        def run(request: gr.Request, *values: Any) -> Any:
+            with sentences():
+                if consent:
+                    *values, agreed = values
+                    check_consent(agreed)
+                return function(self.visit(request), *values)
+
+        return run
+
+    def visit(self, request: gr.Request) -> Visit:
+        """The visit that a request belongs to."""
+        return Visit(self, request.session_hash)
+
+    def example(self, sep: FaceSep, name: str) -> Subject:
+        """The face of a bundled photo, read once for everybody."""
+        key = (id(sep), name)
+        if key not in self._examples:
+            self._examples[key] = photos.read(sep, FOLDER / name, 0)
+        return self._examples[key]
+
+    def directions(self, sep: FaceSep) -> tuple[Direction, ...]:
+        """The sliders of a model, found when they are first asked for."""
+        with self._finding:
+            if id(sep) not in self._directions:
+                names = sorted(path.name for path in FOLDER.glob("*.jpg"))
+                self._directions[id(sep)] = directions(sep, [self.example(sep, one).codes for one in names])
+            return self._directions[id(sep)]
+
+
+class Visit:
+    """What one request of a visitor works with.
+
+    Args:
+        page: the page.
+        key: of the visit.
+    """
+
+    def __init__(self, page: Page, key: str | None) -> None:
+        self.page, self.key = page, key
+
+    @functools.cached_property
+    def session(self) -> Session:
+        """What is kept of the visit."""
+        return self.page.sessions.get(self.key)
+
+    @functools.cached_property
+    def fit(self) -> bool:
+        """Whether faces are fitted to their photos; endpoints set it."""
+        return self.session.fit
+
+    @functools.cached_property
+    def refine(self) -> bool:
+        """Whether results are refined: it is switched on, and the model can; endpoints set it."""
+        return self.session.refine and self.sep.has_refiner
+
+    @property
+    def sep(self) -> FaceSep:
+        """The model that the visitor uses."""
+        return self.page.models.get(self.session.model)
+
+    @property
+    def kept(self) -> dict[str, Any]:
+        """Faces and results by the name of their place on the page."""
+        return self.session.kept
+
+    def take(self, *payloads: dict | None) -> list[Upload]:
+        """Uploaded files, which are deleted."""
+        return take(self.page.uploads, *payloads)
+
+    def read(self, photo: bytes, face: int | None = None) -> Subject | Choice:
+        """Reads a photo, once per visit; see :func:`facesep.demo.photos.read`."""
+        return self.session.once(photo, lambda data: photos.read(self.sep, data, face), face)
+
+    def codes(self, subject: Subject) -> Codes:
+        """The codes of a face, fitted if that is switched on."""
+        return photos.fitted(self.sep, subject) if self.fit else subject.codes
+
+    def face(self, place: str, which: str = "a photo") -> Subject:
+        """The face at a place of the page.
+
+        Raises:
+            ImageError: if there is none yet; ``which`` says in words what is missing.
+        """
+        found = self.kept.get(place)
+        if not isinstance(found, Subject):
+            if isinstance(found, Choice):
+                raise ImageError("a photo shows several faces: choose one by its number")
+            raise ImageError(f"{which} is missing: upload it first (photos are forgotten after a while)")
+        return replace(found, codes=self.codes(found)) if self.fit else found
+
+    def directions(self) -> tuple[Direction, ...]:
+        """The sliders of the visitor's model."""
+        return self.page.directions(self.sep)
+
+    def picture(self, codes: Codes, yaw: float | None = None, pitch: float | None = None) -> Path:
+        """A picture of a face as a file; see :func:`facesep.demo.actions.picture`."""
+        data = actions.picture(self.sep, codes, yaw, pitch, self.refine)
+        return self.session.write(PICTURE, data)
+
+    def write_codes(self, codes: Codes, include_identity: bool) -> Path:
+        """Codes as a file."""
+        path = self.session.new_file(CODES)
+        codes.save(path, include_identity=include_identity)
+        return path
+
+    def verify(self, upload: Upload) -> Verdict:
+        """Looks for the marks of facesep in an uploaded file.
+
+        Raises:
+            ImageError: if it is neither a picture nor a video.
+            VideoError: if it is a damaged video.
+        """
+        if upload.suffix not in SUFFIXES:
+            return verify(upload)
+        with self.session.file(upload) as path:
+            return verify(path)
+
+    def switch(self, name: str) -> None:
+        """Chooses a model; faces that the old one read are forgotten, since its codes mean something else.
+
+        Raises:
+            ConfigError: for a model that is not offered.
+        """
+        self.page.models.get(name)
+        self.session.model = name
+        self.kept.clear()
+        self.session.photos.clear()
