@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> None:
         "rows": rows,
     }
     if args.frames:
-        codes = sep.encode(next(iter(photos)).image, aligned=True)
+        codes = sep.encode(next(iter(photos)).aligned)
         frames = list(sep.orbit(codes, frames=args.frames, yaw=20.0))
         report["flicker"] = refinement.video_flicker(
             sep.refiner, frames, steps=min(calls, key=lambda c: abs(c - 8)), **settings

@@ -18,7 +18,7 @@ from facesep.camera import orbit_path
 from facesep.checkpoint import copy_part, read_config, read_json, read_part, write_checkpoint
 from facesep.codes import Attribute, Codes
 from facesep.config import ModelConfig, from_dict, to_dict
-from facesep.errors import CheckpointError, CodesError, ConfigError, ImageError
+from facesep.errors import CheckpointError, CodesError, ConfigError, FaceError, ImageError
 from facesep.faces.types import Aligned, Face
 from facesep.fitting import check_steps
 from facesep.fitting import fit as fit_codes
@@ -240,7 +240,7 @@ class FaceSep(CheckpointMixin):
     @torch.no_grad()
     def encode(
         self,
-        photo: Photo | Tensor | Sequence[Photo],
+        photo: Photo | Aligned | Sequence[Photo | Aligned],
         *,
         face: int | Face | None = None,
         aligned: bool = False,
@@ -249,9 +249,12 @@ class FaceSep(CheckpointMixin):
         """Takes photos apart.
 
         Args:
-            photo: one photo, a list of photos, or a tensor ``[B, 3, H, W]`` in 0..1.
-            face: which face of each photo, see :meth:`align`.
-            aligned: the pictures are canonical crops already, such as :attr:`Aligned.image` or renders.
+            photo: one photo, what :meth:`align` made of one, a list of them, or a tensor ``[B, 3, H, W]``
+                in 0..1.
+            face: which face of each photo, see :meth:`align`; what is aligned already has one.
+            aligned: the photos are canonical crops whose five points are not known, such as renders. The
+                paper's shape head then looks where the predicted pose puts them; heads that read the image
+                alone give the same with and without points.
             fit: gradient steps after the forward pass, which bring renders nearer to their photos
                 (:func:`facesep.fitting.fit`); 20 do most of it. 0 is the zero-shot result.
 
@@ -261,7 +264,7 @@ class FaceSep(CheckpointMixin):
         Raises:
             ConfigError: for a number of steps out of range.
             ImageError: for something that is not a usable picture.
-            FaceError: if a face cannot be used; for lists the message names the photo's position.
+            FaceError: if a face cannot be used; for lists both messages name the photo's position.
         """
         if isinstance(photo, Tensor) and photo.ndim == 4:
             return self._encode_list(list(photo), face, aligned, fit)
@@ -270,28 +273,45 @@ class FaceSep(CheckpointMixin):
         return self._encode_list([photo], face, aligned, fit)[0]
 
     def _encode_list(
-        self, photos: Sequence[Photo], face: int | Face | None, aligned: bool, fit: int
+        self, photos: Sequence[Photo | Aligned], face: int | Face | None, aligned: bool, fit: int
     ) -> Codes:
         check_steps(fit)
         if not photos:
             raise ImageError("no photo was given")
+        crops = []
+        for number, photo in enumerate(photos, 1):
+            try:
+                crops.append(self._crop(photo, face, aligned))
+            except (ImageError, FaceError) as error:
+                if len(photos) > 1:
+                    error.args = (f"photo {number} of {len(photos)}: {error}",)
+                raise
+        if len({points is None for _, points in crops}) == 2:  # a batch has points for all or for none
+            return Codes.stack([self._encode_crops([crop], fit) for crop in crops])
+        return self._encode_crops(crops, fit)
+
+    def _crop(
+        self, photo: Photo | Aligned, face: int | Face | None, aligned: bool
+    ) -> tuple[Image.Image, np.ndarray | None]:
+        """The canonical crop that the encoder reads, and its five points if they are known."""
+        if aligned and not isinstance(photo, Aligned):
+            image, points = load_image(photo), None
+        else:
+            found = photo if isinstance(photo, Aligned) else self.align(photo, face)
+            image, points = found.image, found.points
+        if image.width != image.height:
+            raise ImageError(f"an aligned picture is square, this one is {image.width}x{image.height}")
         size = self.image_size
-        crops, points = [], []
-        for photo in photos:
-            if aligned:
-                image = load_image(photo)
-                if image.width != image.height:
-                    raise ImageError(
-                        f"an aligned picture is square, this one is {image.width}x{image.height}"
-                    )
-                crops.append(image if image.width == size else image.resize((size, size), Image.LANCZOS))
-            else:
-                found = self.align(photo, face)
-                crops.append(found.image)
-                points.append(found.points)
-        batch = torch.stack([to_tensor(crop) for crop in crops]).to(self.device)
-        found = torch.from_numpy(np.stack(points)).to(batch) if points else None
-        return fit_codes(self.decoder, self.encoder(batch, found), batch, fit)
+        if image.width == size:
+            return image, points
+        scaled = None if points is None else points * (size / image.width)
+        return image.resize((size, size), Image.Resampling.LANCZOS), scaled
+
+    def _encode_crops(self, crops: Sequence[tuple[Image.Image, np.ndarray | None]], fit: int) -> Codes:
+        batch = torch.stack([to_tensor(image) for image, _ in crops]).to(self.device)
+        known = [points for _, points in crops if points is not None]
+        points = torch.from_numpy(np.stack(known)).to(batch) if known else None
+        return fit_codes(self.decoder, self.encoder(batch, points), batch, fit)
 
     # -- codes -> faces -----------------------------------------------------------------------------
 
@@ -345,26 +365,26 @@ class FaceSep(CheckpointMixin):
 
     def transfer(
         self,
-        base: Codes | Photo,
-        donor: Codes | Photo,
+        base: Codes | Photo | Aligned,
+        donor: Codes | Photo | Aligned,
         attributes: str | Iterable[str | Attribute],
         strength: float = 1.0,
     ) -> Codes:
         """The base face with some attributes of a donor; see :meth:`Codes.swap`.
 
         Args:
-            base: codes, or a photo that is encoded first.
+            base: codes, or a photo (aligned or not) that is encoded first.
             donor: codes or a photo.
             attributes: names, such as ``["expression", "hair"]``.
             strength: 0 to 1.5; 1 takes the donor's code.
         """
         return self._codes(base).swap(self._codes(donor), attributes, strength)
 
-    def mix(self, base: Codes | Photo, **donors: Codes | Photo) -> Codes:
+    def mix(self, base: Codes | Photo | Aligned, **donors: Codes | Photo | Aligned) -> Codes:
         """Takes each named attribute from its own donor: ``mix(anna, hair=ben, illumination=cara)``."""
         return self._codes(base).mix(**{name: self._codes(donor) for name, donor in donors.items()})
 
-    def interpolate(self, a: Codes | Photo, b: Codes | Photo, amount: float) -> Codes:
+    def interpolate(self, a: Codes | Photo | Aligned, b: Codes | Photo | Aligned, amount: float) -> Codes:
         """All codes between two faces, 0 to 1; see :meth:`Codes.interpolate`."""
         return self._codes(a).interpolate(self._codes(b), amount)
 
@@ -423,7 +443,7 @@ class FaceSep(CheckpointMixin):
             raise ConfigError(f"refine must be True, False or options among {', '.join(REFINE_OPTIONS)}")
         return functools.partial(self.refiner.refine, **options)
 
-    def _codes(self, face: Codes | Photo) -> Codes:
+    def _codes(self, face: Codes | Photo | Aligned) -> Codes:
         return face if isinstance(face, Codes) else self.encode(face)
 
 

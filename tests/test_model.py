@@ -15,6 +15,7 @@ from facesep import Codes, FaceSep
 from facesep.camera import orbit_path
 from facesep.config import preset
 from facesep.errors import CheckpointError, CodesError, ConfigError, ImageError
+from facesep.faces import Aligned
 from facesep.images import to_tensor
 from facesep.video import read_frames, video_info
 
@@ -62,6 +63,26 @@ def test_lists_and_batches_give_batches_that_equal_their_items(sep, crops):
     same(sep.encode(tensor, aligned=True), batch, 1e-5)
     for index, crop in enumerate(crops):
         same(sep.encode(crop, aligned=True), batch[index], 1e-5)
+
+
+def test_lists_may_hold_aligned_photos_and_crops(sep, crops):
+    """Also of another size: points move along with the crop."""
+    seen = []
+
+    def encoder(images, points=None):
+        seen.append(points)
+        return sep.encoder(images, points)
+
+    model = FaceSep(sep.config)
+    model.encoder = encoder
+    points = np.arange(10.0).reshape(5, 2)
+    twice = Aligned.of_crop(crops[1].resize((64, 64), Image.Resampling.NEAREST), 2 * points)
+    batch = model.encode([Aligned.of_crop(crops[0], points), twice])
+    torch.testing.assert_close(seen.pop(), torch.from_numpy(np.stack([points, points])).float())
+    same(batch[0], sep.encode(crops[0], aligned=True), 1e-5)
+    mixed = model.encode([crops[2], Aligned.of_crop(crops[0], points)], aligned=True)
+    assert seen[0] is None and seen[1].shape == (1, 5, 2)
+    same(mixed, sep.encode([crops[2], crops[0]], aligned=True), 1e-5)
 
 
 def test_render_returns_pictures_or_tensors(sep, crops):
@@ -156,6 +177,8 @@ def test_what_is_not_a_picture_is_refused(sep, crops, tmp_path):
         sep.encode(tmp_path / "note.jpg")
     with pytest.raises(ImageError, match="no photo"):
         sep.encode([])
+    with pytest.raises(ImageError, match="^photo 2 of 3: .*not a picture"):
+        sep.encode([crops[0], tmp_path / "note.jpg", crops[1]], aligned=True)
     with pytest.raises(ImageError, match="square"):
         sep.encode(crops[0].resize((32, 16)), aligned=True)
 

@@ -164,6 +164,28 @@ def test_pictures_are_written_in_one_place():
     assert not writes_pictures(ast.parse("codes.save(path)"))
 
 
+NO_POINTS = {
+    "facesep/cli/files.py",  # --aligned: a file that the user cut
+}
+ENCODERS = {
+    "facesep/backends/graphs.py",  # the pass itself
+    "facesep/demo/directions.py",  # renders
+    "facesep/evaluation/estimators.py",  # renders, and photos the way renders are read
+    "facesep/evaluation/forms.py",  # the time of the pass
+    "facesep/model.py",
+}
+
+
+def test_photos_are_encoded_in_one_place():
+    """Who knows a photo's five points hands them on; only renders are encoded without."""
+    for path, tree in sources().items():
+        for name, keywords, line in calls(tree):
+            if name.endswith(".encode") and "aligned" in keywords:
+                assert path in NO_POINTS, f"{path}:{line} may lose the five points"
+            if name.endswith(("sep.encoder", "model.encoder", "self.encoder")) and "training" not in path:
+                assert path in ENCODERS, f"{path}:{line} goes past FaceSep.encode"
+
+
 def test_importing_facesep_is_light():
     code = (
         "import sys, facesep\n"

@@ -114,7 +114,7 @@ class Reader:
             raise FaceSepError(f"{path}: {error}") from error
         for warning in aligned.warnings:
             self.progress.note(f"{path}: {warning}")
-        return self.sep.encode(aligned.image, aligned=True, fit=self.fit)
+        return self.sep.encode(aligned, fit=self.fit)
 
 
 def output_path(

@@ -31,17 +31,25 @@ class Photo:
         name: of the photo in its source.
         person: who it shows.
         meta: what else is known: ``set``, ``expression``, ``licence``, ``credit``.
-        image: the canonical crop with its background, what the encoder reads.
+        aligned: the canonical crop with its background and five points, what the encoder reads.
         mask: ``Tensor[1, S, S]`` in 0..1, 1 on the head.
-        points: ``float64[5, 2]`` eyes, nose tip and mouth corners in pixels of ``image``, if known.
     """
 
     name: str
     person: str
     meta: dict[str, Any]
-    image: Image.Image
+    aligned: Aligned
     mask: Tensor
-    points: np.ndarray | None = None
+
+    @property
+    def image(self) -> Image.Image:
+        """The canonical crop."""
+        return self.aligned.image
+
+    @property
+    def points(self) -> np.ndarray:
+        """``float64[5, 2]`` eyes, nose tip and mouth corners in pixels of ``image``."""
+        return self.aligned.points
 
     @property
     def target(self) -> Tensor:
@@ -98,17 +106,17 @@ class ShardPhotos:
         """The photo at a place, None if detection or alignment refuses it."""
         sample = self.shards.sample(self.rows[place])
         if self.folder is None:
-            points = sample.meta.get("points5")
-            if points is not None:
-                points = np.asarray(points, np.float64) * (self.size / self.shards.size)
-            return self._photo(sample, Image.fromarray(sample.image), Image.fromarray(sample.label), points)
+            image = Image.fromarray(sample.image)
+            if image.width != self.size:
+                image = image.resize((self.size, self.size), Image.Resampling.LANCZOS)
+            points = np.asarray(sample.meta["points5"], np.float64) * (self.size / self.shards.size)
+            return self._photo(sample, Aligned.of_crop(image, points), Image.fromarray(sample.label))
         try:
             aligned = self.align(load_image(_file(self.folder, sample.meta["name"])))
         except (FaceError, ImageError) as error:
             self.refused[type(error).__name__] += 1
             return None
-        label = _moved_label(sample, aligned, self.size)
-        return self._photo(sample, aligned.image, label, aligned.points)
+        return self._photo(sample, aligned, _moved_label(sample, aligned, self.size))
 
     def name(self, place: int) -> str:
         """Name of the photo at a place."""
@@ -120,17 +128,13 @@ class ShardPhotos:
         how = "shards" if self.folder is None else "originals"
         return {"shards": sums, "rows": self.rows, "size": self.size, "crops": how}
 
-    def _photo(
-        self, sample: Sample, image: Image.Image, label: Image.Image, points: np.ndarray | None
-    ) -> Photo:
+    def _photo(self, sample: Sample, aligned: Aligned, label: Image.Image) -> Photo:
         size = (self.size, self.size)
-        if image.size != size:
-            image = image.resize(size, Image.LANCZOS)
         head = Image.fromarray(np.isin(np.asarray(label), HEAD).astype(np.uint8) * 255)
         mask = np.asarray(head if head.size == size else head.resize(size, Image.BOX), np.float32) / 255
         name = sample.meta["name"]
         person = sample.meta.get("person") or name
-        return Photo(name, person, sample.meta, image, torch.from_numpy(mask)[None], points)
+        return Photo(name, person, sample.meta, aligned, torch.from_numpy(mask)[None])
 
 
 def mean_face(shards: str | Path, size: int) -> Tensor:

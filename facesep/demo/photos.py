@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from facesep.codes import Codes
@@ -14,8 +13,7 @@ from facesep.demo.gpu import on_gpu
 from facesep.demo.limits import MAX_LISTED_FACES
 from facesep.errors import ConfigError, FaceError, ManyFacesError
 from facesep.faces import Aligned
-from facesep.fitting import fit
-from facesep.images import encode_image, load_image, to_tensor
+from facesep.images import encode_image, load_image
 from facesep.model import FaceSep
 
 FIT_STEPS = 20
@@ -122,12 +120,9 @@ def fitted(sep: FaceSep, subject: Subject) -> Codes:
 
 
 @on_gpu
-@torch.no_grad()
 def encode(sep: FaceSep, aligned: Aligned, steps: int = 0) -> Codes:
-    """The codes of a face that was cut out; the same as those of its photo."""
-    batch = to_tensor(aligned.image)[None].to(sep.device)
-    codes = sep.encoder(batch, torch.from_numpy(aligned.points)[None].to(batch))
-    return fit(sep.decoder, codes, batch, steps)[0].to("cpu")
+    """The codes of a face that was cut out, with so many gradient steps; the same as those of its photo."""
+    return sep.encode(aligned, fit=steps).to("cpu")
 
 
 def _choice(sep: FaceSep, image: Image.Image, error: ManyFacesError) -> Choice:

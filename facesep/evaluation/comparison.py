@@ -21,7 +21,6 @@ from facesep.evaluation.processes import Processes
 from facesep.evaluation.renders import Renders
 from facesep.images import to_tensor
 from facesep.model import FaceSep
-from facesep.nets.crops import projected_points
 
 COPY, MEAN = "copy of the photo", "mean face"
 DISTANCES = {"AED": "expression", "ATD": "texture", "AID": "illumination", "APD": "pose"}
@@ -205,8 +204,8 @@ def _measure(methods: Methods, photos: list[Photo], measures: Measures) -> list[
     crops = torch.stack([to_tensor(photo.image) for photo in photos])
     mask = torch.stack([photo.mask for photo in photos])
     target = crops * mask + (1 - mask)
-    points = torch.stack([_points(photo, crops.shape[-1]) for photo in photos])
-    pictures = {name: reconstruct(model, crops, photos) for name, model in methods.models.items()}
+    points = torch.stack([torch.from_numpy(photo.points).float() for photo in photos])
+    pictures = {name: reconstruct(model, photos) for name, model in methods.models.items()}
     pictures[COPY] = target
     if methods.mean is not None:
         pictures[MEAN] = methods.mean.expand_as(target)
@@ -250,23 +249,10 @@ def _estimates(
     return {name: {key: parts[row] for key, parts in cut.items()} for row, name in enumerate(names)}
 
 
-def reconstruct(model: FaceSep, crops: Tensor, photos: Sequence[Photo]) -> Tensor:
-    """Encodes canonical crops and renders the codes: ``Tensor[B, 3, S, S]`` on the CPU.
-
-    The paper's shape head aligns by the five points of the photo, as it does for a user.
-    """
-    points = None
-    if all(photo.points is not None for photo in photos):
-        points = torch.from_numpy(np.stack([photo.points for photo in photos])).to(model.device, model.dtype)
-    codes = model.encoder(crops.to(model.device, model.dtype), points)
+def reconstruct(model: FaceSep, photos: Sequence[Photo]) -> Tensor:
+    """Encodes photos and renders the codes: ``Tensor[B, 3, S, S]`` on the CPU."""
+    codes = model.encode([photo.aligned for photo in photos])
     return model.render(codes, output="tensor").float().cpu()
-
-
-def _points(photo: Photo, size: int) -> Tensor:
-    if photo.points is None:
-        zero = torch.zeros(1, 3)
-        return projected_points(zero, zero, size)[0]
-    return torch.from_numpy(photo.points).float()
 
 
 def _plain(meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from facesep.codes import Codes
 from facesep.errors import DataError
 from facesep.evaluation.comparison import PhotoSet
-from facesep.fitting import fit
-from facesep.images import to_tensor
 from facesep.model import FaceSep
 
 
@@ -50,13 +47,6 @@ def encode_all(sep: FaceSep, photos: PhotoSet, batch: int = 16, steps: int = 0) 
         raise DataError("none of the photos can be used: detection refused them all")
     parts = []
     for start in range(0, len(found), batch):
-        some = found[start : start + batch]
-        crops = torch.stack([to_tensor(photo.image) for photo in some])
-        points = None
-        if all(photo.points is not None for photo in some):
-            points = torch.from_numpy(np.stack([photo.points for photo in some])).to(sep.device, sep.dtype)
-        crops = crops.to(sep.device, sep.dtype)
-        codes = sep.encoder(crops, points)
-        parts.append(fit(sep.decoder, codes, crops, steps) if steps else codes)
+        parts.append(sep.encode([photo.aligned for photo in found[start : start + batch]], fit=steps))
     targets = torch.stack([photo.target for photo in found])
     return Encoded(Codes.stack(parts), [photo.person for photo in found], targets, places)

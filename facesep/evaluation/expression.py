@@ -82,7 +82,7 @@ def transfers(
     """Renders both directions of each pair, with so many gradient steps on the codes of each photo."""
     result = []
     for done, pair in enumerate(photos, start=1):
-        codes = [sep.encode(photo.image, aligned=True, fit=steps) for photo in pair]
+        codes = [sep.encode(photo.aligned, fit=steps) for photo in pair]
         renders = [sep.render(one) for one in codes]
         for base, donor in ((0, 1), (1, 0)):
             after = sep.render(codes[base].swap(codes[donor], "expression"))

@@ -12,7 +12,7 @@ from facesep.errors import ConfigError
 from facesep.evaluation.comparison import reconstruct
 from facesep.evaluation.renders import Renders
 from facesep.evaluation.sheet import Strip
-from facesep.images import to_image, to_tensor
+from facesep.images import to_image
 from facesep.model import FaceSep
 
 TRANSFERS = ("shape", "expression", "texture", "illumination", "hair", "rotation")
@@ -28,7 +28,7 @@ def transfers(sep: FaceSep, photos: Sequence[Photo]) -> list[Strip]:
     """
     rows = []
     for photo, donor in _pairs(photos):
-        base, other = (sep.encode(one.image, aligned=True) for one in (photo, donor))
+        base, other = (sep.encode(one.aligned) for one in (photo, donor))
         swapped = {f"donor's {name}": sep.render(base.swap(other, name)) for name in TRANSFERS}
         rows.append(
             Strip({"photo": photo.image, "render": sep.render(base), "donor": donor.image, **swapped})
@@ -44,7 +44,7 @@ def hair_views(sep: FaceSep, photos: Sequence[Photo]) -> list[Strip]:
     """
     rows = []
     for photo, donor in _pairs(photos):
-        base, other = (sep.encode(one.image, aligned=True) for one in (photo, donor))
+        base, other = (sep.encode(one.aligned) for one in (photo, donor))
         mixed = base.swap(other, "hair")
         views = {f"yaw {yaw:+.0f}": sep.render(mixed, yaw=yaw, pitch=0.0, roll=0.0) for yaw in YAWS}
         rows.append(
@@ -61,8 +61,7 @@ def methods(
     rows = []
     for photo in photos:
         pictures = {"photo": photo.image, "head on white": to_image(photo.target)}
-        crop = to_tensor(photo.image)[None]
-        pictures |= {name: to_image(reconstruct(model, crop, [photo])[0]) for name, model in models.items()}
+        pictures |= {name: to_image(reconstruct(model, [photo])[0]) for name, model in models.items()}
         for method in renders:
             read = method.read(photo.name)
             blank = Image.new("RGB", photo.image.size, "white")

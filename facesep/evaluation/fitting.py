@@ -13,8 +13,8 @@ from facesep.codes import Codes
 from facesep.errors import ConfigError
 from facesep.evaluation.comparison import PhotoSet
 from facesep.evaluation.ledger import read_records
+from facesep.faces.types import Aligned
 from facesep.fitting import descend, on_sphere
-from facesep.images import to_tensor
 from facesep.model import FaceSep
 
 STARTS = ("mean", "encoder")
@@ -67,7 +67,7 @@ def mean_codes(sep: FaceSep, photos: PhotoSet) -> Codes:
     for place in range(len(photos)):
         photo = photos.read(place)
         if photo is not None:
-            found.append(sep.encode(photo.image, aligned=True))
+            found.append(sep.encode(photo.aligned))
         if len(found) == MEAN_OF:
             break
     batch = Codes.stack(found)
@@ -77,7 +77,7 @@ def mean_codes(sep: FaceSep, photos: PhotoSet) -> Codes:
 
 def fit(
     sep: FaceSep,
-    image: Tensor,
+    aligned: Aligned,
     target: Tensor,
     recipe: Recipe,
     mean: Codes | None = None,
@@ -89,7 +89,7 @@ def fit(
 
     Args:
         sep: the model.
-        image: ``Tensor[3, S, S]``, the canonical crop that the encoder reads.
+        aligned: what the encoder reads.
         target: ``Tensor[3, S, S]``, the head on white.
         recipe: how.
         mean: codes to start from, with ``start="mean"``.
@@ -103,7 +103,7 @@ def fit(
     if recipe.start == "mean" and mean is None:
         raise ConfigError("a fit that starts from mean codes needs them")
     begin = time.perf_counter()
-    start = sep.encode(image, aligned=True)
+    start = sep.encode(aligned)
     if recipe.start == "mean":
         start = mean.replace(rotation=start.rotation, translation=start.translation)
     start = start.batch().to(sep.device)
@@ -134,7 +134,7 @@ def fit_photo(
     photo = photos.read(place)
     if photo is None:
         return None
-    return fit(sep, to_tensor(photo.image), photo.target, recipe, mean, on_step)
+    return fit(sep, photo.aligned, photo.target, recipe, mean, on_step)
 
 
 def mean_seconds(folder: str | Path) -> float:

@@ -103,14 +103,7 @@ class FolderPhotos:
             return None
         mask = self._mask(path, photo, aligned)
         meta = {"name": name, **self.labels.get(name, {})}
-        return Photo(
-            name,
-            meta.get("person") or name,
-            meta,
-            aligned.image,
-            torch.from_numpy(mask)[None],
-            aligned.points,
-        )
+        return Photo(name, meta.get("person") or name, meta, aligned, torch.from_numpy(mask)[None])
 
     def _mask(self, path: Path, photo: Image.Image, aligned: Aligned) -> np.ndarray:
         file = _mask_path(path)

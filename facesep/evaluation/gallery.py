@@ -83,7 +83,7 @@ def write_gallery(
     lines = []
     for number, photo in enumerate(photos[:videos], 1):
         path = folder / f"orbit-{number}.mp4"
-        sep.orbit(sep.encode(photo.image, aligned=True), path, frames=frames)
+        sep.orbit(sep.encode(photo.aligned), path, frames=frames)
         lines.append(f"- [Row {number}](images/{page.stem}/{path.name})")
     page.write_text(
         _PAGE.format(

@@ -68,7 +68,7 @@ def curve(
     people = []
     for done, photo in enumerate(photos, start=1):
         people.append(photo.person)
-        render = sep.render(sep.encode(photo.image, aligned=True), output="tensor").cpu().clamp(0, 1)
+        render = sep.render(sep.encode(photo.aligned), output="tensor").cpu().clamp(0, 1)
         own = identity.embed(photo.image) if identity else None
         for (kind, count), rows in found.items():
             start = time.perf_counter()
@@ -109,7 +109,7 @@ def strips(sep: FaceSep, photos: Sequence[Photo], calls: Sequence[int], **option
     """
     rows = []
     for photo in photos:
-        render = sep.render(sep.encode(photo.image, aligned=True))
+        render = sep.render(sep.encode(photo.aligned))
         pictures = {"photo": to_image(photo.target), RENDER: render}
         if sep.refiner.estimator is not None:
             pictures[ESTIMATE] = sep.refiner.refine(render, steps=0, **options)

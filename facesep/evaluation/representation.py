@@ -92,7 +92,7 @@ def measure(
         people.append(photo.person)
         groups.append(str(photo.meta.get("set") or "all"))
         target = photo.target
-        render = sep.render(sep.encode(photo.image, aligned=True, fit=steps), output="tensor").cpu()
+        render = sep.render(sep.encode(photo.aligned, fit=steps), output="tensor").cpu()
         for method, picture in ((RENDER, render), (COPY, target), (MEAN, mean)):
             pixels[method].append(_compare(picture[None], target[None], photo.mask[None], perceptual))
         if identity is not None:

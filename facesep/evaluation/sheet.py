@@ -110,7 +110,7 @@ def strips(
     """
     if len(photos) < 2:
         raise ConfigError("a sheet needs at least two photos: each is the donor of another")
-    codes = [sep.encode(photo.image, aligned=True) for photo in photos]
+    codes = [sep.encode(photo.aligned) for photo in photos]
     result = []
     for row, photo in enumerate(photos):
         donor = (row + 1) % len(photos)

@@ -100,8 +100,8 @@ def measure(
 
         sep.refiner = FaceRefiner.from_pretrained(refiner)
     image = load_image(photo)
-    crop = sep.align(image).image
-    codes = sep.encode(crop, aligned=True)
+    aligned = sep.align(image)
+    codes = sep.encode(aligned)
     a = torch.randn(MATMUL, MATMUL, device=device)
 
     def products() -> None:
@@ -113,9 +113,9 @@ def measure(
             "matmul": products,
             LOADING: lambda: FaceSep.from_pretrained(checkpoint).to(device),
             ALIGNING: lambda: sep.align(image),
-            ENCODING: lambda: sep.encode(crop, aligned=True),
+            ENCODING: lambda: sep.encode(aligned),
             RENDERING: lambda: sep.render(codes),
-            BOTH: lambda: sep.render(sep.encode(crop, aligned=True)),
+            BOTH: lambda: sep.render(sep.encode(aligned)),
         }
         if sep.has_refiner:
             picture = sep.render(codes)

@@ -65,6 +65,12 @@ class Aligned:
     face: Face
     warnings: tuple[str, ...]
 
+    @staticmethod
+    def of_crop(image: Image.Image, points: np.ndarray) -> Aligned:
+        """A canonical crop that was made before, with its five points ``[5, 2]`` in pixels of it."""
+        face = Face((0.0, 0.0, float(image.width), float(image.height)), points, 1.0, float("nan"))
+        return Aligned(image, Crop(0.0, 0.0, float(image.width)), face, ())
+
     @property
     def points(self) -> np.ndarray:
         """``float64[5, 2]`` the five points in pixels of ``image``."""

@@ -55,7 +55,7 @@ def test_the_whole_path(shards, checkpoint):
     pairs = expression.pairs(ShardPhotos(shards, "val", sep.image_size))
     pictures = expression.transfers(sep, pairs)
     assert [one.direction for one in pictures] == ["neutral to smiling", "smiling to neutral"]
-    codes = [sep.encode(photo.image, aligned=True) for photo in pairs[0]]
+    codes = [sep.encode(photo.aligned) for photo in pairs[0]]
     expected = sep.render(codes[0].replace(expression=codes[1].expression))
     assert pictures[0].after.tobytes() == expected.tobytes() != pictures[0].before.tobytes()
     assert pictures[0].donor_render.tobytes() == pictures[1].before.tobytes()

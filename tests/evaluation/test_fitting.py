@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from facesep import FaceSep
 from facesep.data.heads import ShardPhotos
@@ -13,7 +15,7 @@ from facesep.errors import ConfigError
 from facesep.evaluation import fitting, fps
 from facesep.evaluation.fitting import Recipe, fit
 from facesep.evaluation.speed import ALIGNING, BOTH, Speed, Timing
-from facesep.images import to_tensor
+from facesep.faces import Aligned
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +27,12 @@ def test_it_descends_towards_the_photo(model, shards):
     photos = ShardPhotos(shards, "val", model.image_size)
     mean = fitting.mean_codes(model, photos)
     assert mean.shape.norm().item() == pytest.approx(512**0.5, rel=1e-4)
-    expected = torch.stack([model.encode(p.image, aligned=True).texture for p in photos]).mean(0)
+    expected = torch.stack([model.encode(p.aligned).texture for p in photos]).mean(0)
     torch.testing.assert_close(mean.texture, expected, atol=1e-5, rtol=1e-4)
     photo = photos.read(0)
     before = [p.clone() for p in model.decoder.parameters()]
     steps = []
-    found = fit(model, to_tensor(photo.image), photo.target, Recipe(25), mean, on_step=steps.append)
+    found = fit(model, photo.aligned, photo.target, Recipe(25), mean, on_step=steps.append)
     assert found.losses[-1] < found.losses[0] - 1e-3 and len(found.losses) == 26 and steps[-1] == 25
     assert found.losses[-1] == pytest.approx((found.image - photo.target).abs().mean().item(), abs=1e-6)
     assert found.codes.shape.norm().item() == pytest.approx(512**0.5, rel=1e-4)
@@ -41,21 +43,22 @@ def test_it_descends_towards_the_photo(model, shards):
 
 def test_a_render_of_the_start_needs_no_fit(model, shards):
     photo = ShardPhotos(shards, "val", model.image_size).read(0)
-    codes = model.encode(photo.image, aligned=True)
+    codes = model.encode(photo.aligned)
     target = model.render(codes, output="tensor")
-    found = fit(model, to_tensor(photo.image), target, Recipe(1, rate=1e-9, start="encoder"))
+    found = fit(model, photo.aligned, target, Recipe(1, rate=1e-9, start="encoder"))
     assert max(found.losses) < 1e-5
 
 
 def test_recipes_that_make_no_sense(model):
-    image = torch.rand(3, model.image_size, model.image_size)
+    size = model.image_size
+    aligned = Aligned.of_crop(Image.new("RGB", (size, size)), np.zeros((5, 2)))
     for recipe, words in (
         (Recipe(0), "at least one step"),
         (Recipe(start="magic"), "a start from"),
         (Recipe(), "needs them"),
     ):
         with pytest.raises(ConfigError, match=words):
-            fit(model, image, image, recipe)
+            fit(model, aligned, torch.rand(3, size, size), recipe)
 
 
 def test_seconds_and_frames_per_second(tmp_path):

@@ -31,7 +31,7 @@ class Perfect(FaceSep):
     targets: dict
 
     def encode(self, photo, **_):
-        return photo.tobytes()
+        return photo.image.tobytes()
 
     def render(self, codes, **_):
         return self.targets[codes]

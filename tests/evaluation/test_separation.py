@@ -14,6 +14,7 @@ from facesep.evaluation.ledger import Ledger
 from facesep.evaluation.paper import FACTORS
 from facesep.evaluation.processes import Processes
 from facesep.evaluation.separation import Plan, Separation, spread_of
+from facesep.faces import Aligned
 
 ALONE = Processes(0, 1, "cpu", lambda: None)
 SIDE = 27  # 27 * 27 pixels hold the 705 numbers of a code
@@ -44,10 +45,13 @@ class World:
         return len(self.vectors)
 
     def read(self, place: int) -> Photo:
-        image = _Exact(picture_of(self.vectors[place]))
-        return Photo(f"p{place}", f"p{place}", {}, image, torch.ones(1, SIDE, SIDE))
+        aligned = Aligned.of_crop(_Exact(picture_of(self.vectors[place])), np.zeros((5, 2)))
+        return Photo(f"p{place}", f"p{place}", {}, aligned, torch.ones(1, SIDE, SIDE))
 
-    def encoder(self, crops, points=None) -> Codes:
+    def encode(self, photos: list[Aligned], fit: int) -> Codes:
+        return self.encoder(torch.stack([photo.image.tensor for photo in photos]))
+
+    def encoder(self, crops) -> Codes:
         return Codes.from_vector(crops[:, 0].flatten(1)[:, : self.vectors.shape[1]])
 
     def render(self, codes: Codes, output: str) -> torch.Tensor:
@@ -63,13 +67,14 @@ class World:
 class _Exact:
     """Stands for a PIL image with float pixels."""
 
+    width = height = SIDE
+
     def __init__(self, tensor: torch.Tensor) -> None:
         self.tensor = tensor
 
 
 @pytest.fixture
 def world(monkeypatch) -> World:
-    monkeypatch.setattr("facesep.evaluation.encoded.to_tensor", lambda image: image.tensor)
     monkeypatch.setattr("facesep.data.heads.to_tensor", lambda image: image.tensor)
     return World()
 

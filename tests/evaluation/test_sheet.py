@@ -50,7 +50,7 @@ def test_strips_show_what_their_labels_say(shards, checkpoint):
     sep = FaceSep.from_pretrained(checkpoint)
     chosen = sheet.choose(ShardPhotos(shards, "val", sep.image_size), 2)
     first, last = sheet.strips(sep, chosen)
-    a, b = (sep.encode(photo.image, aligned=True) for photo in chosen)
+    a, b = (sep.encode(photo.aligned) for photo in chosen)
     expected = {
         "photo": chosen[0].image,
         "donor": chosen[1].image,

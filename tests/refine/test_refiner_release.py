@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -14,6 +15,7 @@ from facesep.checkpoint import verify_checkpoint
 from facesep.config import preset
 from facesep.data.heads import Photo
 from facesep.evaluation.refinement import strips
+from facesep.faces import Aligned
 from facesep.model import FaceSep
 from facesep.refine import FaceRefiner
 from facesep.training.export import release
@@ -43,7 +45,8 @@ def test_rows_to_look_at(tmp_path):
     sep = FaceSep(preset("tiny"))
     sep.refiner = tiny_refiner()
     picture = Image.effect_noise((sep.image_size,) * 2, 80).convert("RGB")
-    photo = Photo("one", "somebody", {}, picture, torch.ones(1, sep.image_size, sep.image_size))
+    aligned = Aligned.of_crop(picture, np.zeros((5, 2)))
+    photo = Photo("one", "somebody", {}, aligned, torch.ones(1, sep.image_size, sep.image_size))
     (row,) = strips(sep, [photo], (1, 2))
     assert list(row.pictures) == ["photo", "render", "estimator alone", "1 call", "2 calls"]
     assert len({one.tobytes() for one in row.pictures.values()}) == 5

@@ -47,7 +47,7 @@ class Pairs:
             self.names.append(photo.name)
             sharp.append(_bytes(photo.target, size))
             if sep is not None:
-                render = sep.render(sep.encode(photo.image, aligned=True), output="tensor")
+                render = sep.render(sep.encode(photo.aligned), output="tensor")
                 renders.append(_bytes(render.cpu(), size))
             if on_photo:
                 on_photo(len(sharp), len(photos))
