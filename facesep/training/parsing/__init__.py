@@ -1,0 +1,1 @@
+"""Training of the bundled face parser on annotated portraits."""
