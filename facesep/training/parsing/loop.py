@@ -18,7 +18,7 @@ from facesep.training.parsing.batches import Batches
 
 WEIGHTS = (1.0, 1.0, 1.2, 1.0, 2.5, 2.5, 2.5, 3.0)
 """How much a pixel of each class counts."""
-STAGES = ((0.45, 128, 24), (0.65, 192, 16), (1.0, 256, 10))
+STAGES = ((0.6, 128, 12), (0.8, 192, 8), (1.0, 256, 6))
 """Until which share of the time, side of the images and images a step."""
 
 
@@ -40,7 +40,7 @@ def parser_loss(logits: Tensor, wanted: Tensor) -> Tensor:
     return entropy + 0.5 * (miss * there).sum() / there.sum().clamp_min(1)
 
 
-def train(work: Path, minutes: float, rate: float = 2.5e-3) -> None:
+def train(work: Path, minutes: float, rate: float = 2e-3) -> None:
     """Trains the parser for some minutes; call it again to go on after an interruption.
 
     The rate rises over the first 2 % of the time and falls to zero by a cosine; images grow on the way

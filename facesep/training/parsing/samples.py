@@ -104,10 +104,11 @@ def _write(path: Path, arrays: Iterator[np.ndarray], count: int, shape: tuple[in
             break
     store.flush()
     if written < count:
-        np.save(path, store[:written])
-        partial.unlink()
-    else:
-        partial.replace(path)
+        shorter = np.lib.format.open_memmap(path.with_suffix(".shorter"), "w+", np.uint8, (written, *shape))
+        shorter[:] = store[:written]
+        shorter.flush()
+        path.with_suffix(".shorter").replace(partial)
+    partial.replace(path)
 
 
 def write_straight(folder: Path, work: Path) -> None:
