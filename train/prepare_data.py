@@ -24,7 +24,7 @@ from facesep.data.progress import ProgressLine
 from facesep.data.source import Source
 from facesep.errors import ConfigError, FaceSepError
 from facesep.faces.alignment import DETECTORS
-from facesep.faces.parsing import FILES
+from facesep.faces.parsing import PARSERS
 
 SOURCES = {
     "folder": FolderSource,
@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("--shard-samples", type=int, default=SHARD_SAMPLES, help="photos in a shard")
     parser.add_argument("--white", action="store_true", help="keep only the head, on white")
     maps = parser.add_argument_group("label maps (folder, ffhq, affectnet)")
-    maps.add_argument("--parser", choices=FILES, help="facexlib's parser; needs its weights")
+    maps.add_argument("--parser", choices=PARSERS, help="bundled, or facexlib's, which need their weights")
     maps.add_argument("--weights", help="folder of the parser's and the detector's official weights")
     maps.add_argument("--labels", help="folder of given label maps, NAME.png for each photo")
     maps.add_argument("--label-classes", choices=CLASS_ORDERS, default="celebamask")

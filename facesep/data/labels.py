@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from facesep.data.source import RejectError
-from facesep.errors import ConfigError, DataError
+from facesep.errors import ConfigError, DataError, FaceSepError
 from facesep.faces.crop import Crop
 from facesep.faces.parsing import BISENET_CLASSES, CLASSES, FILES, HEAD, parse
 from facesep.faces.retinaface import RELEASES
@@ -78,11 +78,11 @@ class LabelMaps(ABC):
 
 
 class ParserMaps(LabelMaps):
-    """Label maps from one of facexlib's parsers.
+    """Label maps from a parser.
 
     Args:
-        parser: ``bisenet`` or ``parsenet``.
-        weights_dir: folder that holds its official weights; nothing is downloaded.
+        parser: ``bundled``, or ``bisenet`` or ``parsenet`` of facexlib.
+        weights_dir: folder that holds the official weights of facexlib's; nothing is downloaded.
 
     Raises:
         ConfigError: if the parser, facexlib or the weights are missing, or the weights do not load.
@@ -93,7 +93,7 @@ class ParserMaps(LabelMaps):
         self.settings = {"parser": parser}
         try:
             parse(Image.new("RGB", (64, 64)), parser, weights_dir)
-        except ConfigError:
+        except FaceSepError:
             raise
         except Exception as error:  # whatever torch and facexlib make of a file that is not theirs
             raise ConfigError(f"{Path(weights_dir) / FILES[parser]} does not load: {error}") from error
@@ -206,9 +206,9 @@ def choose_maps(
     if parser:
         return ParserMaps(parser, weights_dir)
     raise ConfigError(
-        f"these photos need label maps. Give yours with --labels, or a parser: download {FILES['bisenet']} "
-        f"from {RELEASES} into a folder, pip install 'facesep[faces]', and add --parser bisenet --weights "
-        "THAT_FOLDER"
+        "these photos need label maps. Give yours with --labels, or a parser: --parser bundled, or, for more "
+        f"classes, download {FILES['bisenet']} from {RELEASES} into a folder, pip install 'facesep[faces]', "
+        "and add --parser bisenet --weights THAT_FOLDER"
     )
 
 

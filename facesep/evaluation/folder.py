@@ -28,15 +28,15 @@ LABELS = "labels.csv"
 class FolderPhotos:
     """Photos of a folder, in the order of their names.
 
-    A photo's head mask is ``<name>.mask.png`` beside it, as large as the photo; without one a parser of
-    facexlib makes it. ``labels.csv`` may say who is on a photo and what else is known.
+    A photo's head mask is ``<name>.mask.png`` beside it, as large as the photo; without one a parser
+    makes it. ``labels.csv`` may say who is on a photo and what else is known.
 
     Args:
         folder: with ``.jpg``, ``.jpeg`` or ``.png`` photos.
         size: side of the crops in pixels.
         align: photo to aligned face.
-        parser: ``bisenet`` or ``parsenet`` for photos without a mask.
-        weights: folder with the parser's weights.
+        parser: ``bundled``, ``bisenet`` or ``parsenet``, for photos without a mask.
+        weights: folder with the weights of facexlib's.
         limit: only so many photos, taken evenly.
 
     Raises:

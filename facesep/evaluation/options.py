@@ -19,6 +19,7 @@ from facesep.evaluation.identity import ArcFaceIdentity, DlibIdentity
 from facesep.evaluation.metrics import SSIM_WINDOWS
 from facesep.evaluation.perceptual import TRUNKS, lpips_distance, st_lpips_distance
 from facesep.evaluation.renders import LOOKED_AT, Renders
+from facesep.faces.parsing import PARSERS
 from facesep.model import FaceSep
 
 Photos = ShardPhotos | FolderPhotos
@@ -31,9 +32,7 @@ def add_data(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--photos", help="with --shards: the originals, to detect and align; alone: any photo folder"
     )
-    group.add_argument(
-        "--parser", choices=("bisenet", "parsenet"), help="head masks of photos without NAME.mask.png"
-    )
+    group.add_argument("--parser", choices=PARSERS, help="head masks of photos without NAME.mask.png")
     group.add_argument("--parser-weights", metavar="DIR", help="folder with the parser's weights")
     group.add_argument("--limit", type=int, help="only so many photos, taken evenly")
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from facesep.nets.face_parser import CLASSES
 from facesep.training.parsing.samples import MARGIN, OUTSIDE, SIZE, UNKNOWN, open_samples
 
-TURNED_SHARE = 0.2
+TURNED_SHARE = 0.15
 """Share of turned heads in a batch."""
 
 
@@ -39,8 +39,8 @@ class Batches:
             size: their side in pixels.
 
         Returns:
-            ``Tensor[B, 3, S, S]`` RGB in [0, 1], and ``Tensor[B, C, S / 2, S / 2]``, the share of each class in
-            each cell (all zero where nothing is known).
+            ``Tensor[B, 3, S, S]`` RGB in [0, 1], and ``Tensor[B, C, S / 2, S / 2]``, the share of each
+            class in each cell (all zero where nothing is known).
         """
         rng = self.rng
         pixels = np.stack([self._sample() for _ in range(count)])
@@ -75,7 +75,9 @@ class Batches:
         picture = self.backgrounds[int(self.rng.integers(len(self.backgrounds)))]
         side = int(self.rng.integers(96, len(picture) + 1))
         y, x = self.rng.integers(0, len(picture) - side + 1, 2)
-        part = torch.from_numpy(picture[y : y + side, x : x + side].copy()).permute(2, 0, 1)[None].float() / 255
+        part = (
+            torch.from_numpy(picture[y : y + side, x : x + side].copy()).permute(2, 0, 1)[None].float() / 255
+        )
         if self.rng.random() < 0.5:
             part = part.flip(-1)
         return F.interpolate(part, (size, size), mode="bilinear", align_corners=False)[0]
@@ -126,7 +128,9 @@ def random_grid(rng: np.random.Generator, count: int, size: int) -> Tensor:
     The window's side varies by a fifth, it turns by up to 30 degrees and moves by up to 8 % of its side.
     """
     scale = np.exp(rng.uniform(-0.2, 0.2, count)) / MARGIN
-    angle = np.radians(np.where(rng.random(count) < 0.5, rng.normal(0, 5, count), rng.uniform(-30, 30, count)))
+    angle = np.radians(
+        np.where(rng.random(count) < 0.5, rng.normal(0, 5, count), rng.uniform(-30, 30, count))
+    )
     shift = rng.uniform(-0.16, 0.16, (count, 2)) / MARGIN
     flip = np.where(rng.random(count) < 0.5, -1.0, 1.0)
     cos, sin = np.cos(angle) * scale, np.sin(angle) * scale
@@ -212,6 +216,6 @@ def random_strips(rng: np.random.Generator, count: int, size: int) -> Tensor:
 
 
 def shares(labels: Tensor) -> Tensor:
-    """Labels ``int[B, S, S]`` to the share of each class in cells of 2 x 2: ``Tensor[B, C, S / 2, S / 2]``."""
+    """Labels ``int[B, S, S]`` to the share of each class in 2 x 2 cells: ``Tensor[B, C, S / 2, S / 2]``."""
     one_hot = torch.stack([labels == index for index in range(len(CLASSES))], 1).float()
     return F.avg_pool2d(one_hot, 2)

@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from facesep.errors import CheckpointError
 from facesep.nets.face_parser import CLASSES, FaceParser
 from facesep.training.faces.finder import average
 from facesep.training.faces.state import load_state, save_state
@@ -74,29 +75,15 @@ def train(work: Path, minutes: float, rate: float = 2e-3) -> None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 3.0)
         optimiser.step()
         average(slow, model, min(0.998, step / (step + 20)))
-        step, total, images = step + 1, total + loss.item(), images + count
-        if step % 50 == 0:
-            _save(work, step, model, slow, optimiser, (time.monotonic() - began) / 60, total / 50, size, images)
+        step, total, images = step + 1, total + count * loss.item(), images + count
+        spent = (time.monotonic() - began) / 60
+        if step % 50 == 0 or spent >= minutes:
+            line = {"step": step, "minutes": spent, "loss": total / images, "size": size, "images": images}
+            with log.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+            save_state(work / "state.safetensors", step, model, slow, optimiser)
+            save_file(slow.state_dict(), work / "parser.safetensors")
             total, images = 0.0, 0
-    _save(work, step, model, slow, optimiser, minutes, total / max(1, step % 50), size, images)
-
-
-def _save(
-    work: Path,
-    step: int,
-    model: FaceParser,
-    slow: FaceParser,
-    optimiser: torch.optim.Optimizer,
-    minutes: float,
-    loss: float,
-    size: int,
-    images: int,
-) -> None:
-    line = {"step": step, "minutes": round(minutes, 2), "loss": round(loss, 4), "size": size, "images": images}
-    with (work / "log.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-    save_state(work / "state.safetensors", step, model, slow, optimiser)
-    save_file(slow.state_dict(), work / "parser.safetensors")
 
 
 def pack(work: Path, target: Path) -> None:
@@ -105,10 +92,6 @@ def pack(work: Path, target: Path) -> None:
     Raises:
         CheckpointError: if half precision cannot hold them.
     """
-    from safetensors.torch import load_file
-
-    from facesep.errors import CheckpointError
-
     weights = load_file(work / "parser.safetensors")
     kept = {key: value.half() for key, value in weights.items() if value.is_floating_point()}
     if not all(torch.isfinite(value).all() for value in kept.values()):

@@ -1,4 +1,4 @@
-"""Annotated portraits as canonical crops with a margin and the parser's labels, in flat memory-mapped files."""
+"""Annotated portraits as canonical crops with a margin and the parser's labels, in flat files."""
 
 from __future__ import annotations
 
@@ -83,12 +83,18 @@ def sample(source: Source, size: int = SIZE, margin: float = MARGIN, empty: int 
     return np.dstack((np.asarray(photo), paint_parts(np.asarray(labels), mesh)))
 
 
-def portraits(folder: Path, split: str) -> Iterator[Source]:
-    """The annotated portraits of a split, without the sets that are left out."""
-    meshes = read_meshes(folder)
-    for row in read_rows(folder, split):
+def rows_of(folder: Path, split: str) -> list[dict[str, str]]:
+    """The table's rows of a split, without the sets that are left out."""
+    return [row for row in read_rows(folder, split) if row["name"].partition("/")[0] not in LEFT_OUT]
+
+
+def portraits(folder: Path, split: str, limit: int | None = None) -> Iterator[Source]:
+    """The annotated portraits of a split, at most ``limit``, taken evenly."""
+    meshes, rows = read_meshes(folder), rows_of(folder, split)
+    chosen = np.linspace(0, len(rows) - 1, min(limit or len(rows), len(rows))).round().astype(int)
+    for row in (rows[index] for index in chosen):
         mesh = meshes.get(row["name"])
-        if row["name"].partition("/")[0] not in LEFT_OUT and mesh is not None and np.isfinite(mesh).all():
+        if mesh is not None and np.isfinite(mesh).all():
             yield load_source(folder, row, mesh)
 
 
@@ -121,7 +127,7 @@ def write_straight(folder: Path, work: Path) -> None:
             except FaceError:
                 continue
 
-    _write(work / "straight.npy", samples(), len(read_rows(folder, "train")), (SIZE, SIZE, 4))
+    _write(work / "straight.npy", samples(), len(rows_of(folder, "train")), (SIZE, SIZE, 4))
 
 
 def write_turned(folder: Path, work: Path, count: int, seed: int = 3) -> None:
@@ -131,8 +137,7 @@ def write_turned(folder: Path, work: Path, count: int, seed: int = 3) -> None:
     (:mod:`facesep.training.faces.turned`); what they uncover has the label ``UNKNOWN``.
     """
     rng = np.random.default_rng(seed)
-    sharp = [source for source in read_rows(folder, "train") if source["good_at_256"] == "1"]
-    sharp = [row for row in sharp if row["name"].partition("/")[0] not in LEFT_OUT]
+    sharp = [row for row in rows_of(folder, "train") if row["good_at_256"] == "1"]
     meshes = read_meshes(folder)
 
     def samples() -> Iterator[np.ndarray]:
@@ -152,8 +157,7 @@ def write_turned(folder: Path, work: Path, count: int, seed: int = 3) -> None:
 def write_backgrounds(folder: Path, work: Path, count: int, seed: int = 5) -> None:
     """Writes ``backgrounds.npy``: ``count`` pictures of 256 px without a head, real and drawn."""
     rng = np.random.default_rng(seed)
-    rows, meshes = read_rows(folder, "train"), read_meshes(folder)
-    rows = [row for row in rows if row["name"].partition("/")[0] not in LEFT_OUT]
+    rows, meshes = rows_of(folder, "train"), read_meshes(folder)
 
     def pictures() -> Iterator[np.ndarray]:
         while True:
