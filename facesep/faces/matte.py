@@ -29,12 +29,7 @@ def soft_matte(photo: Tensor, probabilities: Tensor) -> Tensor:
 
 
 def refine_mask(photo: Tensor, mask: Tensor, radius: int = RADIUS, epsilon: float = EPSILON) -> Tensor:
-    """Redraws the uncertain edge of masks by a colour-guided filter.
-
-    In each window of the shrunk photo the mask is fitted as a linear function of the colour,
-    ``a = (cov(I) + epsilon)^-1 cov(I, m)``, ``b = mean(m) - a mean(I)`` (the guided filter of He, Sun and
-    Tang, in its fast form). The coefficients are averaged, enlarged and applied to the photo at its own
-    size. Where the mask is sure all around, it stays.
+    """Redraws the uncertain edge of masks by :func:`guided_filter`; where a mask is sure, it stays.
 
     Args:
         photo: ``Tensor[B, 3, S, S]``, RGB in [0, 1].
@@ -45,43 +40,63 @@ def refine_mask(photo: Tensor, mask: Tensor, radius: int = RADIUS, epsilon: floa
     Returns:
         ``Tensor[B, K, S, S]`` in [0, 1].
     """
-    kind = photo.dtype
-    photo, mask = photo.float(), mask.float()  # variances of flat windows vanish in half precision
+    doubt = F.max_pool2d(4 * mask * (1 - mask), 2 * radius + 1, 1, radius)
+    doubt = _enlarge(_mean(doubt, 2), photo)
+    drawn = guided_filter(photo, mask, radius, epsilon).clamp(0, 1)
+    return torch.lerp(_enlarge(mask, photo), drawn, doubt)
+
+
+def guided_filter(photo: Tensor, mask: Tensor, radius: int, epsilon: float) -> Tensor:
+    """The colour-guided filter of He, Sun and Tang, in its fast form.
+
+    In each window of the shrunk photo the mask is fitted as a linear function of the colour,
+    ``a = (cov(I) + epsilon)^-1 cov(I, m)`` and ``b = mean(m) - a mean(I)``. The coefficients are averaged,
+    enlarged, and applied to the photo at its own size.
+
+    Args:
+        photo: ``Tensor[B, 3, S, S]``, RGB in [0, 1].
+        mask: ``Tensor[B, K, s, s]``.
+        radius: half the side of the windows in pixels of the mask.
+        epsilon: variance of colour below which a window counts as flat.
+
+    Returns:
+        ``Tensor[B, K, S, S]``, not clamped.
+    """
+    kind, count = photo.dtype, mask.shape[1]
+    if kind in (torch.float16, torch.bfloat16):  # small variances vanish in them
+        photo, mask = photo.float(), mask.float()
     colour = _shrink(photo, mask.shape[-1])
+    centre, average = _mean(colour, radius), _mean(mask, radius)
 
-    def mean(x: Tensor) -> Tensor:
-        return F.avg_pool2d(x, 2 * radius + 1, 1, radius, count_include_pad=False)
+    def covariance(i: int, j: int) -> Tensor:
+        return _mean(colour[:, i] * colour[:, j], radius) - centre[:, i] * centre[:, j]
 
-    centre, masks = mean(colour), mean(mask)
-    pairs = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
-    products = torch.cat([colour[:, i : i + 1] * colour[:, j : j + 1] for i, j in pairs], 1)
-    squares = torch.cat([centre[:, i : i + 1] * centre[:, j : j + 1] for i, j in pairs], 1)
-    rr, rg, rb, gg, gb, bb = (mean(products) - squares).split(1, 1)
-    rr, gg, bb = rr + epsilon, gg + epsilon, bb + epsilon
-    cofactors = (gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb)
-    determinant = rr * cofactors[0] + rg * cofactors[1] + rb * cofactors[2]
-    inverse = (
-        cofactors,
-        (cofactors[1], rr * bb - rb * rb, rb * rg - rr * gb),
-        (cofactors[2], rb * rg - rr * gb, rr * gg - rg * rg),
-    )
+    rr, gg, bb = (covariance(i, i) + epsilon for i in range(3))
+    rg, rb, gb = covariance(0, 1), covariance(0, 2), covariance(1, 2)
+    # The inverse of the symmetric 3 x 3 matrix by cofactors: only multiplications, which export anywhere.
+    first = torch.stack((gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb), 1)
+    second = torch.stack((first[:, 1], rr * bb - rb * rb, rb * rg - rr * gb), 1)
+    third = torch.stack((first[:, 2], second[:, 2], rr * gg - rg * rg), 1)
+    determinant = (first * torch.stack((rr, rg, rb), 1)).sum(1, keepdim=True)
     out = []
-    for k in range(mask.shape[1]):
-        one, average = mask[:, k : k + 1], masks[:, k : k + 1]
-        shared = (mean(colour * one) - centre * average).split(1, 1)
-        slopes = [sum(i * c for i, c in zip(row, shared, strict=True)) / determinant for row in inverse]
-        slopes = torch.cat(slopes, 1)
-        offset = average - (slopes * centre).sum(1, keepdim=True)
-        fit = _enlarge(mean(torch.cat((slopes, offset), 1)), photo)
-        drawn = (fit[:, :3] * photo).sum(1, keepdim=True) + fit[:, 3:]
-        doubt = F.max_pool2d((4 * one * (1 - one)).clamp(0, 1), 2 * radius + 1, 1, radius)
-        doubt = _enlarge(F.avg_pool2d(doubt, 5, 1, 2, count_include_pad=False), photo)
-        out.append(torch.lerp(_enlarge(one, photo), drawn.clamp(0, 1), doubt))
+    for k in range(count):
+        one = mask[:, k : k + 1]
+        shared = _mean(colour * one, radius) - centre * average[:, k : k + 1]
+        rows = [(row * shared).sum(1, keepdim=True) for row in (first, second, third)]
+        slope = torch.cat(rows, 1) / determinant
+        offset = average[:, k : k + 1] - (slope * centre).sum(1, keepdim=True)
+        line = _enlarge(_mean(torch.cat((slope, offset), 1), radius), photo)
+        out.append((line[:, :3] * photo).sum(1, keepdim=True) + line[:, 3:])
     return torch.cat(out, 1).to(kind)
 
 
+def _mean(x: Tensor, radius: int) -> Tensor:
+    """Mean over windows; at the border over what is there. ``Tensor[B, C, H, W]`` or ``Tensor[B, H, W]``."""
+    return F.avg_pool2d(x, 2 * radius + 1, 1, radius, count_include_pad=False)
+
+
 def _shrink(photo: Tensor, side: int) -> Tensor:
-    """``photo`` at ``side`` pixels: whole cells averaged, the rest bilinear (exports everywhere)."""
+    """``photo`` at ``side`` pixels: whole cells averaged, the rest bilinear (exports anywhere)."""
     factor = max(1, photo.shape[-1] // side)
     return F.interpolate(F.avg_pool2d(photo, factor), (side, side), mode="bilinear", align_corners=False)
 

@@ -75,11 +75,16 @@ def bundled_parser(device: str | torch.device = "cpu", dtype: torch.dtype = torc
         raise CheckpointError(
             f"the bundled face parser (parser.safetensors) cannot be read: reinstall facesep ({error})"
         ) from error
-    network.eval().requires_grad_(False)
+    return folded(network.requires_grad_(False)).to(device, dtype, memory_format=torch.channels_last)
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """Folds batch normalisations into the convolutions before them, in place: the same, for less work."""
+    network.eval()
     for block in network.modules():
         if isinstance(block, nn.Sequential) and len(block) > 1 and isinstance(block[1], nn.BatchNorm2d):
             block[0], block[1] = fuse_conv_bn_eval(block[0], block[1]), nn.Identity()
-    return network.to(device, dtype, memory_format=torch.channels_last)
+    return network
 
 
 def face_probabilities(images: Tensor) -> Tensor:

@@ -27,6 +27,8 @@ class Batches:
         seed: of all randomness.
     """
 
+    _flat = 0.25  # share of plain colours among other backgrounds
+
     def __init__(self, work: Path, seed: int) -> None:
         self.straight, self.turned, self.backgrounds = open_samples(work)
         self.rng = np.random.default_rng(seed)
@@ -91,7 +93,7 @@ class Batches:
             if not whole and not holes.any():
                 continue
             behind = self._background(image.shape[-1])
-            if whole and self.rng.random() < 0.25:
+            if whole and self.rng.random() < self._flat:
                 behind = behind * 0 + torch.from_numpy(self.rng.random((3, 1, 1), np.float32))
             person = ((labels[i] > 0) & (labels[i] < OUTSIDE)) if whole else ~holes
             alpha = person[None, None].float()

@@ -19,7 +19,7 @@ from facesep.training.parsing.batches import Batches
 
 WEIGHTS = (1.0, 1.0, 1.2, 1.0, 2.5, 2.5, 2.5, 3.0)
 """How much a pixel of each class counts."""
-STAGES = ((0.6, 128, 12), (0.8, 192, 8), (1.0, 256, 6))
+STAGES = ((0.3, 128, 12), (0.36, 192, 8), (1.0, 256, 6))
 """Until which share of the time, side of the images and images a step."""
 
 
