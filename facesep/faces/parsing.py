@@ -91,7 +91,7 @@ def face_probabilities(images: Tensor) -> Tensor:
     """Which part of a head each pixel shows, by the bundled parser.
 
     Args:
-        images: ``Tensor[B, 3, H, W]``, RGB in [0, 1]: canonical images at 256 px (or another multiple of 32),
+        images: ``Tensor[B, 3, H, W]``, RGB in [0, 1]: canonical images at 256 px (or another multiple of 64),
             white outside the photo, on any device and in any floating type.
 
     Returns:

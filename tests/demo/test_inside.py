@@ -58,3 +58,14 @@ def test_the_report_holds_warnings_and_facts(subject):
     assert "No warnings" in text and "Pixels between the eyes" in text and "yaw" in text
     warned = Subject(subject.codes, replace(subject.aligned, warnings=("The head is <turned>.",)))
     assert "<li>The head is &lt;turned&gt;.</li>" in inside.report(warned, LABELS)
+
+
+def test_the_model_s_head_is_compared_with_the_one_in_the_photo(sep, subject):
+    agreement = inside.overlap(sep, subject)
+    assert inside.overlap(sep, Subject(subject.codes, b"")) is None
+    text = inside.report(subject, LABELS, agreement)
+    assert f"{100 * agreement:.0f} %" in text and "badly" not in text
+    beside = subject.codes.replace(translation=subject.codes.translation + 1.0)
+    worse = inside.overlap(sep, Subject(beside, b"", (), subject.cut))
+    assert worse < 0.6 < agreement
+    assert "badly" in inside.report(subject, LABELS, worse)

@@ -113,9 +113,9 @@ def test_folding_changes_nothing() -> None:
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean.uniform_(-0.3, 0.3)
             module.running_var.uniform_(0.5, 2)
-    images = torch.rand(2, 3, 64, 96)
+    images = torch.rand(2, 3, 64, 128)
     wanted = network(images)
-    assert wanted.shape == (2, len(CLASSES), 64, 96)
+    assert wanted.shape == (2, len(CLASSES), 64, 128)
     torch.testing.assert_close(parsing.folded(network)(images), wanted, atol=1e-4, rtol=1e-4)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
 

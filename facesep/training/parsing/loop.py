@@ -19,8 +19,12 @@ from facesep.training.parsing.batches import Batches
 
 WEIGHTS = (1.0, 1.0, 1.2, 1.0, 2.5, 2.5, 2.5, 3.0)
 """How much a pixel of each class counts."""
-STAGES = ((0.3, 128, 12), (0.36, 192, 8), (1.0, 256, 6))
-"""Until which share of the time, side of the images and images a step."""
+COARSE = 0.3
+"""Share of the time in which the coarse part learns alone, on images of half the size."""
+SIZE, HALF = 256, 128
+"""Sides of the images."""
+IMAGES, HALF_IMAGES = 8, 12
+"""Images a step."""
 
 
 def parser_loss(logits: Tensor, wanted: Tensor) -> Tensor:
@@ -44,8 +48,8 @@ def parser_loss(logits: Tensor, wanted: Tensor) -> Tensor:
 def train(work: Path, minutes: float, rate: float = 2e-3) -> None:
     """Trains the parser for some minutes; call it again to go on after an interruption.
 
-    The rate rises over the first 2 % of the time and falls to zero by a cosine; images grow on the way
-    (:data:`STAGES`).
+    The rate rises over the first 2 % of the time and falls to zero by a cosine. The coarse part learns first,
+    alone, then both.
 
     Args:
         work: the folder of the samples; receives ``parser.safetensors`` (averaged weights),
@@ -66,10 +70,12 @@ def train(work: Path, minutes: float, rate: float = 2e-3) -> None:
     while (share := (time.monotonic() - began) / 60 / minutes) < 1:
         for group in optimiser.param_groups:
             group["lr"] = rate * min(1.0, share / 0.02 + 0.02) * 0.5 * (1 + math.cos(math.pi * share))
-        size, count = next((size, count) for until, size, count in STAGES if share < until)
+        coarse = share < COARSE
+        size, count = (HALF, HALF_IMAGES) if coarse else (SIZE, IMAGES)
         pictures, wanted = batches(count, size)
+        pictures = pictures.contiguous(memory_format=torch.channels_last)
         model.train()
-        loss = parser_loss(model.half_logits(pictures.contiguous(memory_format=torch.channels_last)), wanted)
+        loss = parser_loss(model.coarse(pictures)[1] if coarse else model.half_logits(pictures), wanted)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 3.0)
