@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from facesep.codes import ATTRIBUTES, CODE_SIZES, Attribute, Codes
+    from facesep.detail import Portrait
     from facesep.errors import (
         CheckpointError,
         CodesError,
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         ImageError,
         ManyFacesError,
         NoFaceError,
+        PhotoWarning,
         SmallFaceError,
         TurnedFaceError,
         VideoError,
@@ -27,6 +29,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "FaceSep": "model",
+    "Portrait": "detail",
     **dict.fromkeys(("ATTRIBUTES", "CODE_SIZES", "Attribute", "Codes"), "codes"),
     **dict.fromkeys(
         (
@@ -39,6 +42,7 @@ _HOMES = {
             "ImageError",
             "ManyFacesError",
             "NoFaceError",
+            "PhotoWarning",
             "SmallFaceError",
             "TurnedFaceError",
             "VideoError",
@@ -61,6 +65,8 @@ __all__ = [
     "ImageError",
     "ManyFacesError",
     "NoFaceError",
+    "PhotoWarning",
+    "Portrait",
     "SmallFaceError",
     "TurnedFaceError",
     "VideoError",

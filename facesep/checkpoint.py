@@ -107,6 +107,29 @@ def write_checkpoint(
     return folder
 
 
+def add_part(
+    folder: str | Path, part: str, tensors: Mapping[str, Tensor], dtype: torch.dtype | None = None
+) -> None:
+    """Adds or replaces the weights of one network in a checkpoint.
+
+    Args:
+        folder: an existing checkpoint.
+        part: name of the network.
+        tensors: its state dict.
+        dtype: float type to store, otherwise as given.
+
+    Raises:
+        CheckpointError: if there is no checkpoint, for weights that are not finite, or if the disk refuses.
+    """
+    folder = Path(folder)
+    read_config(folder)
+    try:
+        _write_weights(folder / part / WEIGHTS, tensors, dtype)
+        write_checksums(folder)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot write to the checkpoint {folder}: {error}") from error
+
+
 def _check_replaceable(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise ConfigError(f"{folder} is a file: choose a folder")

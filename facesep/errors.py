@@ -74,3 +74,7 @@ class HubError(CheckpointError):
 
 class VideoError(FaceSepError):
     """A video could not be written or read."""
+
+
+class PhotoWarning(UserWarning):
+    """A photo can be used, but something about it may spoil the result, or an option cannot be met."""

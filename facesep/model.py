@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,21 @@ from facesep.camera import orbit_path
 from facesep.checkpoint import copy_part, read_config, read_json, read_part, write_checkpoint
 from facesep.codes import Attribute, Codes
 from facesep.config import ModelConfig, from_dict, to_dict
-from facesep.errors import CheckpointError, CodesError, ConfigError, FaceError, ImageError
+from facesep.detail.flow import resize
+from facesep.detail.paste import LARGEST_TURN, paste, turn
+from facesep.detail.portrait import Frame, Portrait, codes_of
+from facesep.detail.render import (
+    Background,
+    check_background,
+    check_size,
+    choose_size,
+    lay,
+    picture,
+    pictures,
+    plain_picture,
+)
+from facesep.detail.source import read_source, source_size
+from facesep.errors import CheckpointError, CodesError, ConfigError, FaceError, ImageError, PhotoWarning
 from facesep.faces.types import Aligned, Face
 from facesep.fitting import check_steps
 from facesep.fitting import fit as fit_codes
@@ -26,6 +41,7 @@ from facesep.hub import CheckpointMixin
 from facesep.images import Source, load_image, note_refined, to_image, to_tensor
 from facesep.nets.decoder import Decoder
 from facesep.nets.encoder import build_encoder
+from facesep.nets.landmarks import LandmarkHead
 from facesep.refine import FOLDER, INDEX
 
 if TYPE_CHECKING:
@@ -42,6 +58,8 @@ NO_REFINER = (
     'sep.refiner = FaceRefiner.from_pretrained("user/repo" or a folder) from facesep.refine (on the command '
     "line: --refiner); docs/refinement.md says how to train or import one"
 )
+LANDMARKS = "landmarks"
+"""Part of a checkpoint that holds its landmark head; it may be missing."""
 REFINE_OPTIONS = ("steps", "start", "eta", "seed", "on_step")
 Refine = bool | Mapping[str, Any]
 """Whether to refine: no, yes, or yes with options of :meth:`FaceRefiner.refine`."""
@@ -66,6 +84,7 @@ class FaceSep(CheckpointMixin):
         self.backend = "torch"
         self._refiner: FaceRefiner | None = None
         self._refiner_home: Path | None = None
+        self.landmarks: LandmarkHead | None = None
         self.encoder = build_encoder(config.encoder).eval().requires_grad_(False)
         self.decoder = Decoder(config.decoder).eval().requires_grad_(False)
 
@@ -103,6 +122,8 @@ class FaceSep(CheckpointMixin):
             if (folder / f"{name}.json").is_file()
         }
         model = cls(config, extras)
+        if (folder / LANDMARKS).is_dir():
+            model.landmarks = LandmarkHead().eval().requires_grad_(False)
         for name, module in model._modules():
             module.load_state_dict(read_part(folder, name, module.state_dict()))
         if (folder / FOLDER / INDEX).is_file():
@@ -145,7 +166,8 @@ class FaceSep(CheckpointMixin):
         )
 
     def _modules(self) -> list[tuple[str, torch.nn.Module]]:
-        return [("encoder", self.encoder), ("decoder", self.decoder)]
+        parts = [("encoder", self.encoder), ("decoder", self.decoder)]
+        return parts if self.landmarks is None else [*parts, (LANDMARKS, self.landmarks)]
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> FaceSep:
         """Moves the networks; codes and images follow them.
@@ -313,84 +335,212 @@ class FaceSep(CheckpointMixin):
         points = torch.from_numpy(np.stack(known)).to(batch) if known else None
         return fit_codes(self.decoder, self.encoder(batch, points), batch, fit)
 
+    def portrait(
+        self,
+        photo: Photo | Sequence[Photo],
+        *,
+        face: int | Face | None = None,
+        fit: int = 0,
+        keep: bool = True,
+    ) -> Portrait:
+        """Takes photos apart and keeps their pixels, so that results look like photographs of the person.
+
+        Args:
+            photo: one photo, or a list of them.
+            face: which face of each photo, see :meth:`align`.
+            fit: gradient steps, see :meth:`encode`.
+            keep: keeps the whole photo, into which :meth:`render` can put the result
+                (``background="keep"``); False keeps the head's crop alone.
+
+        Returns:
+            The portrait of one face, or a batch for a list. It is edited like codes (``swap``, ``mix``,
+            ``replace``, ``interpolate``), and has them as ``.codes``.
+
+        Raises:
+            ConfigError, ImageError, FaceError: as :meth:`encode` does.
+        """
+        if isinstance(photo, list | tuple):
+            if not photo:
+                raise ImageError("no photo was given")
+            return Portrait.stack(
+                [self.portrait(one, face=face, fit=fit, keep=keep).batch() for one in photo]
+            )
+        check_steps(fit)
+        image = load_image(photo)
+        aligned = self.align(image, face)
+        codes = self.encode(aligned, fit=fit)
+        crop = aligned.crop.apply(image, source_size(aligned.crop.side, self.image_size))
+        base = read_source(self.decoder, codes.batch(), to_tensor(crop)[None].to(self.device))
+        frame = Frame(aligned.crop, image if keep else None)
+        return Portrait(codes, base, (frame,), warnings=aligned.warnings)
+
     # -- codes -> faces -----------------------------------------------------------------------------
 
     @torch.no_grad()
     def render(
         self,
-        codes: Codes,
+        face: Portrait | Codes | Photo | Aligned,
         *,
         yaw: float | None = None,
         pitch: float | None = None,
         roll: float | None = None,
+        size: int | None = None,
+        detail: bool = True,
+        background: Background = "white",
         output: str = "pil",
         refine: Refine = False,
     ) -> Image.Image | list[Image.Image] | Tensor:
-        """Renders codes on white.
+        """Renders faces.
+
+        A portrait (or a photo, which becomes one) is shown with the photo's own pixels, moved by the model's
+        geometry and recoloured by its renders (:mod:`facesep.detail`); codes alone give the model's render.
 
         Args:
-            codes: one face or a batch.
+            face: a portrait or codes, one face or a batch, or a photo.
             yaw: degrees, replaces the head's own; positive turns the nose to image right.
             pitch: degrees; positive nods.
             roll: degrees; positive tilts counter-clockwise.
+            size: side of the result in pixels, 16 to 1024; None chooses what the photo gives (at most 1.5
+                times its own resolution), and the size of the model's renders for codes.
+            detail: False shows portraits as codes, without the photo's pixels.
+            background: ``white``, ``transparent``, a colour, or ``keep``: the result stands in its photo,
+                at the photo's own size. Heads that turn by more than 15 degrees are shown on white, with a
+                warning.
             output: ``pil`` or ``tensor``.
-            refine: True adds invented detail with :attr:`refiner`, which costs time; a mapping does so with
-                options such as ``{"steps": 5, "seed": 1}``, see :meth:`FaceRefiner.refine`.
+            refine: True adds invented detail to the model's render with :attr:`refiner`, which costs time; a
+                mapping does so with options such as ``{"steps": 5, "seed": 1}``, see
+                :meth:`FaceRefiner.refine`. Refined faces are shown without the photo's pixels.
 
         Returns:
-            An image (a list for a batch), or ``Tensor[3, S, S]`` (``[B, 3, S, S]``) in 0..1.
+            An image (a list for a batch), or ``Tensor[3, S, S]`` (``[B, 3, S, S]``; four channels when
+            transparent) in 0..1.
 
         Raises:
-            ConfigError: for an unknown output, an angle beyond 90 degrees, or without a refiner to refine.
+            ConfigError: for an unknown output, size or background, an angle beyond 90 degrees, or without a
+                refiner to refine.
         """
         if output not in ("pil", "tensor"):
             raise ConfigError(f"output must be 'pil' or 'tensor', got {output!r}")
         refined = self._refinement(refine)
-        batch = _as_codes(codes).batch().to(self.device)
+        check_background(background)
+        if size is not None:
+            check_size(size)
+        face = self._face(face, detail=detail)
+        if not isinstance(face, Portrait | Codes):
+            raise CodesError(f"expected a portrait, codes or a photo, got {type(face).__name__}")
+        batch = face.batch().to(self.device)
+        if isinstance(batch, Portrait) and (not detail or refined is not None):
+            batch = batch.codes
         batch = _turned(batch, pitch, yaw, roll)
+        if background == "keep":
+            if output == "tensor":
+                raise ConfigError("a result in its photo is an image: use output='pil'")
+            if not isinstance(batch, Portrait):
+                raise ConfigError(
+                    "only a portrait with its photo has a background to keep: use sep.portrait(photo)"
+                )
+            found = [self._in_photo(batch[i : i + 1]) for i in range(len(batch))]
+            return found if face.batched else found[0]
+        images = self._images(batch, size, background, refined)
+        if output == "tensor":
+            return images if face.batched else images[0]
+        found = pictures(images) if images.shape[1] == 4 else [to_image(image) for image in images]
+        if refined is not None:
+            found = [note_refined(one) for one in found]
+        return found if face.batched else found[0]
+
+    def _images(
+        self,
+        batch: Portrait | Codes,
+        size: int | None,
+        background: Background,
+        refined: Callable[[Tensor], Tensor] | None,
+    ) -> Tensor:
+        """Pictures of a batch, ``Tensor[B, 3 or 4, S, S]``."""
         step = 1 if self.device.type == "cpu" else GPU_FACES
         # One face at a time on a CPU: its samples then stay in the cache.
-        images = torch.cat([self._render_batch(batch[i : i + step]) for i in range(0, len(batch), step)])
+        parts = [batch[i : i + step] for i in range(0, len(batch), step)]
+        if isinstance(batch, Portrait):
+            size = size or choose_size(batch.resolution, self.image_size)
+            return torch.cat(
+                [lay(picture(self.decoder, self.landmarks, part, size), background) for part in parts]
+            )
+        if background == "white":
+            images = torch.cat([self._render_batch(part) for part in parts])
+            if refined is not None:
+                images = refined(images.clamp(0, 1))
+            return images if size in (None, images.shape[-1]) else resize(images, size, "bicubic").clamp(0, 1)
         if refined is not None:
-            images = refined(images.clamp(0, 1))
-        if output == "tensor":
-            return images if codes.batched else images[0]
-        pictures = [to_image(image) for image in images]
-        if refined is not None:
-            pictures = [note_refined(picture) for picture in pictures]
-        return pictures if codes.batched else pictures[0]
+            raise ConfigError("refined faces stand on white: use background='white'")
+        side = size or self.image_size
+        return torch.cat([lay(plain_picture(self.decoder(part), side), background) for part in parts])
+
+    def _in_photo(self, portrait: Portrait) -> Image.Image:
+        """One result in its photo; on white, with a warning, when it cannot stand there."""
+        frame = portrait.frames[0]
+        if frame.photo is None:
+            raise ConfigError("this portrait has not kept its photo: use sep.portrait(photo, keep=True)")
+        size = min(max(round(frame.crop.side), 16), 1024)
+        if portrait.moved and turn(portrait.codes, portrait.base.codes) > LARGEST_TURN:
+            warnings.warn(
+                f"the head turns by more than {LARGEST_TURN:.0f} degrees, too far to stand in its photo: "
+                "it is shown on white",
+                PhotoWarning,
+                stacklevel=3,
+            )
+            return to_image(lay(picture(self.decoder, self.landmarks, portrait, size), "white")[0])
+        if portrait.untouched:
+            return frame.photo.copy()
+        return paste(
+            frame, picture(self.decoder, self.landmarks, portrait, size), portrait.base, portrait.moved
+        )
 
     def _render_batch(self, codes: Codes) -> Tensor:
         return self.decoder(codes).image.float()
 
     def transfer(
         self,
-        base: Codes | Photo | Aligned,
-        donor: Codes | Photo | Aligned,
-        attributes: str | Iterable[str | Attribute],
+        base: Portrait | Codes | Photo | Aligned,
+        donor: Portrait | Codes | Photo | Aligned,
+        attributes: str | Iterable[str | Attribute] | Mapping[str | Attribute, float],
         strength: float = 1.0,
-    ) -> Codes:
+    ) -> Portrait | Codes:
         """The base face with some attributes of a donor; see :meth:`Codes.swap`.
 
         Args:
-            base: codes, or a photo (aligned or not) that is encoded first.
-            donor: codes or a photo.
-            attributes: names, such as ``["expression", "hair"]``.
+            base: a portrait, codes, or a photo, which becomes a portrait.
+            donor: the same; a portrait or photo also gives the pixels of its hair, and of its mouth with its
+                expression.
+            attributes: names, such as ``["expression", "hair"]``, or a strength for each:
+                ``{"hair": 0.5, "expression": 1}``.
             strength: 0 to 1.5; 1 takes the donor's code.
+
+        Returns:
+            A portrait, or codes where the base was codes.
         """
-        return self._codes(base).swap(self._codes(donor), attributes, strength)
+        face, other = self._face(base), self._face(donor)
+        return face.swap(other if isinstance(face, Portrait) else codes_of(other), attributes, strength)
 
-    def mix(self, base: Codes | Photo | Aligned, **donors: Codes | Photo | Aligned) -> Codes:
+    def mix(
+        self, base: Portrait | Codes | Photo | Aligned, **donors: Portrait | Codes | Photo | Aligned
+    ) -> Portrait | Codes:
         """Takes each named attribute from its own donor: ``mix(anna, hair=ben, illumination=cara)``."""
-        return self._codes(base).mix(**{name: self._codes(donor) for name, donor in donors.items()})
+        face = self._face(base)
+        others = {name: self._face(donor) for name, donor in donors.items()}
+        if isinstance(face, Portrait):
+            return face.mix(**others)
+        return face.mix(**{name: codes_of(other) for name, other in others.items()})
 
-    def interpolate(self, a: Codes | Photo | Aligned, b: Codes | Photo | Aligned, amount: float) -> Codes:
-        """All codes between two faces, 0 to 1; see :meth:`Codes.interpolate`."""
-        return self._codes(a).interpolate(self._codes(b), amount)
+    def interpolate(
+        self, a: Portrait | Codes | Photo | Aligned, b: Portrait | Codes | Photo | Aligned, amount: float
+    ) -> Portrait | Codes:
+        """Everything between two faces, 0 to 1; see :meth:`Codes.interpolate`."""
+        face, other = self._face(a), self._face(b)
+        return face.interpolate(other if isinstance(face, Portrait) else codes_of(other), amount)
 
     def orbit(
         self,
-        codes: Codes,
+        face: Portrait | Codes | Photo | Aligned,
         path: str | Path | None = None,
         *,
         yaw: float = 40.0,
@@ -398,18 +548,24 @@ class FaceSep(CheckpointMixin):
         frames: int = 60,
         fps: float = 30.0,
         on_frame: Callable[[int], object] | None = None,
+        size: int | None = None,
+        detail: bool = True,
+        background: Background = "white",
         refine: Refine = False,
     ) -> Path | Iterator[Image.Image]:
         """Turns a head left, right and back in a seamless loop.
 
         Args:
-            codes: one face.
+            face: a portrait, codes or a photo of one face.
             path: an ``.mp4`` file to write, frame by frame; None returns the frames instead.
             yaw: largest turn in degrees.
             pitch: largest nod in degrees.
             frames: number of frames.
             fps: frames per second of the video.
             on_frame: called with the number of frames done, for progress.
+            size: as for :meth:`render`.
+            detail: as for :meth:`render`.
+            background: ``white`` or a colour.
             refine: as for :meth:`render`. All frames share one seed, so that the invented detail does not
                 change from frame to frame.
 
@@ -421,13 +577,22 @@ class FaceSep(CheckpointMixin):
             ConfigError: for less than two frames, angles beyond 80 degrees, or without a refiner to refine.
             VideoError: if the video cannot be written.
         """
-        if _as_codes(codes).batched:
-            raise CodesError("an orbit shows one face: pick one with codes[i]")
-        poses = orbit_path(frames, yaw, pitch).to(codes.rotation)
+        if background in ("keep", "transparent"):
+            raise ConfigError("an orbit stands on white or a colour: its head turns too far for its photo")
+        check_background(background)
+        if size is not None:
+            check_size(size)
+        face = self._face(face, detail=detail)
+        if not isinstance(face, Portrait | Codes):
+            raise CodesError(f"expected a portrait, codes or a photo, got {type(face).__name__}")
+        if face.batched:
+            raise CodesError("an orbit shows one face: pick one with face[i]")
+        poses = orbit_path(frames, yaw, pitch).to(codes_of(face).rotation)
         if isinstance(refine, Mapping) and not isinstance(refine.get("seed", 0), int):
             raise ConfigError("the frames of a video share one seed")
         self._refinement(refine)  # before the first frame is asked for
-        pictures = (self.render(codes.replace(rotation=pose), refine=refine) for pose in poses)
+        show = functools.partial(self.render, size=size, detail=detail, background=background, refine=refine)
+        pictures = (show(face.replace(rotation=pose)) for pose in poses)
         if path is None:
             return pictures
         from facesep.provenance import write_video
@@ -443,23 +608,26 @@ class FaceSep(CheckpointMixin):
             raise ConfigError(f"refine must be True, False or options among {', '.join(REFINE_OPTIONS)}")
         return functools.partial(self.refiner.refine, **options)
 
-    def _codes(self, face: Codes | Photo | Aligned) -> Codes:
-        return face if isinstance(face, Codes) else self.encode(face)
+    def _face(self, face: Portrait | Codes | Photo | Aligned, detail: bool = True) -> Portrait | Codes:
+        """A portrait or codes as they are; a photo becomes a portrait, or codes without detail."""
+        if isinstance(face, Portrait | Codes):
+            return face
+        if isinstance(face, Aligned) or not detail:
+            return self.encode(face)
+        return self.portrait(face)
 
 
-def _as_codes(codes: Codes) -> Codes:
-    if not isinstance(codes, Codes):
-        raise CodesError(f"expected Codes, got {type(codes).__name__}: call encode(photo) first")
-    return codes
-
-
-def _turned(codes: Codes, pitch: float | None, yaw: float | None, roll: float | None) -> Codes:
+def _turned(
+    face: Portrait | Codes, pitch: float | None, yaw: float | None, roll: float | None
+) -> Portrait | Codes:
     """Replaces the angles that are given, in degrees."""
-    angles = list(codes.rotation.unbind(-1))
+    angles = list(codes_of(face).rotation.unbind(-1))
     for index, (name, value) in enumerate((("pitch", pitch), ("yaw", yaw), ("roll", roll))):
         if value is None:
             continue
         if not -90.0 < value < 90.0:
             raise ConfigError(f"{name} must be between -90 and 90 degrees, got {value}")
         angles[index] = torch.full_like(angles[index], math.radians(value))
-    return codes.replace(rotation=torch.stack(angles, -1))
+    if (pitch, yaw, roll) == (None, None, None):
+        return face
+    return face.replace(rotation=torch.stack(angles, -1))

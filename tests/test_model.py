@@ -94,7 +94,7 @@ def test_render_returns_pictures_or_tensors(sep, crops):
     assert np.abs(np.asarray(pictures[1], np.float32) / 255 - one.permute(1, 2, 0).numpy()).max() < 1 / 255
     with pytest.raises(ConfigError, match="output"):
         sep.render(codes, output="jpeg")
-    with pytest.raises(CodesError, match="encode"):
+    with pytest.raises(ImageError, match="photo.jpg"):
         sep.render("photo.jpg")
 
 

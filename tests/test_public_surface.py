@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 SNAPSHOT = Path(__file__).with_name("public_surface.txt")
-MODULES = ("facesep", "facesep.faces", "facesep.provenance", "facesep.refine")
+MODULES = ("facesep", "facesep.detail", "facesep.faces", "facesep.provenance", "facesep.refine")
 
 
 def signature(function: object) -> str:

@@ -1,0 +1,214 @@
+"""The picture: photos moved and recoloured, and the render where no photo shows the head."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from facesep.codes import Codes
+from facesep.detail.flow import (
+    Surface,
+    beyond,
+    blur,
+    continued,
+    drop,
+    facing,
+    harden,
+    lift,
+    outline,
+    pixel_grid,
+    resize,
+    sample,
+    surface,
+    visible,
+)
+from facesep.detail.motion import EDGE, move
+from facesep.detail.source import Source
+from facesep.nets.decoder import Decoder
+from facesep.nets.landmarks import LandmarkHead
+
+GRID = 128
+"""Cells along a side of the fields of places and confidence."""
+FLOOR = 0.02
+"""Light that is added to both sides of a ratio of renders, so that black stays black."""
+LARGEST_RATIO = 4.0
+CENTRE = (0.0, 0.1, -0.3)
+"""Middle of the head in its frame, decimetres: outlines are seen from there."""
+SOLID_RENDER = 0.9
+TONE = 10.0
+"""Blur of the tone that the render takes from the photo, pixels of the render at 128."""
+
+
+class Layer(NamedTuple):
+    """A photo's head in the view of a result.
+
+    Attributes:
+        colours: ``Tensor[B, 3, S, S]``, recoloured.
+        alpha: ``Tensor[B, 1, S, S]``, the head's matte.
+        hair: ``Tensor[B, 1, S, S]``.
+        confidence: ``Tensor[B, 1, S, S]``, how well the photo shows what is there.
+        mouth: ``Tensor[B, 1, S, S]`` in 0..1, inside of the open mouth.
+    """
+
+    colours: Tensor
+    alpha: Tensor
+    hair: Tensor
+    confidence: Tensor
+    mouth: Tensor
+
+
+class Picture(NamedTuple):
+    """A head without background.
+
+    Attributes:
+        colours: ``Tensor[B, 3, S, S]`` in 0..1, not multiplied by alpha.
+        alpha: ``Tensor[B, 1, S, S]`` in 0..1.
+        confidence: ``Tensor[B, 1, S, S]`` in 0..1: 1 is the photo, 0 the render.
+    """
+
+    colours: Tensor
+    alpha: Tensor
+    confidence: Tensor
+
+
+def linear(image: Tensor) -> Tensor:
+    """Light of sRGB values, by a gamma of 2 (which costs a product where 2.2 costs a power)."""
+    return image.clamp(0, 1).square()
+
+
+def display(light: Tensor) -> Tensor:
+    """The inverse of :func:`linear`."""
+    return light.clamp(1e-6, 1).sqrt()
+
+
+def ratio(decoder: Decoder, source: Source, codes: Codes) -> Tensor:
+    """What other texture and light multiply the light of a photo by, ``Tensor[B, 3, m, m]``.
+
+    The quotient of two renders of the photo's own geometry, low frequencies alone: a quarter of the rays do.
+    """
+    before = decoder(source.codes, ray_size=source.opacity.shape[-1] // 2)
+    repainted = source.codes.replace(texture=codes.texture, illumination=codes.illumination)
+    after = decoder(repainted, ray_size=source.opacity.shape[-1] // 2)
+    whole = (resize(before.opacity.float(), before.image.shape[-1]) > SOLID_RENDER).float()
+    quotient = (linear(after.image.float()) + FLOOR) / (linear(before.image.float()) + FLOOR)
+    return blur(continued(quotient, whole), 0.8).clamp(1 / LARGEST_RATIO, LARGEST_RATIO)
+
+
+def pull(
+    decoder: Decoder,
+    head: LandmarkHead | None,
+    source: Source,
+    codes: Codes,
+    seen: Surface,
+    size: int,
+    recolour: bool = True,
+) -> Layer:
+    """Moves a photo into the view of a result.
+
+    Args:
+        decoder: the decoder D.
+        head: gives landmarks; None where the checkpoint has none: skin then moves rigidly.
+        source: the photo.
+        codes: of the result.
+        seen: surface of the result.
+        size: side of the result in pixels.
+        recolour: whether texture or light differ from the photo's.
+    """
+    depth = resize(seen.depth, GRID, "bicubic")
+    points = lift(depth, codes)
+    mouth, shown = torch.full_like(depth, -1.0), torch.ones_like(depth)
+    if head is not None:
+        points, mouth, shown = move(points, head(codes), head(source.codes))
+    places, behind = drop(points, source.codes)
+    confidence = visible(behind, sample(source.depth, places)) * facing(places)
+    confidence = blur(confidence, 2.0).clamp(0, 1)
+
+    offset = places - pixel_grid(GRID, places)
+    grid = pixel_grid(size, places)
+    inner = resize(offset, size) + grid
+    middle = (
+        torch.tensor(CENTRE, dtype=depth.dtype, device=depth.device)
+        .view(1, 3, 1, 1)
+        .expand(len(depth), -1, 1, 1)
+    )
+    covered, covers = (harden(resize(each, GRID, "bicubic")) for each in (seen.opacity, source.opacity))
+    result, photo = outline(covered, drop(middle, codes)[0]), outline(covers, drop(middle, source.codes)[0])
+    around = pixel_grid(GRID, places)
+    outer = resize(beyond(around[None], result, photo) - around, size)
+    solid = harden(resize(seen.opacity, size, "bicubic"))
+    within = solid > 0.5
+    at = torch.where(within, inner, outer + grid)
+
+    framed = ((at > 0) & (at < 1)).all(1, keepdim=True)
+    pixels = sample(torch.cat((source.colours, source.matte, source.hair), 1), at)
+    colours, matte, hair = pixels.split((3, 1, 1), 1)
+    matte, hair = matte * framed, hair * framed
+    if recolour:
+        colours = display(linear(colours) * resize(sample(ratio(decoder, source, codes), places), size))
+    sure = torch.where(within, resize(confidence, size), torch.ones_like(solid))
+    alpha = torch.lerp(solid, matte, sure)
+    hole = (resize(mouth, size) / EDGE + 0.5).clamp(0, 1)
+    sure = sure * (1 - hole * (1 - resize(shown, size)))
+    return Layer(colours.clamp(0, 1), alpha, hair, sure, hole)
+
+
+def filled(plain: Tensor, opacity: Tensor, layer: Layer) -> Tensor:
+    """The render at the layer's size, its tone that of the photo beside it."""
+    count, size = plain.shape[-1], layer.colours.shape[-1]
+    solid = (resize(opacity, count) > SOLID_RENDER).to(plain.dtype)
+    render = continued(plain, solid)
+    weight = resize(layer.confidence * layer.alpha, count) * solid
+    sigma = TONE * count / 128
+    photo = blur(linear(resize(layer.colours, count)) * weight, sigma)
+    model = blur(linear(render) * weight, sigma)
+    tone = ((photo + 1e-3) / (model + 1e-3)).clamp(0.4, 2.5)
+    return display(linear(resize(render, size, "bicubic")) * resize(tone, size))
+
+
+def compose(
+    decoder: Decoder,
+    head: LandmarkHead | None,
+    base: Source,
+    codes: Codes,
+    size: int,
+    *,
+    hair: Source | None = None,
+    regrown: Tensor | None = None,
+    mouth: Source | None = None,
+    recolour: bool = True,
+) -> Picture:
+    """Renders codes with the pixels of photos.
+
+    Args:
+        decoder: the decoder D.
+        head: the checkpoint's landmark head.
+        base: the photo that gives the head.
+        codes: of the result, a batch as long as the photos.
+        size: side of the result in pixels.
+        hair: the photo that gives the hair; None for the base's own or, where it was taken away, the render.
+        regrown: ``Tensor[B, 1, 1, 1]`` in 0..1, how much of the base's hair is replaced; None for nothing.
+        mouth: the photo that gives what open lips show.
+        recolour: whether texture or light differ from the base's; donors are always recoloured.
+    """
+    rendering = decoder(codes)
+    seen, plain = surface(rendering), rendering.image.float()
+    layer = pull(decoder, head, base, codes, seen, size, recolour)
+    colours, alpha, sure = layer.colours, layer.alpha, layer.confidence
+    if regrown is not None:
+        sure = sure * (1 - regrown * layer.hair)
+        solid = harden(resize(seen.opacity, size, "bicubic"))
+        alpha = torch.lerp(alpha, solid * (1 - layer.hair) + layer.hair * solid, regrown * layer.hair)
+    fill = filled(plain, seen.opacity, layer._replace(confidence=sure * (1 - layer.hair)))
+    colours = torch.lerp(fill, colours, sure)
+    if mouth is not None:
+        other = pull(decoder, head, mouth, codes, seen, size)
+        share = layer.mouth * (1 - layer.confidence) * other.confidence
+        colours, sure = torch.lerp(colours, other.colours, share), torch.maximum(sure, share)
+    if hair is not None:
+        other = pull(decoder, head, hair, codes, seen, size)
+        share = other.hair * other.confidence * (1 if regrown is None else regrown)
+        colours, alpha = torch.lerp(colours, other.colours, share), torch.maximum(alpha, share)
+        sure = torch.maximum(sure, share)
+    return Picture(colours.clamp(0, 1), alpha, sure)

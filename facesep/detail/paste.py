@@ -1,0 +1,105 @@
+"""A result in the photo that it came from."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from facesep.camera import rotation_matrix
+from facesep.codes import Codes
+from facesep.detail.compose import Picture
+from facesep.detail.flow import blur, continued, resize, sample
+from facesep.detail.portrait import Frame
+from facesep.detail.source import Source
+from facesep.faces.crop import Crop
+from facesep.images import to_tensor
+
+LARGEST_TURN = 15.0
+"""Degrees by which a head may turn in its photo; beyond that its neck would have to be invented."""
+SEAM = 0.012
+"""Width of the seam around a head, as a share of the crop's side."""
+
+
+def turn(codes: Codes, shown: Codes) -> float:
+    """Largest angle in degrees between the heads of two batches of codes."""
+    relative = rotation_matrix(codes.rotation.float()) @ rotation_matrix(shown.rotation.float()).mT
+    cosine = ((relative.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2).clamp(-1, 1)
+    return math.degrees(float(cosine.acos().max()))
+
+
+def window(crop: Crop, photo: Image.Image) -> tuple[int, int, int, int]:
+    """Pixels of the photo that the canonical window touches: left, top, right, bottom."""
+    left, top = max(math.floor(crop.left), 0), max(math.floor(crop.top), 0)
+    right = min(math.ceil(crop.left + crop.side), photo.width)
+    bottom = min(math.ceil(crop.top + crop.side), photo.height)
+    return left, top, right, bottom
+
+
+def in_photo(canonical: Tensor, crop: Crop, box: tuple[int, int, int, int]) -> Tensor:
+    """Resamples ``Tensor[1, C, S, S]`` at the centres of a photo's pixels: ``[1, C, height, width]``."""
+    left, top, right, bottom = box
+    x = (
+        torch.arange(left, right, dtype=torch.float32, device=canonical.device) + 0.5 - crop.left
+    ) / crop.side
+    y = (torch.arange(top, bottom, dtype=torch.float32, device=canonical.device) + 0.5 - crop.top) / crop.side
+    rows, columns = torch.meshgrid(y, x, indexing="ij")
+    return sample(canonical, torch.stack((columns, rows))[None])
+
+
+def paste(frame: Frame, picture: Picture, source: Source, moved: bool) -> Image.Image:
+    """Puts one result into its photo.
+
+    Where nothing has moved, the change of each pixel is added to the photo, so that the photo keeps its own
+    resolution. Otherwise the head is taken out, what was behind it is continued from beside it, and the
+    result is laid over that. Pixels away from the head stay the photo's, bit for bit.
+
+    Args:
+        frame: the photo and where the head stands in it.
+        picture: the result, a batch of one.
+        source: the photo's head, a batch of one.
+        moved: whether anything but colours has changed.
+    """
+    photo, crop = frame.photo, frame.crop
+    box = window(crop, photo)
+    before = np.asarray(photo.crop(box), dtype=np.float32)
+    size = picture.alpha.shape[-1]
+    own, matte = (
+        resize(source.colours, size, "bicubic").clamp(0, 1),
+        resize(source.matte, size, "bicubic").clamp(0, 1),
+    )
+    if not moved:
+        change = (
+            in_photo((picture.colours - own) * picture.alpha, crop, box)[0].permute(1, 2, 0).cpu().numpy()
+        )
+        after = before + np.round(change * 255)
+    else:
+        shown = to_tensor(crop.apply(photo, size))[None].to(matte)
+        radius = max(round(SEAM * size), 1)
+        gone = _grown(matte, radius)
+        behind = torch.lerp(shown, _behind(shown, gone), gone)
+        result = torch.lerp(behind, picture.colours, picture.alpha)
+        share = torch.maximum(_grown(matte, radius), _grown(picture.alpha, radius))
+        both = in_photo(torch.cat((result, share), 1), crop, box)[0].permute(1, 2, 0).cpu().numpy()
+        after = before + both[..., 3:] * (both[..., :3] * 255 - before)
+    result = photo.copy()
+    result.paste(Image.fromarray(np.clip(np.round(after), 0, 255).astype(np.uint8)), box[:2])
+    return result
+
+
+def _grown(mask: Tensor, radius: int) -> Tensor:
+    """A mask widened by ``radius`` pixels, with a soft edge that ends at twice that."""
+    wide = F.max_pool2d(mask, 2 * radius + 1, 1, radius)
+    soft = blur(wide, radius / 3)
+    return ((soft - 0.02) / 0.96).clamp(0, 1)
+
+
+def _behind(shown: Tensor, gone: Tensor) -> Tensor:
+    """What stands behind the head, continued from beside it."""
+    side = 256
+    small, free = resize(shown, side), 1 - resize(gone, side)
+    return resize(continued(small, (free > 0.9).to(small.dtype)), shown.shape[-1], "bicubic").clamp(0, 1)

@@ -1,0 +1,150 @@
+"""From a portrait to a picture, and a picture onto a background."""
+
+from __future__ import annotations
+
+import torch
+from PIL import Image, ImageColor
+from torch import Tensor
+
+from facesep.detail.compose import Picture, compose, display, linear, ratio
+from facesep.detail.flow import continued, harden, resize
+from facesep.detail.portrait import Portrait
+from facesep.detail.source import INSIDE, MOST_PIXELS
+from facesep.errors import ConfigError
+from facesep.nets.decoder import Decoder, Rendering
+from facesep.nets.landmarks import LandmarkHead
+
+LEAST_SIZE = 16
+MOST_ENLARGED, ENOUGH = 1.5, 512
+"""Without a size, small photos are enlarged up to this many times, towards so many pixels."""
+Background = str | tuple[int, int, int]
+"""``white``, ``transparent``, ``keep`` (the photo) or a colour: a name, ``#rrggbb`` or values 0..255."""
+
+
+def choose_size(resolution: float, least: int) -> int:
+    """The side of a result that a photo can give: its own, or a little more for small ones.
+
+    Args:
+        resolution: pixels of the photo along a side of the canonical crop.
+        least: side of the model's renders.
+    """
+    wanted = max(resolution, min(MOST_ENLARGED * resolution, ENOUGH))
+    return int(min(max(round(wanted), least), MOST_PIXELS))
+
+
+def check_size(size: int) -> int:
+    """Makes sure that a side in pixels is possible.
+
+    Raises:
+        ConfigError: for something that is not a whole number from 16 to 1024.
+    """
+    if isinstance(size, bool) or not isinstance(size, int) or not LEAST_SIZE <= size <= MOST_PIXELS:
+        raise ConfigError(
+            f"size must be a whole number from {LEAST_SIZE} to {MOST_PIXELS} pixels, got {size!r}"
+        )
+    return size
+
+
+def colour(background: Background) -> tuple[int, int, int]:
+    """Red, green and blue of a background, 0..255.
+
+    Raises:
+        ConfigError: for something that is not a colour.
+    """
+    try:
+        if isinstance(background, str):
+            return ImageColor.getrgb(background)[:3]
+        red, green, blue = (int(value) for value in background)
+        if all(0 <= value <= 255 for value in (red, green, blue)):
+            return red, green, blue
+    except (ValueError, TypeError):
+        pass
+    raise ConfigError(
+        "background must be 'white', 'transparent', 'keep' or a colour such as 'navy' or '#204060', "
+        f"got {background!r}"
+    )
+
+
+def check_background(background: Background) -> None:
+    """Makes sure that a background is one.
+
+    Raises:
+        ConfigError: for something else.
+    """
+    if background not in ("keep", "transparent"):
+        colour(background)
+
+
+def lay(picture: Picture, background: Background) -> Tensor:
+    """Lays heads on a background.
+
+    Returns:
+        ``Tensor[B, 3, S, S]`` in 0..1; ``[B, 4, S, S]`` with straight alpha for ``transparent``.
+
+    Raises:
+        ConfigError: for something that is not a colour.
+    """
+    if background == "transparent":
+        return torch.cat((picture.colours, picture.alpha), 1)
+    ground = torch.tensor(colour(background), dtype=picture.alpha.dtype, device=picture.alpha.device) / 255
+    return torch.lerp(ground.view(1, 3, 1, 1), picture.colours, picture.alpha)
+
+
+def plain_picture(rendering: Rendering, size: int) -> Picture:
+    """The model's render without its white background."""
+    image = rendering.image.float().clamp(0, 1)
+    opacity = resize(rendering.opacity.float(), image.shape[-1])
+    colours = continued(image, (opacity > INSIDE).to(image.dtype))
+    alpha = harden(resize(rendering.opacity.float(), size, "bicubic"))
+    return Picture(resize(colours, size, "bicubic").clamp(0, 1), alpha, torch.zeros_like(alpha))
+
+
+@torch.no_grad()
+def picture(decoder: Decoder, head: LandmarkHead | None, portrait: Portrait, size: int) -> Picture:
+    """Renders portraits with the pixels of their photos.
+
+    Args:
+        decoder: the decoder D.
+        head: the checkpoint's landmark head; None where it has none.
+        portrait: one or a batch.
+        size: side of the result in pixels.
+    """
+    codes, base = portrait.codes.batch(), portrait.base
+    if not portrait.moved:
+        return _recoloured(decoder, portrait, size)
+    count = len(codes)
+    donors = {name: donor.expand(count) for name, donor in portrait.donors.items()}
+    result = compose(
+        decoder,
+        head,
+        base,
+        codes,
+        size,
+        hair=donors.get("hair"),
+        regrown=portrait.regrown,
+        mouth=donors.get("expression"),
+        recolour=portrait.recoloured,
+    )
+    if portrait.other is not None and portrait.other[1] > 0:
+        other, amount = portrait.other
+        second = picture(decoder, head, other, size)
+        result = Picture(*(torch.lerp(a, b, amount) for a, b in zip(result, second, strict=True)))
+    return result
+
+
+def _recoloured(decoder: Decoder, portrait: Portrait, size: int) -> Picture:
+    """The photo where it stands, with the texture and light of the codes: no pixel moves."""
+    base, codes = portrait.base, portrait.codes.batch()
+    colours, alpha = (
+        resize(base.colours, size, "bicubic").clamp(0, 1),
+        resize(base.matte, size, "bicubic").clamp(0, 1),
+    )
+    if not portrait.untouched:
+        colours = display(linear(colours) * resize(ratio(decoder, base, codes), size))
+    return Picture(colours.clamp(0, 1), alpha, torch.ones_like(alpha))
+
+
+def pictures(tensor: Tensor) -> list[Image.Image]:
+    """PIL images of ``Tensor[B, 3 or 4, S, S]`` in 0..1."""
+    values = (tensor.float().clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return [Image.fromarray(value) for value in values]
