@@ -133,6 +133,7 @@ def test_the_scan_lets_pass():
 
 
 WRITERS = {
+    "facesep/training/parsing/batches.py",  # JPEG as an augmentation
     "facesep/images.py",  # the bare codec
     "facesep/provenance.py",  # marks results and writes them
     "facesep/data/shards.py",  # training data: crops of given photos, never results
