@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
@@ -134,6 +135,7 @@ def write_video(
     on_frame: Callable[[int], object] | None = None,
     crf: int = 18,
     marked: bool = True,
+    sound: np.ndarray | None = None,
 ) -> Path:
     """Writes frames made by the model; see :func:`facesep.video.write_video` for the arguments."""
     frames = iter(frames)
@@ -146,6 +148,7 @@ def write_video(
         on_frame=on_frame,
         crf=crf,
         title="facesep",
+        sound=sound,
         comment=f"{_software()}. {_notice(first[0] if first else None, marked)}. {SOURCE_TYPE}",
     )
     if credentials.configured():

@@ -1,5 +1,7 @@
 """Frames to MP4 and back, one frame in memory at a time.
 
+Videos are read by their time stamps: recordings of a webcam and of phones have no true rate.
+
 Videos are H.264 in yuv420p with the BT.709 matrix, which every browser and phone plays, with the index
 in front so that playback starts while the file loads. A file appears under its name only when it is
 complete.
@@ -11,7 +13,7 @@ import itertools
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -33,23 +35,29 @@ SUFFIXES = (".mp4", ".m4v", ".mov", ".webm", ".mkv", ".avi")
 """Names of files that are read as videos."""
 MAX_SIDE = 4096
 """Longest side of a frame that is read or written, in pixels."""
+SOUND_RATE = 48_000
+"""Samples of sound per second."""
 MAX_FRAMES = 18_000
 """Most frames read from one file (ten minutes at 30 per second)."""
 
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"  # no playlists: they open other files and hosts
 _CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9", "mpeg4", "mjpeg")
+_SOUND_CODECS = ("aac", "mp3", "mp3float", "opus", "libopus", "vorbis", "libvorbis", "flac", "pcm_s16le")
+_SOUND_BLOCK = 1024  # samples of one AAC frame
+_ROUNDING = 0.002  # seconds; Matroska rounds times to milliseconds
 _BT709 = 1  # the code point of matrix, primaries and transfer in ISO/IEC 23091-2
 _LIMITED = 1  # AVCOL_RANGE_MPEG
 
 
 class VideoInfo(NamedTuple):
-    """What the header of a video says; ``comment`` is its comment tag."""
+    """What the header of a video says; ``comment`` is its comment tag, ``seconds`` is 0 if it is not told."""
 
     width: int
     height: int
     fps: float
     frames: int
     comment: str
+    seconds: float
 
 
 def write_video(
@@ -61,6 +69,7 @@ def write_video(
     crf: int = 18,
     title: str = "",
     comment: str = "",
+    sound: np.ndarray | None = None,
 ) -> Path:
     """Encodes frames as they come; results of the model pass through ``provenance.write_video``.
 
@@ -73,6 +82,7 @@ def write_video(
         crf: H.264 quality, 0 (best) to 51.
         title: title tag of the file.
         comment: comment tag of the file.
+        sound: as :func:`read_sound` gives it, played from the first frame on.
 
     Returns:
         The path.
@@ -100,7 +110,7 @@ def write_video(
     temporary = path.with_name(f".facesep-{uuid.uuid4().hex}.tmp")
     try:
         with _explain(f"cannot write {path}"):
-            encoder = _Encoder(temporary, first, fps, crf, {"title": title, "comment": comment})
+            encoder = _Encoder(temporary, first, fps, crf, {"title": title, "comment": comment}, sound)
         with encoder:
             for count, frame in enumerate(itertools.chain([first], pixels), 1):
                 encoder.add(frame, count)
@@ -126,6 +136,89 @@ def read_frames(path: str | Path, *, max_frames: int = MAX_FRAMES) -> Iterator[n
     Raises:
         VideoError: if the file is not such a video, is damaged, too large or too long.
     """
+    return map(_upright, _decode(path, max_frames))
+
+
+def sample_frames(path: str | Path, fps: float, seconds: float) -> Iterator[np.ndarray]:
+    """Decodes a video of untrusted origin at a steady rate, whatever its own.
+
+    What counts is when each frame is shown, not the rate that the header tells: the duration is kept to half
+    a frame of the samples.
+
+    Args:
+        path: see :func:`read_frames`.
+        fps: samples per second.
+        seconds: how much of the video is read, at most.
+
+    Yields:
+        The frame that is shown at each moment ``k / fps``, as :func:`read_frames` gives it; the same array
+        as before while it is still shown.
+
+    Raises:
+        VideoError: as :func:`read_frames`.
+    """
+    moments = (count / fps for count in range(round(seconds * fps)))
+    moment, shown, start, end = next(moments), None, 0.0, 0.0
+    for frame in _decode(path, MAX_FRAMES):
+        if shown is None:
+            first = frame.time or 0.0
+        # Frames without a time, or with one that goes back, follow the one before.
+        start = max(end if frame.time is None else frame.time - first, start)
+        end = start + float((frame.duration or 0) * (frame.time_base or 0))
+        if shown is not None and moment < start - _ROUNDING:
+            array = _upright(shown)
+            while moment < start - _ROUNDING:
+                yield array
+                moment = next(moments, None)
+                if moment is None:
+                    return
+        shown = frame
+    if shown is not None:
+        array = _upright(shown)
+        while moment is not None and (moment == 0 or moment < end - 0.5 / fps):
+            yield array
+            moment = next(moments, None)
+
+
+def read_sound(path: str | Path, seconds: float) -> np.ndarray | None:
+    """The sound of a video from its first frame on.
+
+    Args:
+        path: see :func:`read_frames`.
+        seconds: how much of it is read; where there is no sound yet or no more, it is silent.
+
+    Returns:
+        int16 ``[2, samples]`` at 48 kHz; None if the video has no sound or one that cannot be read.
+
+    Raises:
+        VideoError: if the file is not a video.
+    """
+    import av
+
+    track = np.zeros((2, round(seconds * SOUND_RATE)), np.int16)
+    heard = False
+    with _open(path) as container, suppress(av.FFmpegError):
+        context = container.streams.audio[0].codec_context if container.streams.audio else None
+        if context is None or context.name not in _SOUND_CODECS:
+            return None
+        picture, at = container.streams.video[0], 0
+        start = float((picture.start_time or 0) * picture.time_base)
+        resampler = av.AudioResampler(format="s16p", layout="stereo", rate=SOUND_RATE)
+        for frame in container.decode(container.streams.audio[0]):
+            begin = at if frame.time is None else round((frame.time - start) * SOUND_RATE)
+            if abs(begin - at) > SOUND_RATE // 20:  # it starts later or earlier than the picture, or pauses
+                at = begin
+            for part in resampler.resample(frame):
+                samples = part.to_ndarray()[:, max(-at, 0) :][:, : max(track.shape[1] - max(at, 0), 0)]
+                track[:, max(at, 0) : max(at, 0) + samples.shape[1]] = samples
+                at += part.samples
+                heard = heard or samples.size > 0
+            if at >= track.shape[1]:
+                break
+    return track if heard else None
+
+
+def _decode(path: str | Path, max_frames: int) -> Iterator[av.VideoFrame]:
     with _open(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
@@ -138,8 +231,12 @@ def read_frames(path: str | Path, *, max_frames: int = MAX_FRAMES) -> Iterator[n
                 if count > max_frames:
                     raise VideoError(f"the video has more than {max_frames} frames: cut it shorter")
                 _check_size(frame.width, frame.height)
-                array = frame.to_ndarray(format="rgb24")
-                yield np.ascontiguousarray(np.rot90(array, frame.rotation // 90 % 4))
+                yield frame
+
+
+def _upright(frame: av.VideoFrame) -> np.ndarray:
+    array = frame.to_ndarray(format="rgb24")
+    return np.ascontiguousarray(np.rot90(array, frame.rotation // 90 % 4))
 
 
 def video_info(path: str | Path) -> VideoInfo:
@@ -152,13 +249,22 @@ def video_info(path: str | Path) -> VideoInfo:
             float(stream.average_rate or 0),
             stream.frames,
             container.metadata.get("comment", ""),
+            float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6,
         )
 
 
 class _Encoder:
     """An open MP4 file; leaving the context completes it."""
 
-    def __init__(self, path: Path, first: np.ndarray, fps: float, crf: int, tags: dict[str, str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        first: np.ndarray,
+        fps: float,
+        crf: int,
+        tags: dict[str, str],
+        sound: np.ndarray | None,
+    ) -> None:
         import av
 
         self.shape = first.shape
@@ -171,6 +277,20 @@ class _Encoder:
         context = self.stream.codec_context
         context.colorspace = context.color_primaries = context.color_trc = _BT709
         context.color_range = _LIMITED
+        if sound is not None:
+            self._add_sound(sound)
+
+    def _add_sound(self, sound: np.ndarray) -> None:
+        """Encodes all of it; it waits in the file's buffer for the frames that it belongs to."""
+        import av
+
+        stream = self.file.add_stream("aac", rate=SOUND_RATE, layout="stereo")
+        for start in range(0, sound.shape[1], _SOUND_BLOCK):
+            block = np.ascontiguousarray(sound[:, start : start + _SOUND_BLOCK], np.int16)
+            frame = av.AudioFrame.from_ndarray(block, format="s16p", layout="stereo")
+            frame.sample_rate, frame.pts, frame.time_base = SOUND_RATE, start, Fraction(1, SOUND_RATE)
+            self.file.mux(stream.encode(frame))
+        self.file.mux(stream.encode(None))
 
     def add(self, pixels: np.ndarray, count: int) -> None:
         """Encodes one frame."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 
 from facesep import video
 from facesep.errors import VideoError
-from facesep.video import read_frames, video_info, write_video
+from facesep.video import SOUND_RATE, read_frames, read_sound, sample_frames, video_info, write_video
 
 
 def frame(index: int, height: int = 48, width: int = 64) -> np.ndarray:
@@ -252,3 +253,88 @@ print(peak() - before)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 60  # MB; 400 frames are 123
+
+
+# -- time stamps and sound --------------------------------------------------------------------------
+
+
+def timed(path: Path, times: list[float], codec: str, rate: int = 30, **options: str) -> Path:
+    """A video whose frames, ever brighter, are shown at given times, as a browser or a phone writes them."""
+    import av
+
+    with av.open(str(path), "w", options=options) as file:
+        stream = file.add_stream(codec, rate=rate)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, 1000)
+        for index, time in enumerate(times):
+            pixels = np.full((48, 64, 3), 20 + 6 * index % 200, np.uint8)
+            picture = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            picture.pts, picture.time_base = round(1000 * time), Fraction(1, 1000)
+            file.mux(stream.encode(picture))
+        file.mux(stream.encode(None))
+    return path
+
+
+UNEVEN = np.concatenate([[0], np.cumsum(np.random.default_rng(0).uniform(0.02, 0.18, 33))]).tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "times", "codec", "rate", "options"),
+    [
+        ("webcam.webm", UNEVEN, "libvpx", 30, {"live": "1"}),  # no duration in the header
+        ("variable.mkv", UNEVEN, "libx264", 30, {}),
+        ("slow.mp4", [0, 1, 2, 3, 4, 5, 6, 7], "libx264", 1, {}),
+        ("four.mp4", [k / 4 for k in range(8)], "libx264", 4, {}),
+        ("fast.mp4", [k / 240 for k in range(480)], "libx264", 240, {}),
+        ("late.mkv", [t + 5 for t in UNEVEN], "libx264", 30, {}),
+    ],
+)
+def test_samples_follow_the_time_stamps(tmp_path, name, times, codec, rate, options):
+    path = timed(tmp_path / name, times, codec, rate, **options)
+    frames = list(read_frames(path))
+    samples = list(sample_frames(path, 15, 60))
+    assert abs(len(samples) / 15 - (times[-1] - times[0] + 1 / rate)) <= 1 / 15
+    for count, sample in enumerate(samples):
+        shown = max(k for k, time in enumerate(times) if time - times[0] <= count / 15 + 0.003)
+        assert np.array_equal(sample, frames[shown]), count
+    assert len(list(sample_frames(path, 15, 0.1))) == 2
+
+
+def test_times_that_leap_do_no_harm(tmp_path):
+    leap = timed(tmp_path / "leap.mkv", [0, 0.1, 80_000], "libx264")
+    assert len(list(sample_frames(leap, 15, 2))) == 30
+    still = timed(tmp_path / "still.mkv", [0], "libx264")
+    assert len(list(sample_frames(still, 15, 2))) == 1
+
+
+def tone(seconds: float) -> np.ndarray:
+    """Silence, then a tone, half as loud on the right."""
+    time = np.arange(round(seconds * SOUND_RATE)) / SOUND_RATE
+    wave = 9000 * np.sin(2 * np.pi * 440 * time) * (time > seconds / 2)
+    return np.stack([wave, wave / 2]).astype(np.int16)
+
+
+def test_sound_is_kept(tmp_path):
+    sound = tone(1.0)
+    path = clip(tmp_path / "a.mp4", 8, fps=8, sound=sound)
+    heard = read_sound(path, 1.0)
+    assert heard.shape == sound.shape and video_info(path).seconds == pytest.approx(1.0, abs=0.05)
+    for channel in range(2):
+        assert np.corrcoef(heard[channel], sound[channel])[0, 1] > 0.98  # in time: a shift would lower it
+    assert heard[0].std() == pytest.approx(2 * heard[1].std(), rel=0.05)
+    assert read_sound(path, 0.25).shape == (2, SOUND_RATE // 4)
+    longer = read_sound(path, 1.5)
+    assert longer.shape == (2, 3 * SOUND_RATE // 2) and not longer[:, -SOUND_RATE // 4 :].any()
+    assert read_sound(clip(tmp_path / "b.mp4"), 1.0) is None
+
+
+def test_damaged_sound_is_no_error(tmp_path):
+    data = clip(tmp_path / "a.mp4", sound=tone(1.0)).read_bytes()
+    generator = np.random.default_rng(0)
+    for _ in range(20):
+        changed = bytearray(data)
+        for place in generator.integers(data.index(b"mdat"), len(data), 200):
+            changed[place] = generator.integers(256)
+        (tmp_path / "b.mp4").write_bytes(changed)
+        heard = read_sound(tmp_path / "b.mp4", 1.0)
+        assert heard is None or heard.shape == (2, SOUND_RATE)

@@ -16,7 +16,7 @@ from gradio import FileData
 from facesep.codes import ATTRIBUTES, Codes
 from facesep.demo import actions, driving, jobs
 from facesep.demo.directions import move, named_moves
-from facesep.demo.limits import check_consent, check_donors, check_range
+from facesep.demo.limits import DRIVE_FPS, check_consent, check_donors, check_range
 from facesep.demo.page import Page, Visit, sentences
 from facesep.demo.photos import Choice
 from facesep.demo.switches import HOW
@@ -24,13 +24,15 @@ from facesep.demo.uploads import take
 from facesep.errors import ConfigError, FaceError
 
 Attribute = Literal[ATTRIBUTES]
+_PLAIN = Parameter.POSITIONAL_OR_KEYWORD
 _ENDPOINTS: list[tuple[Callable, tuple[str, ...]]] = []
 
 
 def endpoint(*switches: str) -> Callable:
     """Makes a function of a visit a named endpoint.
 
-    Files arrive as their bytes: they are taken, and so deleted, before anything is refused.
+    Files arrive as their bytes: they are taken, and so deleted, before anything is refused. Parameters that
+    the function takes by keyword only come after the switches.
 
     Args:
         *switches: further options, all off by default. ``consent`` must be true; ``refine`` gives a picture,
@@ -53,11 +55,12 @@ def endpoints(page: Page) -> dict[str, Callable]:
 
 def _bound(page: Page, function: Callable, switches: tuple[str, ...]) -> Callable:
     own = inspect.signature(function)
-    _, *parameters = own.parameters.values()
+    _, *parameters = (one for one in own.parameters.values() if one.kind == _PLAIN)
     needed = [one.name for one in parameters if one.annotation is FileData]
     files = [one.name for one in parameters if one.annotation in (FileData, FileData | None)]
-    parameters += [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, default=False) for name in switches]
-    parameters += [Parameter("request", Parameter.POSITIONAL_OR_KEYWORD, default=None)]
+    parameters += [Parameter(name, _PLAIN, default=False, annotation=bool) for name in switches]
+    parameters += [one.replace(kind=_PLAIN) for one in own.parameters.values() if one.kind != _PLAIN]
+    parameters += [Parameter("request", _PLAIN, default=None, annotation=gr.Request)]
     signature = own.replace(parameters=parameters)
 
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -78,7 +81,6 @@ def _bound(page: Page, function: Callable, switches: tuple[str, ...]) -> Callabl
 
     run.__name__, run.__doc__, run.__signature__ = function.__name__, function.__doc__, signature
     run.__annotations__ = {one.name: one.annotation for one in parameters}
-    run.__annotations__ |= {name: bool for name in switches} | {"request": gr.Request}
     return run
 
 
@@ -171,15 +173,18 @@ def drive(
     video: FileData,
     attributes: list[Literal["expression", "rotation"]] = ["expression", "rotation"],  # noqa: B006
     face: int | None = None,
+    *,
+    sound: bool = True,
 ) -> FileData:
     """A video (MP4) of the face of a photo that moves like the face in a video; consent must be true.
 
-    At most the first 8 seconds of the video count, at 15 frames a second.
+    At most the first 8 seconds of the video count, at 15 frames a second. The result has its sound, too.
     """
     codes = _codes(visit, photo, face)
     motion = jobs.read_motion(visit.sep, visit.session, video)
     frames = driving.frames(visit.sep, codes, motion, attributes, visit.refine)
-    return _file(jobs.film(visit.session, frames, len(motion), motion.fps))
+    heard = motion.sound if sound is True else None
+    return _file(jobs.film(visit.session, frames, len(motion), DRIVE_FPS, heard))
 
 
 @endpoint("consent", "fit")

@@ -7,7 +7,6 @@ because the encoder looks at every frame for itself and its small errors would s
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +18,12 @@ from torch import Tensor
 
 from facesep.codes import Codes
 from facesep.demo.gpu import on_gpu
-from facesep.demo.limits import DRIVE_FPS, MAX_FRAMES
+from facesep.demo.limits import DRIVE_FPS, DRIVE_SECONDS
 from facesep.demo.photos import encode
 from facesep.errors import CodesError, FaceError, VideoError
 from facesep.faces import Face, find_faces
 from facesep.model import FaceSep
-from facesep.video import read_frames, video_info
+from facesep.video import read_sound, sample_frames, video_info
 
 MOVES = ("expression", "rotation")
 """What a video can move."""
@@ -33,7 +32,6 @@ SMOOTHING = 1.5
 
 _SIDE = 640  # faces are looked for in frames of at most this size
 _LEAST = 0.5  # share of the frames that must show a face
-_USUAL_FPS = 30.0  # for files that do not say a believable rate, such as recordings of a webcam
 
 Step = Callable[[str, int, int], object]
 """Called with what is being done, how much is done, and how much there is; it may raise to stop."""
@@ -46,35 +44,34 @@ class Motion:
     Attributes:
         expression: ``Tensor[T, 64]``.
         rotation: ``Tensor[T, 3]``.
-        fps: frames per second.
         missed: frames without a face; they lie between their neighbours.
+        sound: of the video, see :func:`facesep.video.read_sound`.
+
+    There are :data:`~facesep.demo.limits.DRIVE_FPS` frames a second.
     """
 
     expression: Tensor
     rotation: Tensor
-    fps: float
     missed: int = 0
+    sound: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.expression)
 
 
 def read_motion(sep: FaceSep, video: str | Path, on_step: Step = lambda *_: None) -> Motion:
-    """Follows the face in a video, at most 15 times a second and for at most 120 frames.
+    """Follows the face in a video, 15 times a second and for at most 8 seconds.
 
     Raises:
         VideoError: if the file is not a usable video.
         FaceError: if less than half of the frames show a face.
     """
-    info = video_info(video)
-    fps = info.fps if 5 <= info.fps <= 120 else _USUAL_FPS
-    every = max(1, round(fps / DRIVE_FPS))
-    expected = min(MAX_FRAMES, -(-info.frames // every)) if info.frames > 0 else MAX_FRAMES
+    expected = min(DRIVE_SECONDS, video_info(video).seconds or DRIVE_SECONDS) * DRIVE_FPS
     codes: list[Codes | None] = []
-    on_step("Looking at the video", 0, expected)
-    for found in _watch(sep, video, every):
+    on_step("Looking at the video", 0, round(expected))
+    for found in _watch(sep, video):
         codes.append(found)
-        on_step("Looking at the video", len(codes), max(expected, len(codes)))
+        on_step("Looking at the video", len(codes), max(round(expected), len(codes)))
     seen = [index for index, one in enumerate(codes) if one is not None]
     if not codes:
         raise VideoError("the video has no frames: record or choose another one")
@@ -87,7 +84,8 @@ def read_motion(sep: FaceSep, video: str | Path, on_step: Step = lambda *_: None
         _between(torch.stack([getattr(codes[index], name) for index in seen]), seen, len(codes))
         for name in MOVES
     )
-    return Motion(expression, rotation, fps / every, len(codes) - len(seen))
+    sound = read_sound(video, len(codes) / DRIVE_FPS)
+    return Motion(expression, rotation, len(codes) - len(seen), sound)
 
 
 def frames(
@@ -120,11 +118,13 @@ def smooth(track: Tensor, deviation: float = SMOOTHING) -> Tensor:
 
 
 @on_gpu
-def _watch(sep: FaceSep, video: str | Path, every: int) -> Iterator[Codes | None]:
-    """The codes of every ``every``-th frame; None where there is no usable face."""
-    last: Face | None = None
-    for frame in itertools.islice(read_frames(video), 0, MAX_FRAMES * every, every):
-        last, found = _look(sep, frame, last)
+def _watch(sep: FaceSep, video: str | Path) -> Iterator[Codes | None]:
+    """The codes of each frame; None where there is no usable face."""
+    last, before, found = None, None, None
+    for frame in sample_frames(video, DRIVE_FPS, DRIVE_SECONDS):
+        if frame is not before:  # slow videos show a frame for several moments
+            last, found = _look(sep, frame, last)
+        before = frame
         yield found
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 
 import gradio as gr
+import numpy as np
 from PIL import Image
 
 from facesep.demo import driving
@@ -36,11 +37,17 @@ def watch(session: Session) -> Step:
     return step
 
 
-def film(session: Session, frames: Iterable[Image.Image], count: int, fps: float) -> str:
+def film(
+    session: Session,
+    frames: Iterable[Image.Image],
+    count: int,
+    fps: float,
+    sound: np.ndarray | None = None,
+) -> str:
     """Writes frames as they come, as a marked video."""
     path, step = session.new_file(VIDEO), watch(session)
     step("Rendering", 0, count)
-    write_video(frames, path, fps, on_frame=lambda done: step("Rendering", done, count))
+    write_video(frames, path, fps, on_frame=lambda done: step("Rendering", done, count), sound=sound)
     return str(path)
 
 

@@ -216,7 +216,7 @@ def test_a_video_is_read_and_deleted(page, photos, tmp_path):
     page.upload("drive", photos[0])
     page.until(lambda: any("photo.jpg" in one for one in page.pictures("#drive-photo")))
     page.until(lambda: page.all("#drive-video input[type=file]"))[0].send_keys(str(path))
-    page.until(lambda: "6 frames" in page.text("#drive-video-note"))
+    page.until(lambda: "9 frames (0.6 s)" in page.text("#drive-video-note"))
     assert page.all("#drive-video video") == []
     page.click("#drive-button")
     video = page.until(lambda: page.all("#driven video"))[0]

@@ -12,6 +12,7 @@ from PIL import Image
 from facesep.codes import Codes
 from facesep.demo import driving
 from facesep.demo.driving import Motion, frames, read_motion, smooth
+from facesep.demo.limits import DRIVE_FPS
 from facesep.errors import CodesError, FaceError, VideoError
 from facesep.images import load_image
 from facesep.video import write_video
@@ -27,7 +28,7 @@ def codes(sep, photos) -> Codes:
 @pytest.fixture
 def motion() -> Motion:
     generator = torch.Generator().manual_seed(0)
-    return Motion(torch.randn(9, 64, generator=generator), 0.1 * torch.randn(9, 3, generator=generator), 10.0)
+    return Motion(torch.randn(9, 64, generator=generator), 0.1 * torch.randn(9, 3, generator=generator))
 
 
 def test_smoothing_keeps_what_does_not_shake():
@@ -50,7 +51,7 @@ def test_missing_frames_lie_between_their_neighbours():
     assert torch.allclose(filled[:, 1], torch.tensor([10.0, 10, 0, -10, -20, -20]))
 
 
-def film(pictures: list[Image.Image], path: Path, fps: float = 10) -> Path:
+def film(pictures: list[Image.Image], path: Path, fps: float = 15) -> Path:
     return write_video(pictures, path, fps, crf=4)
 
 
@@ -59,7 +60,7 @@ def test_a_still_video_gives_the_codes_of_its_photo(sep, photos, tmp_path):
     steps = []
     motion = read_motion(sep, film([picture] * 4, tmp_path / "a.mp4"), lambda *step: steps.append(step))
     expected = sep.encode(picture)
-    assert len(motion) == 4 and motion.fps == 10 and motion.missed == 0
+    assert len(motion) == 4 and motion.missed == 0 and motion.sound is None
     other = sep.encode(photos[1])  # compression changes codes a little, far less than another face
     for name in ("rotation", "expression"):
         own, theirs = getattr(expected, name), getattr(other, name)
@@ -67,9 +68,14 @@ def test_a_still_video_gives_the_codes_of_its_photo(sep, photos, tmp_path):
     assert steps == [("Looking at the video", done, 4) for done in range(5)]
 
 
-def test_fast_videos_are_looked_at_fifteen_times_a_second(sep, photos, tmp_path):
-    motion = read_motion(sep, film([load_image(photos[0])] * 8, tmp_path / "a.mp4", fps=60))
-    assert (len(motion), motion.fps) == (2, 15)
+@pytest.mark.parametrize(("count", "fps"), [(1, 1), (4, 4), (8, 60), (24, 120)])
+def test_the_duration_is_that_of_the_video(sep, photos, tmp_path, count, fps):
+    looked, look = [], driving._look
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driving, "_look", lambda *a: looked.append(a) or look(*a))
+        motion = read_motion(sep, film([load_image(photos[0])] * count, tmp_path / "a.mp4", fps))
+    assert abs(len(motion) / DRIVE_FPS - count / fps) <= 1 / DRIVE_FPS
+    assert len(looked) <= count  # a frame that is shown for long is looked at once
 
 
 def test_frames_without_a_face_are_filled_in_and_counted(sep, photos, tmp_path):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -18,7 +19,7 @@ from facesep.demo import actions
 from facesep.demo.directions import GROUPS, directions, move
 from facesep.demo.limits import CONSENT, QUEUE
 from facesep.demo.page import sentence
-from facesep.video import video_info
+from facesep.video import SOUND_RATE, read_sound, video_info, write_video
 
 gradio_client = pytest.importorskip("gradio_client")
 import httpx  # noqa: E402 comes with gradio
@@ -141,6 +142,22 @@ def test_a_video_moves_a_face(client, photos):
     # The tiny model's renders are no faces; the message says what was looked for.
     assert "frames" in refused(client, two, turning, consent=True, api_name="/drive")
     assert CONSENT in refused(client, two, turning, api_name="/drive")
+
+
+def test_a_driven_face_keeps_time_and_sound(client, photos, tmp_path):
+    one, two = photos[:2]
+    with Image.open(one) as face:
+        frames = [face.convert("RGB")] * 4
+    sound = (9000 * np.sin(np.arange(SOUND_RATE) / 20)).astype(np.int16)
+    path = write_video(frames, tmp_path / "slow.mp4", 4, sound=np.stack([sound, sound]))
+    for wanted in (True, False):
+        result = client.predict(
+            handle_file(str(two)), handle_file(str(path)), sound=wanted, consent=True, api_name="/drive"
+        )
+        assert video_info(result).seconds == pytest.approx(1.0, abs=1 / 15)
+        heard = read_sound(result, 1.0)
+        assert (heard is not None) == wanted
+    assert provenance.verify(result).made_by_facesep
 
 
 def test_codes_are_given_when_they_may_be_kept(client, sep, photos):

@@ -79,12 +79,12 @@ def note(path: Path) -> str:
 
 
 def test_driven_videos_are_refined_frame_by_frame(sep, tmp_path):
-    motion = driving.Motion(torch.zeros(3, 64), torch.tensor([[0.0, 0.1 * k, 0.0] for k in range(3)]), 15.0)
+    motion = driving.Motion(torch.zeros(3, 64), torch.tensor([[0.0, 0.1 * k, 0.0] for k in range(3)]))
     codes = sep.encode(torch.rand(3, sep.image_size, sep.image_size), aligned=True)
     sep.refiner = tiny_refiner()
     try:
         for name, refine in (("a.mp4", True), ("b.mp4", False)):
-            write_video(driving.frames(sep, codes, motion, refine=refine), tmp_path / name, motion.fps)
+            write_video(driving.frames(sep, codes, motion, refine=refine), tmp_path / name, 15)
     finally:
         sep.refiner = None
     assert REFINED_NOTICE in note(tmp_path / "a.mp4") and REFINED_NOTICE not in note(tmp_path / "b.mp4")

@@ -6,7 +6,7 @@ import gradio as gr
 
 from facesep.demo import driving, jobs
 from facesep.demo.driving import MOVES, Motion
-from facesep.demo.limits import DRIVE_SECONDS, check_consent
+from facesep.demo.limits import DRIVE_FPS, DRIVE_SECONDS, check_consent
 from facesep.demo.page import Page, Visit, sentence
 from facesep.demo.widgets import LABELS, PhotoBox, video_box
 from facesep.errors import FaceSepError, ImageError
@@ -44,6 +44,7 @@ class Drive:
             label="What the video moves",
             elem_id="drive-attributes",
         )
+        sound = gr.Checkbox(label="Keep the sound of the video", value=True, elem_id="drive-sound")
         reading = page.on(
             [video.upload, video.stop_recording],
             self.read,
@@ -58,7 +59,7 @@ class Drive:
             )
             stop = gr.Button("Stop", elem_id="drive-stop")
         result = video_box("driven", "The moving face")
-        page.stops(stop, [reading, page.on(button.click, self.drive, [attributes], result)])
+        page.stops(stop, [reading, page.on(button.click, self.drive, [attributes, sound], result)])
 
     def read(self, visit: Visit, payload: dict | None, consent: bool) -> tuple[None, str]:
         """Reads how the face moves, deletes the video, and says what was found."""
@@ -69,13 +70,19 @@ class Drive:
             motion = visit.kept["motion"] = jobs.read_motion(visit.sep, visit.session, video)
         except FaceSepError as error:
             return None, f"**{sentence(error)}**"
-        missed = f" {motion.missed} of them showed no face and were filled in." if motion.missed else ""
-        return None, f"{len(motion)} frames of the video were read, then it was deleted.{missed}"
+        read = f"{len(motion)} frames ({len(motion) / DRIVE_FPS:.1f} s)"
+        note = f"{read} of the video were read, then it was deleted."
+        if motion.missed:
+            note += f" {motion.missed} of them showed no face and were filled in."
+        if motion.sound is None:
+            note += " It has no sound, or none that can be read."
+        return None, note
 
-    def drive(self, visit: Visit, attributes: list[str]) -> str:
+    def drive(self, visit: Visit, attributes: list[str], sound: bool) -> str:
         """Gives the video."""
         codes, motion = visit.face("drive").codes, visit.kept.get("motion")
         if not isinstance(motion, Motion):
             raise ImageError("the video is missing: upload or record one first")
         frames = driving.frames(visit.sep, codes, motion, attributes, visit.refine)
-        return jobs.film(visit.session, frames, len(motion), motion.fps)
+        heard = motion.sound if sound is True else None
+        return jobs.film(visit.session, frames, len(motion), DRIVE_FPS, heard)
