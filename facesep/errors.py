@@ -24,6 +24,18 @@ class NoFaceError(FaceError):
     """No face was found in the picture."""
 
 
+class LyingPhotoError(NoFaceError):
+    """The photo lies on its side or upside down.
+
+    Attributes:
+        turn: degrees by which it must be turned clockwise: 90, 180 or 270.
+    """
+
+    def __init__(self, message: str, turn: int) -> None:
+        super().__init__(message)
+        self.turn = int(turn)
+
+
 class ManyFacesError(FaceError):
     """Several faces were found and none was chosen.
 

@@ -1,6 +1,6 @@
 """Untrusted pictures in, upright RGB pictures out; RGB pictures in, clean PNG, JPEG or WebP out.
 
-Every upload passes through :func:`load_image`. It knows six file formats, reads the size from the
+Every upload passes through :func:`load_image`. It knows eight file formats, reads the size from the
 header before a single pixel is decoded, and either returns an RGB picture without any metadata or
 raises :class:`~facesep.errors.ImageError` with a sentence that says what to do.
 """
@@ -10,12 +10,14 @@ from __future__ import annotations
 import io
 import re
 import stat
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms
+from PIL import Image, ImageCms, JpegImagePlugin, features
 from torch import Tensor
 
 from facesep.errors import ConfigError, ImageError
@@ -23,13 +25,18 @@ from facesep.errors import ConfigError, ImageError
 MAX_BYTES = 64 * 2**20
 """Largest file that is read, in bytes."""
 MAX_PIXELS = 40_000_000
-"""Largest picture that is decoded, in pixels. Stricter than Pillow's limit, which is left alone."""
+"""Largest picture that comes out, in pixels. Stricter than Pillow's limit, which is left alone."""
+MAX_PHONE_PIXELS = 52_000_000
+"""Largest HEIC, AVIF or progressive JPEG file: those of phones. They are decoded whole, then halved."""
+MAX_JPEG_PIXELS = 210_000_000
+"""Largest other JPEG file: the decoder makes it smaller line by line."""
 MAX_SIDE = 16_384
-"""Longest side that is decoded, in pixels."""
+"""Longest side of a file's picture, in pixels."""
 MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
 """Most work for a progressive JPEG: scans times pixels. Real files have about ten scans."""
 
-READ_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
+READ_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
+"""Formats that Pillow reads; HEIC is read by pillow-heif where that is installed."""
 WRITE_FORMATS = ("png", "jpeg", "webp")
 REFINED = "refined"
 """Key of ``Image.info`` in pictures that a refiner worked on."""
@@ -47,6 +54,9 @@ _TRANSPOSE = {
     8: Image.Transpose.ROTATE_90,
 }
 _ORIENTATION = 0x0112
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_RANGES = (255.0, 1023.0, 4095.0, 16383.0, 65535.0, 2.0**32)
+"""Largest values of samples with 8, 10, 12, 14, 16 and 32 bits."""
 _AS_JPEG = "open it in any picture program and save it as JPEG or PNG"
 
 
@@ -54,7 +64,9 @@ def load_image(source: Source) -> Image.Image:
     """Turns anything that holds a picture into an upright RGB image without metadata.
 
     EXIF orientation is applied, transparency is laid on white, CMYK and colours with an ICC profile
-    become sRGB, 16-bit and float pictures are scaled to 8 bits, animations give their first frame.
+    become sRGB, deeper and float pictures are scaled to 8 bits by the smallest usual range that holds their
+    values, animations give their first frame, and phones' pictures above 40 megapixels come out at half their
+    size or less.
 
     Args:
         source: a path; the bytes of a file; an open binary file; a PIL image; an array ``[H, W]``,
@@ -73,7 +85,8 @@ def load_image(source: Source) -> Image.Image:
         return _from_tensor(source)
     if isinstance(source, Image.Image):
         return _decode(source)
-    return _decode(_open(read_bytes(source)))
+    data = read_bytes(source)
+    return _decode(_open(data), data)
 
 
 def encode_image(image: Image.Image | Tensor, format: str = "png", *, quality: int = 95, **metadata) -> bytes:
@@ -180,12 +193,30 @@ def _read_path(source: str | Path) -> bytes:
 
 def _open(data: bytes) -> Image.Image:
     """Reads the header with one of the allowed formats; decodes no pixels."""
-    if data[:2] == b"\xff\xd8" and not _is_cheap_jpeg(data):
-        raise ImageError(f"this JPEG is damaged or built to waste time: {_AS_JPEG}")
     try:
+        if data[:2] == b"\xff\xd8":
+            _check_jpeg(data)
+            return JpegImagePlugin.JpegImageFile(io.BytesIO(data))
+        if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
+            return _open_heic(data)
         return Image.open(io.BytesIO(data), formats=READ_FORMATS)
+    except ImageError:
+        raise
     except Exception as error:  # noqa: BLE001 Pillow's readers raise nearly anything on damaged files
         raise ImageError(_unknown(data)) from error
+
+
+def _open_heic(data: bytes) -> Image.Image:
+    """A picture of an iPhone; files of this family can also hold AVIF."""
+    try:
+        from pillow_heif import HeifImageFile
+    except ImportError as error:
+        try:
+            return Image.open(io.BytesIO(data), formats=("AVIF",))
+        except Exception:  # noqa: BLE001 as in _open
+            advice = f"install pillow-heif (pip install 'facesep[heic]'), or {_AS_JPEG}"
+            raise ImageError(f"the file is a HEIC picture: {advice}") from error
+    return HeifImageFile(io.BytesIO(data))
 
 
 def _unknown(data: bytes) -> str:
@@ -193,24 +224,27 @@ def _unknown(data: bytes) -> str:
     head, brand = data[:512].lstrip().lower(), data[8:12] if data[4:8] == b"ftyp" else b""
     if b"<svg" in head or head.startswith(b"<?xml"):
         kind = "an SVG drawing, not a photo"
-    elif brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif", b"avis"):
-        kind = "a HEIC or AVIF picture, which is not supported"
+    elif brand in _HEIC_BRANDS:
+        kind = "a damaged HEIC picture"
+    elif brand in (b"avif", b"avis"):
+        kind = "a damaged AVIF picture" if features.check("avif") else "AVIF, which this Pillow cannot read"
     elif brand or head.startswith(b"\x1a\x45\xdf\xa3"):
         kind = "a video, not a photo"
     elif data.startswith((b"\x89PNG", b"\xff\xd8", b"GIF8", b"RIFF", b"BM", b"II*\x00", b"MM\x00*")):
         kind = "damaged or too large"
     else:
-        kind = f"not a picture this program knows ({', '.join(READ_FORMATS)})"
+        kind = f"not a picture this program knows ({', '.join(READ_FORMATS)}, HEIC)"
     return f"the file is {kind}: {_AS_JPEG}"
 
 
-def _is_cheap_jpeg(data: bytes) -> bool:
-    """Whether the scans of the first JPEG image stay within :data:`MAX_SCANNED_PIXELS`.
+def _check_jpeg(data: bytes) -> None:
+    """Refuses a JPEG that costs too much time or memory to decode.
 
     A progressive file can hold thousands of scans of a few bytes, each of which costs a pass over all
-    pixels. Walks the marker segments (ISO 10918-1, B.1.1) up to the end of the image.
+    pixels; and unless one scan holds all components, the decoder keeps the coefficients of the whole
+    picture. Walks the marker segments (ISO 10918-1, B.1.1) up to the end of the first image.
     """
-    position, pixels, scans = 2, 0, 0
+    position, pixels, scans, components, whole = 2, 0, 0, 0, False
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if marker == 0xFF:  # fill byte
@@ -221,17 +255,22 @@ def _is_cheap_jpeg(data: bytes) -> bool:
         length = int.from_bytes(data[position + 2 : position + 4], "big")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = (int.from_bytes(data[position + i : position + i + 2], "big") for i in (5, 7))
-            pixels = max(pixels, height * width)
-        position += 2 + length
+            pixels, components = max(pixels, height * width), data[position + 9 : position + 10]
+            whole |= marker not in (0xC0, 0xC1)
         if marker == 0xDA:
             scans += 1
+            whole |= data[position + 4 : position + 5] != components
             if scans * pixels > MAX_SCANNED_PIXELS:
-                return False
-            end = _AFTER_SCAN.search(data, position)
+                raise ImageError(f"this JPEG is damaged or built to waste time: {_AS_JPEG}")
+            if whole and pixels > MAX_PHONE_PIXELS:
+                most = f"{MAX_PHONE_PIXELS // 10**6} megapixels"
+                raise ImageError(f"this progressive JPEG has more than {most}: make it smaller")
+            end = _AFTER_SCAN.search(data, position + 2 + length)
             if end is None:
                 break
             position = end.start()
-    return True
+            continue
+        position += 2 + length
 
 
 _AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)  # stuffed zeros and restarts go on
@@ -240,11 +279,27 @@ _AFTER_SCAN = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)  # stuffed zer
 # -- decoding ---------------------------------------------------------------------------------------
 
 
-def _decode(image: Image.Image) -> Image.Image:
-    """Checks the size, decodes, turns upright and converts to RGB."""
-    _check_size(*image.size)
+def _decode(image: Image.Image, data: bytes = b"") -> Image.Image:
+    """Checks the size, decodes, turns upright and converts to RGB.
+
+    Args:
+        image: a picture whose pixels need not be decoded yet.
+        data: the file it comes from, if it is known.
+    """
+    jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
+    phone = image.format in ("HEIF", "AVIF")
+    most = MAX_JPEG_PIXELS if jpeg else MAX_PHONE_PIXELS if phone else MAX_PIXELS
+    _check_size(*image.size, most)
     try:
+        if jpeg and (scale := _scale(*image.size)) > 1:
+            image.draft(None, (image.width // scale, image.height // scale))
+        layout = [tile[-1] for tile in getattr(image, "tile", [])]
         image.load()
+        _check_size(*image.size, most)  # a HEIC file's header may promise another size
+        if (scale := _scale(*image.size)) > 1:
+            image = image.reduce(scale)
+        if data and image.mode == "RGB" and ";16" in str(layout):
+            image = _from_deep_colours(image, data)
         return _upright_rgb(image)
     except ImageError:
         raise
@@ -253,13 +308,21 @@ def _decode(image: Image.Image) -> Image.Image:
         raise ImageError(f"the picture is damaged or incomplete ({reason}): {_AS_JPEG}") from error
 
 
-def _check_size(width: int, height: int) -> None:
+def _scale(width: int, height: int) -> int:
+    """By which power of two a picture must be divided to come out."""
+    scale = 1
+    while width * height > MAX_PIXELS * scale**2:
+        scale *= 2
+    return scale
+
+
+def _check_size(width: int, height: int, most: int = MAX_PIXELS) -> None:
     if width < 1 or height < 1:
         raise ImageError(f"the picture has no pixels ({width} x {height}): choose another one")
-    if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
+    if width * height > most or max(width, height) > MAX_SIDE:
         raise ImageError(
             f"the picture has {width} x {height} pixels: make it smaller than "
-            f"{MAX_PIXELS // 10**6} megapixels and {MAX_SIDE} pixels a side"
+            f"{most // 10**6} megapixels and {MAX_SIDE} pixels a side"
         )
 
 
@@ -312,18 +375,43 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _from_deep(image: Image.Image) -> Image.Image:
-    """One channel of 16 bits, 32 bits or floats, scaled by the smallest usual range that holds it."""
+    """One channel of 16 bits, 32 bits or floats."""
     pixels = np.asarray(image, dtype=np.float32)
     if not np.isfinite(pixels).all():
         raise ImageError(f"the picture holds values that are not finite: {_AS_JPEG}")
+    ranges = (1.0, *_RANGES) if image.mode == "F" else _RANGES
+    return Image.fromarray(_to_eight_bits(pixels, ranges)).convert("RGB")
+
+
+def _from_deep_colours(image: Image.Image, data: bytes) -> Image.Image:
+    """Three channels of 16 bits, of which Pillow keeps the upper byte.
+
+    Samples of 8 to 14 bits leave that byte nearly empty. Then the file is decoded again with the bytes of
+    each sample exchanged, which gives the lower byte.
+    """
+    upper = np.asarray(image)
+    if upper.max() >= 64:  # more than 14 bits
+        return image
+    other = _open(data)
+    exchanged = {"B": "L", "L": "B", "N": "L" if sys.byteorder == "big" else "B"}
+    tiles = []
+    for name, box, offset, layout in other.tile:
+        raw, *rest = (layout,) if isinstance(layout, str) else layout
+        raw = raw[:-1] + exchanged[raw[-1]]
+        tiles.append((name, box, offset, raw if isinstance(layout, str) else (raw, *rest)))
+    other.tile = tiles
+    other.load()
+    pixels = upper.astype(np.float32) * 256 + np.asarray(other)
+    colours = Image.fromarray(_to_eight_bits(pixels, _RANGES))
+    colours.info = image.info
+    return colours
+
+
+def _to_eight_bits(pixels: np.ndarray, ranges: Sequence[float]) -> np.ndarray:
+    """Scales samples by the smallest range that holds them: files do not say how many bits they use."""
     top = float(pixels.max())
-    if image.mode.startswith("I;16"):
-        full = 65535.0
-    else:
-        ranges = (255.0, 65535.0, 2.0**32) if image.mode == "I" else (1.0, 255.0, 65535.0, 2.0**32)
-        full = next((limit for limit in ranges if top <= limit), top)
-    grey = np.clip(pixels * (255.0 / full), 0, 255).round().astype(np.uint8)
-    return Image.fromarray(grey).convert("RGB")
+    full = next((limit for limit in ranges if top <= limit), top)
+    return np.clip(pixels * (255.0 / full), 0, 255).round().astype(np.uint8)
 
 
 # -- arrays -----------------------------------------------------------------------------------------

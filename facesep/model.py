@@ -243,21 +243,22 @@ class FaceSep(CheckpointMixin):
 
     # -- photo -> codes -----------------------------------------------------------------------------
 
-    def align(self, photo: Photo, face: int | Face | None = None) -> Aligned:
+    def align(self, photo: Photo, face: int | Face | None = None, *, upright: bool = False) -> Aligned:
         """Finds the face of a photo and cuts out its canonical crop.
 
         Args:
             photo: one photo.
             face: which face: an index (largest first), a :class:`~facesep.faces.Face`, or None for the
                 only or by far the largest one.
+            upright: turns a photo that lies on its side or upside down.
 
         Raises:
             ImageError: for something that is not a usable picture.
-            FaceError: if there is no face, several, or one that is too small or turned too far.
+            FaceError: if there is no face, several, or one that is too small, turned too far or lies.
         """
         from facesep.faces import align
 
-        return align(load_image(photo), face, self.image_size)
+        return align(load_image(photo), face, self.image_size, upright=upright)
 
     @torch.no_grad()
     def encode(

@@ -11,6 +11,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import pytest
 import torch
 from hypothesis import given, settings
@@ -31,7 +32,10 @@ def photo(width: int = 40, height: int = 30) -> Image.Image:
 
 def saved(image: Image.Image, format: str, **options) -> bytes:
     buffer = io.BytesIO()
-    image.save(buffer, format, **options)
+    if format == "HEIF":
+        pillow_heif.from_pillow(image).save(buffer, **options)
+    else:
+        image.save(buffer, format, **options)
     return buffer.getvalue()
 
 
@@ -79,14 +83,23 @@ def test_source_is_not_changed():
     assert image.info == {"note": "kept"} and result.info == {}
 
 
-@pytest.mark.parametrize("format", ["PNG", "BMP", "GIF", "TIFF", "WEBP", "JPEG"])
+BEST = {
+    "WEBP": {"lossless": True},
+    "JPEG": {"quality": 100, "subsampling": 0},
+    "AVIF": {"quality": 100, "subsampling": "4:4:4"},
+    "HEIF": {"quality": 100, "chroma": 444},
+}
+LOSS = {"JPEG": 4, "AVIF": 4, "HEIF": 6, "GIF": 40}
+"""Options that keep most of a picture, and the largest error that remains."""
+
+
+@pytest.mark.parametrize("format", ["PNG", "BMP", "GIF", "TIFF", "WEBP", "JPEG", "AVIF", "HEIF"])
 def test_allowed_formats(format):
-    options = {"WEBP": {"lossless": True}, "JPEG": {"quality": 100, "subsampling": 0}}.get(format, {})
-    tolerance = {"JPEG": 4, "GIF": 40}.get(format, 0)
-    assert difference(load_image(saved(photo(), format, **options)), photo()) <= tolerance
+    data = saved(photo(), format, **BEST.get(format, {}))
+    assert difference(load_image(data), photo()) <= LOSS.get(format, 0)
 
 
-@pytest.mark.parametrize("format", ["PPM", "TGA", "ICO", "PCX", "PDF", "EPS", "SGI", "JPEG2000", "AVIF"])
+@pytest.mark.parametrize("format", ["PPM", "TGA", "ICO", "PCX", "PDF", "EPS", "SGI", "JPEG2000"])
 def test_other_formats_are_refused(format):
     Image.init()
     if format not in Image.SAVE:
@@ -124,6 +137,17 @@ def test_not_a_picture(source, message):
         load_image(source)
 
 
+def test_heic_without_its_package_is_named(monkeypatch):
+    data = saved(photo(), "HEIF")
+    assert data[4:11] == b"ftyphei"
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(ImageError, match=r"facesep\[heic\]"):
+        load_image(data)
+    avif = bytearray(saved(photo(), "AVIF"))
+    avif[8:12] = b"mif1"  # a brand of both
+    assert load_image(bytes(avif)).size == photo().size
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
 def test_named_pipe_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
@@ -141,14 +165,21 @@ def test_too_many_bytes(monkeypatch):
 # -- size -------------------------------------------------------------------------------------------
 
 
-def png_header(width: int, height: int, data: bytes = b"") -> bytes:
+def png_header(width: int, height: int, data: bytes = b"", bits: int = 8) -> bytes:
     """A PNG that announces a size and holds whatever it holds."""
 
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+def png_of_sixteen_bits(samples: np.ndarray) -> bytes:
+    """Samples ``uint16[H, W, 3]`` as a PNG of 16 bits a channel."""
+    height, width, _ = samples.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in samples)
+    return png_header(width, height, zlib.compress(rows), bits=16)
 
 
 @pytest.mark.parametrize(
@@ -214,6 +245,48 @@ def test_jpeg_with_thousands_of_scans_is_refused():
         load_image(data[:-2] + scan * 5000 + data[-2:])
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("format", "size", "seen"),
+    [
+        ("JPEG", (8064, 6048), (4032, 3024)),
+        ("JPEG", (12000, 9000), (6000, 4500)),
+        ("JPEG", (16320, 12240), (4080, 3060)),
+        ("progressive", (8064, 6048), (4032, 3024)),
+        ("HEIF", (8064, 6048), (4032, 3024)),
+        ("AVIF", (8064, 6048), (4032, 3024)),
+    ],
+)
+def test_phones_of_48_to_200_megapixels(format, size, seen):
+    """Decoded at half or a quarter of the size: the same picture as one that was stored so small."""
+    upright = photo(384, 288)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {
+        "progressive": {"progressive": True},
+        "AVIF": {"speed": 10},
+        "HEIF": {"quality": 50},
+    }.get(format, {})
+    stored = upright.resize(size, Image.BICUBIC)
+    data = saved(stored, "JPEG" if format == "progressive" else format, exif=exif.tobytes(), **options)
+    image = load_image(data)
+    assert image.size == seen[::-1]
+    small = image.resize((288, 384), Image.BOX)
+    assert difference(small, upright.transpose(Image.ROTATE_270)) < 8
+
+
+def test_progressive_pictures_of_200_megapixels_are_refused():
+    """Their decoder keeps the coefficients of the whole picture: more than a gigabyte."""
+    data = bytearray(saved(photo(), "JPEG", progressive=True))
+    place = data.index(b"\xff\xc2")
+    data[place + 5 : place + 9] = struct.pack(">HH", 12240, 16320)
+    with pytest.raises(ImageError, match="progressive"):
+        load_image(bytes(data))
+    data[place + 1] = 0xC0  # a plain one with the scans of a progressive one
+    with pytest.raises(ImageError, match="progressive"):
+        load_image(bytes(data))
+
+
 def test_bytes_after_the_picture_do_not_matter():
     """Motion photos and polyglots carry other files behind the image."""
     noise = np.random.default_rng(0).integers(0, 256, 1_000_000, dtype=np.uint8).tobytes()
@@ -225,7 +298,7 @@ def test_bytes_after_the_picture_do_not_matter():
 # -- colour and orientation -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF", "HEIF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation(format, orientation):
     upright = photo()
@@ -242,9 +315,9 @@ def test_exif_orientation(format, orientation):
     }[orientation](np.asarray(upright))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    options = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}.get(format, {})
-    data = saved(Image.fromarray(np.ascontiguousarray(stored)), format, exif=exif.tobytes(), **options)
-    assert difference(load_image(data), upright) <= (4 if format == "JPEG" else 0)
+    stored = Image.fromarray(np.ascontiguousarray(stored))
+    data = saved(stored, format, exif=exif.tobytes(), **BEST.get(format, {}))
+    assert difference(load_image(data), upright) <= LOSS.get(format, 0)
 
 
 def test_damaged_exif_is_ignored():
@@ -332,6 +405,30 @@ def test_sixteen_bits_and_floats_are_scaled():
         load_image(saved(Image.fromarray(ramp.astype(np.float32)), "TIFF"))
 
 
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("kind", ["grey-png", "grey-tiff", "png", "tiff", "big-endian-tiff", "packed-tiff"])
+def test_few_bits_in_deep_files_are_no_dark_pictures(bits, kind):
+    """Cameras and scanners write 10, 12 or 14 bits into files of 16 bits, which do not say so."""
+    ramp = np.linspace(0, 1, 96 * 4).reshape(4, 96)
+    pixels = np.stack((ramp, ramp**2, 1 - ramp), -1)
+    grey = kind.startswith("grey")
+    samples = (pixels * (2**bits - 1)).round().astype(np.uint16)
+    if grey:
+        data = saved(Image.fromarray(samples[..., 0]), kind.rpartition("-")[2].upper())
+    elif kind == "png":
+        data = png_of_sixteen_bits(samples)
+    else:
+        tifffile = pytest.importorskip("tifffile")
+        buffer = io.BytesIO()
+        options = {"compression": "zlib"} if kind == "packed-tiff" else {}
+        order = ">" if kind == "big-endian-tiff" else "<"
+        tifffile.imwrite(buffer, samples, photometric="rgb", byteorder=order, **options)
+        data = buffer.getvalue()
+    expected = np.repeat(pixels[..., :1], 3, -1) if grey else pixels
+    error = np.abs(np.asarray(load_image(data), float) - expected * 255).max()
+    assert error <= 1, f"{error} of 255"
+
+
 def test_icc_profile_is_applied():
     """A profile with swapped primaries must swap colours; sRGB and damaged ones must change nothing."""
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
@@ -382,6 +479,9 @@ def samples() -> list[bytes]:
         saved(photo(), "TIFF", compression="tiff_lzw"),
         saved(photo(), "TIFF", compression="jpeg"),
         saved(photo().convert("I;16"), "PNG"),
+        png_of_sixteen_bits(np.asarray(photo()).astype(np.uint16) * 16),
+        saved(photo(), "AVIF"),
+        saved(photo(), "HEIF"),
     ]
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from facesep.errors import CodesError, ConfigError
 
-MAX_UPLOAD = "12mb"
-"""Largest photo file."""
+MAX_UPLOAD = "32mb"
+"""Largest file of a visitor: photos of 48 megapixels take 10 to 25 MB."""
 QUEUE = 32
 """Visitors who may wait; one is served at a time."""
 KEEP_SECONDS = 900

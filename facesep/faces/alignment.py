@@ -7,7 +7,14 @@ from pathlib import Path
 from PIL import Image
 
 from facesep.camera import WINDOW
-from facesep.errors import ConfigError, ManyFacesError, NoFaceError, SmallFaceError, TurnedFaceError
+from facesep.errors import (
+    ConfigError,
+    LyingPhotoError,
+    ManyFacesError,
+    NoFaceError,
+    SmallFaceError,
+    TurnedFaceError,
+)
 from facesep.faces.crop import Crop
 from facesep.faces.types import TEMPLATE_INTEROCULAR, Aligned, Face
 
@@ -18,12 +25,19 @@ LEAST_INTEROCULAR = 12.0
 """Pixels between the eyes below which a face is refused."""
 LARGEST_YAW = 60.0
 """Degrees beyond which a head is refused."""
+CLEAR_SCORE = 0.87
+"""Score from which a photo is not searched in other orientations: faces seen upside down reach 0.86."""
+CLEAR_LEAD = 0.03
+"""By how much the score of another orientation must be higher; a tilted head's counts twice this less."""
 NOTED_YAW = 20.0
 NOTED_ROLL = 30.0
 NOTED_SCORE = 0.65
 NOTED_ENLARGEMENT = 1.6
 NOTED_OUTSIDE = 0.3
 """Thresholds of the warnings: degrees, degrees, score, factor, share of the window."""
+
+_TURNS = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
+_WORDS = {90: "90 degrees clockwise", 180: "180 degrees", 270: "90 degrees anticlockwise"}
 
 
 def find_faces(
@@ -124,15 +138,47 @@ def _warnings(face: Face, crop: Crop, photo: tuple[int, int], size: int) -> list
     return found
 
 
-def _no_face(image: Image.Image, detector: str, weights_dir: str | Path | None) -> NoFaceError:
-    for degrees in (90, 270, 180):
-        if find_faces(image.rotate(degrees, expand=True), detector, weights_dir):
-            side = {90: "90 degrees anticlockwise", 270: "90 degrees clockwise", 180: "180 degrees"}[degrees]
-            return NoFaceError(f"no upright face was found, but one that lies: turn the photo by {side}")
-    return NoFaceError(
-        "no face was found: use a photo that shows one from the front, well lit, not covered, and not "
-        "smaller than about a thirtieth of the photo"
-    )
+def find_turned(
+    image: Image.Image, detector: str = "bundled", weights_dir: str | Path | None = None
+) -> tuple[int, list[Face], bool]:
+    """Faces of a photo that may lie on its side or stand on its head.
+
+    Upside down, a detector sees other faces in many photos. So unless the best score is high, the photo is
+    searched in all four orientations, and the best score decides.
+
+    Args:
+        image: a photo.
+        detector: see :func:`find_faces`.
+        weights_dir: see :func:`find_faces`.
+
+    Returns:
+        By how many degrees clockwise the photo must be turned (0, 90, 180 or 270), the faces of the photo
+        that is turned so, and whether another orientation is nearly as likely.
+    """
+    found = {0: find_faces(image, detector, weights_dir)}
+    kept = max(map(_worth, found[0]), default=0.0)
+    if kept >= CLEAR_SCORE:
+        return 0, found[0], False
+    found |= {turn: find_faces(turned(image, turn), detector, weights_dir) for turn in (90, 180, 270)}
+    worth, turn = max((max(map(_worth, found[turn]), default=0.0), turn) for turn in (90, 180, 270))
+    if not found[0]:
+        return turn if worth else 0, found[turn], False
+    best = max(found[turn], key=_worth, default=None)
+    if best is None or abs(best.roll) > NOTED_ROLL:  # a head tilted by 45 degrees is no lying photo
+        return 0, found[0], False
+    if worth > kept + CLEAR_LEAD:
+        return turn, found[turn], False
+    return 0, found[0], worth > kept - CLEAR_LEAD
+
+
+def _worth(face: Face) -> float:
+    """The score, less if the head would be tilted: what looks like a face the wrong way up is often so."""
+    return face.score - (2 * CLEAR_LEAD if abs(face.roll) > NOTED_ROLL else 0.0)
+
+
+def turned(image: Image.Image, degrees: int) -> Image.Image:
+    """A photo turned clockwise by 0, 90, 180 or 270 degrees."""
+    return image.transpose(_TURNS[degrees]) if degrees else image
 
 
 def align(
@@ -141,19 +187,22 @@ def align(
     size: int = 256,
     detector: str = "bundled",
     weights_dir: str | Path | None = None,
+    upright: bool = False,
 ) -> Aligned:
     """Cuts the canonical crop of one face out of a photo.
 
     Args:
-        image: upright photo.
-        face: which face: an index into :func:`find_faces`, a :class:`Face` found before, or None for the
-            only or by far the largest one.
+        image: the photo.
+        face: which face: an index into :func:`find_faces`, a :class:`Face` found before, which is taken as
+            it is, or None for the only or by far the largest one.
         size: side of the result in pixels.
         detector: see :func:`find_faces`.
         weights_dir: see :func:`find_faces`.
+        upright: turns a photo that lies on its side or upside down, and says so in the warnings.
 
     Raises:
-        NoFaceError: if none is found; the message says when the photo seems to lie on its side.
+        NoFaceError: if none is found.
+        LyingPhotoError: if the photo lies on its side or upside down, unless ``upright``.
         ManyFacesError: if several are found, none is by far the largest, and ``face`` is None.
         SmallFaceError: if the eyes are less than 12 pixels apart.
         TurnedFaceError: if the head is turned by more than 60 degrees.
@@ -162,15 +211,27 @@ def align(
     if size < 16:
         raise ConfigError(f"size must be at least 16 pixels, got {size}")
     image = image.convert("RGB")
-    warnings: list[str] = []
+    turn, warnings = 0, []
     if isinstance(face, Face):
         chosen = face
     else:
-        faces = find_faces(image, detector, weights_dir)
+        turn, faces, unclear = find_turned(image, detector, weights_dir)
         if not faces:
-            raise _no_face(image, detector, weights_dir)
+            raise NoFaceError(
+                "no face was found: use a photo that shows one from the front, well lit, not covered, and "
+                "not smaller than about a thirtieth of the photo"
+            )
+        if turn and not upright:
+            how = "is upside down" if turn == 180 else "lies on its side"
+            advice = f"turn it by {_WORDS[turn]}, or let upright=True (--upright) do so"
+            raise LyingPhotoError(f"the photo {how}: {advice}", turn)
+        image = turned(image, turn)
         chosen, warnings = choose(faces, face)
+        if turn:
+            warnings.append(f"The photo was turned by {_WORDS[turn]}.")
+        if unclear:
+            warnings.append("It is not clear which way up the photo is; turn it if this is another face.")
     check(chosen)
     crop = Crop.from_points(chosen.points)
     warnings += _warnings(chosen, crop, image.size, size)
-    return Aligned(crop.apply(image, size), crop, chosen, tuple(warnings))
+    return Aligned(crop.apply(image, size), crop, chosen, tuple(warnings), turn)

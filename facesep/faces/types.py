@@ -58,12 +58,15 @@ class Aligned:
         crop: the window of the photo that ``image`` shows.
         face: the face, in pixels of the photo.
         warnings: plain sentences about what may spoil the result; empty when nothing does.
+        turn: by how many degrees clockwise the photo was turned first; ``crop`` and ``face`` are in pixels
+            of the turned photo.
     """
 
     image: Image.Image
     crop: Crop
     face: Face
     warnings: tuple[str, ...]
+    turn: int = 0
 
     @staticmethod
     def of_crop(image: Image.Image, points: np.ndarray) -> Aligned:

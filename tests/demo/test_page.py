@@ -240,7 +240,7 @@ def test_wrong_options_are_named_in_a_sentence(client, photos, api_name, options
 
 def test_large_files_are_refused(client, tmp_path):
     path = tmp_path / "large.png"
-    path.write_bytes(b"\0" * (12 * 2**20 + 1))
+    path.write_bytes(b"\0" * (32 * 2**20 + 1))
     with pytest.raises(Exception, match="(?i)size|large|413"):
         client.predict(handle_file(str(path)), consent=True, api_name="/render")
 
@@ -296,7 +296,7 @@ def test_uploads_go_at_once_and_results_with_the_visitor(server, photos):
 def test_settings_that_the_promises_depend_on(server):
     config = httpx.get(f"{server.url}config").json()
     assert config["run_history"] is False and config["analytics_enabled"] is False
-    assert config["show_error"] is False and config["max_file_size"] == 12 * 2**20
+    assert config["show_error"] is False and config["max_file_size"] == 32 * 2**20
     assert config["connect_heartbeat"] is True  # tells the server that a visitor has left
     public = [one for one in config["dependencies"] if one["api_visibility"] == "public"]
     assert sorted(one["api_name"] for one in public) == sorted(ENDPOINTS)

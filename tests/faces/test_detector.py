@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,13 @@ from PIL import Image, ImageFilter
 from facesep.errors import (
     CheckpointError,
     ConfigError,
+    LyingPhotoError,
     ManyFacesError,
     NoFaceError,
     SmallFaceError,
     TurnedFaceError,
 )
-from facesep.faces import Crop, Face, align, find_faces
+from facesep.faces import Crop, Face, align, alignment, find_faces
 
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
 TRUTH = json.loads((PHOTOS / "landmarks.json").read_text())
@@ -116,10 +118,54 @@ def test_no_face(kind: str) -> None:
         align(image)
 
 
-def test_a_photo_on_its_side_is_named() -> None:
-    image = photo("london_101.jpg").transpose(Image.ROTATE_90)
-    with pytest.raises(NoFaceError, match="90 degrees clockwise"):
-        align(image)
+LYING = {
+    90: (Image.ROTATE_90, "on its side.* 90 degrees clockwise"),
+    180: (Image.ROTATE_180, "upside down.* 180 degrees"),
+    270: (Image.ROTATE_270, "on its side.* 90 degrees anticlockwise"),
+}
+"""By how many degrees a photo must be turned clockwise: how it was turned before, what is said."""
+
+
+@pytest.mark.parametrize("turn", LYING)
+@pytest.mark.parametrize("name", sorted(TRUTH))
+def test_a_lying_photo_is_named_and_turned(name: str, turn: int) -> None:
+    image, (transposition, words) = photo(name), LYING[turn]
+    lying = image.transpose(transposition)
+    with pytest.raises(LyingPhotoError, match=words) as caught:
+        align(lying)
+    assert caught.value.turn == turn
+    upright = align(image)
+    aligned = align(lying, upright=True)
+    assert aligned.turn == turn and upright.turn == 0
+    assert error(aligned.face, upright.face.points) < 0.01
+    assert [line for line in aligned.warnings if "was turned by" in line]
+    assert align(image, upright=True).warnings == upright.warnings
+
+
+@pytest.mark.parametrize("turn", LYING)
+def test_the_face_that_was_chosen_of_a_lying_photo(turn: int) -> None:
+    sheet, _ = two_people()
+    lying = sheet.transpose(LYING[turn][0])
+    with pytest.raises(LyingPhotoError):
+        align(lying, face=1)
+    with pytest.raises(ManyFacesError):
+        align(lying, upright=True)
+    assert error(align(lying, face=1, upright=True).face, align(sheet, face=1).face.points) < 0.01
+
+
+@pytest.mark.parametrize("degrees", [-40, 40])
+def test_a_tilted_head_is_no_lying_photo(degrees: int) -> None:
+    image = photo("london_101.jpg").rotate(degrees, Image.BICUBIC, fillcolor=(200, 200, 200))
+    aligned = align(image, upright=True)
+    assert aligned.turn == 0 and any("tilted by" in line for line in aligned.warnings)
+
+
+def test_a_photo_that_may_be_either_way_up_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    (face,) = find_faces(photo("london_101.jpg"))
+    found = iter([[replace(face, score=0.8)], [], [replace(face, score=0.82)], []])
+    monkeypatch.setattr(alignment, "find_faces", lambda *_: next(found))
+    aligned = align(photo("london_101.jpg"))
+    assert aligned.turn == 0 and any("which way up" in line for line in aligned.warnings)
 
 
 def two_people() -> tuple[Image.Image, list[str]]:
