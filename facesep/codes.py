@@ -1,10 +1,9 @@
-"""The seven attributes of a face and the codes that hold them."""
+"""The codes of a face: seven tensors that are swapped, mixed, blended and kept."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from enum import Enum
 from pathlib import Path
 
 import torch
@@ -12,40 +11,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from facesep.attributes import ATTRIBUTES, CODE_LENGTH, CODE_SIZES, TRAITS, Attribute
 from facesep.camera import euler_angles, rotation_matrix, slerp_rotation
 from facesep.errors import CodesError
 
 FORMAT = "facesep-codes-1"
-
-
-class Attribute(str, Enum):
-    """The seven attributes, in the order in which their codes are concatenated."""
-
-    SHAPE = "shape"
-    EXPRESSION = "expression"
-    TEXTURE = "texture"
-    ILLUMINATION = "illumination"
-    HAIR = "hair"
-    ROTATION = "rotation"
-    TRANSLATION = "translation"
-
-    def __str__(self) -> str:
-        return self.value
-
-
-CODE_SIZES: dict[str, int] = {
-    "shape": 512,
-    "expression": 64,
-    "texture": 80,
-    "illumination": 27,
-    "hair": 16,
-    "rotation": 3,
-    "translation": 3,
-}
-"""Length of each attribute's code; 705 numbers in all."""
-
-ATTRIBUTES: tuple[str, ...] = tuple(CODE_SIZES)
-CODE_LENGTH = sum(CODE_SIZES.values())
 
 
 def parse_attributes(names: str | Attribute | Iterable[str | Attribute]) -> list[str]:
@@ -258,10 +228,11 @@ def _blend(name: str, a: Tensor, b: Tensor, amount: float) -> Tensor:
         return a
     if amount == 1.0:
         return b
-    if name == "rotation":  # the shortest turn between two head poses
+    blending = TRAITS[name].blending
+    if blending == "turn":
         return euler_angles(slerp_rotation(rotation_matrix(a), rotation_matrix(b), amount))
     blended = a + (b - a) * amount
-    if name == "shape":  # lives on a sphere: keep the length
+    if blending == "sphere":  # keep the length
         length = a.norm(dim=-1, keepdim=True) * (1 - amount) + b.norm(dim=-1, keepdim=True) * amount
         blended = blended / blended.norm(dim=-1, keepdim=True).clamp_min(1e-8) * length
     return blended

@@ -9,11 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facesep.codes import CODE_SIZES, Codes
+from facesep.attributes import CODE_SIZES, of_branch
+from facesep.codes import Codes
 from facesep.errors import ConfigError
 from facesep.nets.decoder import Decoder
 
-CAMERA = ("rotation", "translation")
+CAMERA = of_branch("camera")
 RATE, CAMERA_RATE = 0.06, 0.07
 """Learning rate of the codes, and that of rotation and translation as a share of it."""
 PRIOR = 0.05

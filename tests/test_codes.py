@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from facesep.attributes import TRAITS, of_branch
 from facesep.camera import rotation_matrix
 from facesep.codes import ATTRIBUTES, CODE_LENGTH, CODE_SIZES, Attribute, Codes, parse_attributes
 from facesep.errors import CodesError
@@ -33,6 +35,14 @@ def equal(a: Codes, b: Codes, tolerance: float = 0.0) -> bool:
 
 
 # -- names ------------------------------------------------------------------------------------------
+
+
+def test_the_registry_names_what_codes_hold():
+    names = [field.name for field in fields(Codes)]
+    assert list(TRAITS) == list(ATTRIBUTES) == names == [str(one) for one in Attribute]
+    assert of_branch("density") == ("shape", "expression", "hair")
+    assert of_branch("colour") == ("texture", "illumination")
+    assert of_branch("camera") == ("rotation", "translation")
 
 
 def test_sizes_are_those_of_the_paper():

@@ -6,11 +6,10 @@ import argparse
 import os
 
 from facesep import __version__
+from facesep.attributes import ATTRIBUTES
 
 CHECKPOINT_VARIABLE = "FACESEP_CHECKPOINT"
 """Environment variable that names the checkpoint to use instead of the bundled one."""
-
-ATTRIBUTES = "shape, expression, texture, illumination, hair, rotation, translation"
 
 _TOP = """examples:
   facesep transfer anna.jpg ben.jpg --attributes expression,hair --output face.png
@@ -105,7 +104,10 @@ def build_parser() -> argparse.ArgumentParser:
     transfer.add_argument("photo", metavar="PHOTO_OR_CODES", help="the face to change")
     transfer.add_argument("donor", metavar="DONOR", help="photo or codes of the face to take from")
     transfer.add_argument(
-        "--attributes", "-a", default="expression", help=f"what to take (default: %(default)s): {ATTRIBUTES}"
+        "--attributes",
+        "-a",
+        default="expression",
+        help=f"what to take (default: %(default)s): {', '.join(ATTRIBUTES)}",
     )
     transfer.add_argument(
         "--strength",
@@ -124,7 +126,7 @@ def build_parser() -> argparse.ArgumentParser:
         "donors",
         nargs="+",
         metavar="ATTRIBUTE=DONOR",
-        help=f"what comes from which photo or codes; attributes: {ATTRIBUTES}",
+        help=f"what comes from which photo or codes; attributes: {', '.join(ATTRIBUTES)}",
     )
     _output(mix, "a .png, .jpg or .webp file (default: <photo>-mix.png here)")
     _codes(mix)

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from facesep.attributes import TRAITS
 from facesep.codes import Codes
 from facesep.demo import actions, photos
 from facesep.demo.limits import check_consent
@@ -14,15 +15,7 @@ from facesep.demo.page import PICTURE, Page, Visit, sentence
 from facesep.demo.photos import Choice, Subject
 from facesep.errors import FaceSepError, ImageError
 
-LABELS = {
-    "shape": "Shape of the head",
-    "expression": "Expression",
-    "texture": "Skin",
-    "illumination": "Light",
-    "hair": "Hairstyle",
-    "rotation": "Turn of the head",
-    "translation": "Place in the picture",
-}
+LABELS = {name: one.label for name, one in TRAITS.items()}
 """What the page calls the attributes."""
 
 

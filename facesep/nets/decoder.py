@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from facesep.attributes import of_branch
 from facesep.camera import rays
 from facesep.codes import CODE_SIZES, Codes
 from facesep.config import DecoderConfig
@@ -44,15 +45,15 @@ class Rendering:
 class Decoder(nn.Module):
     """HeadNeRF-style decoder with shape, expression and hair in its geometry branch.
 
-    The geometry code is [shape, expression, hair], the appearance code [texture, illumination]; rotation
-    and translation place the camera (see :mod:`facesep.camera`).
+    The geometry code is [shape, expression, hair], the appearance code [texture, illumination] (see
+    :mod:`facesep.attributes`); rotation and translation place the camera (see :mod:`facesep.camera`).
     """
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.geometry = ("shape", "expression", "hair") if config.hair else ("shape", "expression")
-        self.appearance = ("texture", "illumination")
+        self.geometry = tuple(name for name in of_branch("density") if config.hair or name != "hair")
+        self.appearance = of_branch("colour")
         self.field = Field(
             config,
             sum(CODE_SIZES[name] for name in self.geometry),

@@ -8,19 +8,16 @@ from functools import partial
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facesep.attributes import ATTRIBUTES, TRAITS
 from facesep.camera import CENTRE_X, CENTRE_Y
-from facesep.codes import ATTRIBUTES, CODE_SIZES, Codes
+from facesep.codes import Codes
 from facesep.config import EncoderConfig
 from facesep.nets.streams import side_by_side
 
 FACE_WINDOW = 0.7882
 """Side of the R-Net crop as a multiple of the canonical image; centred on the principal point."""
-WHOLE_IMAGE = ("shape", "texture", "hair")
-"""Light heads that look at the whole canonical image; the others look at the face window."""
 STEMS = {2: (3, 1), 4: (8, 3)}
 """Kernel and padding of a first convolution that divides the size by so much."""
-OUTPUT_SCALE = {"rotation": 0.2, "translation": 0.2}
-"""Typical size of codes with a unit (radians, decimetres); the others are about 1."""
 
 
 def face_window(image: Tensor) -> Tensor:
@@ -53,7 +50,7 @@ class LightHead(nn.Module):
 
     def __init__(self, config: EncoderConfig, attribute: str) -> None:
         super().__init__()
-        self.attribute = attribute
+        self.traits = TRAITS[attribute]
         self.input_size = config.input_size
         stages: list[nn.Module] = []
         channels = 3
@@ -69,7 +66,7 @@ class LightHead(nn.Module):
             channels = width
         self.stages = nn.Sequential(*stages)
         cells = (config.input_size // config.reduction) ** 2
-        self.out = nn.Linear(channels * cells, CODE_SIZES[attribute])
+        self.out = nn.Linear(channels * cells, self.traits.size)
 
     def forward(self, image: Tensor, points: Tensor | None = None) -> Tensor:
         """Predicts the code.
@@ -81,16 +78,16 @@ class LightHead(nn.Module):
         Returns:
             ``Tensor[B, n]`` in float32; the shape code has length sqrt(512).
         """
-        window = image if self.attribute in WHOLE_IMAGE else face_window(image)
+        window = image if self.traits.window == "image" else face_window(image)
         if window.shape[-1] != self.input_size:
             window = F.interpolate(
                 window, size=(self.input_size,) * 2, mode="bilinear", align_corners=False, antialias=True
             )
         hidden = self.stages(((window - 0.5) * 2.0).to(self.out.weight.dtype))
         code = self.out(hidden.flatten(1)).float()
-        if self.attribute == "shape":
-            return F.normalize(code, dim=-1) * math.sqrt(CODE_SIZES["shape"])
-        return code * OUTPUT_SCALE.get(self.attribute, 1.0)
+        if self.traits.blending == "sphere":
+            return F.normalize(code, dim=-1) * math.sqrt(self.traits.size)
+        return code * self.traits.scale
 
 
 class LightEncoder(nn.Module):
