@@ -133,15 +133,15 @@ def test_the_scan_lets_pass():
 
 
 WRITERS = {
-    "facesep/training/parsing/batches.py",  # JPEG as an augmentation
+    "train/face_parser/batches.py",  # JPEG as an augmentation
     "facesep/images.py",  # the bare codec
     "facesep/provenance.py",  # marks results and writes them
     "facesep/data/shards.py",  # training data: crops of given photos, never results
-    "facesep/training/faces/scenes.py",  # training data, in memory
+    "train/face_detector/scenes.py",  # training data, in memory
 }
 
 
-NOT_PICTURES = ("book", "codes", "labels", "self")
+NOT_PICTURES = ("book", "codes", "labels", "self", "self.checkpoints")
 """Receivers whose ``save`` writes safetensors."""
 
 

@@ -16,44 +16,42 @@ import sys
 from facesep.errors import FaceSepError
 from facesep.training.config import load_config
 from facesep.training.cost import book_bytes, run_seconds, step_cost
+from facesep.training.script import new_parser, run_script
 
 
 def main() -> None:
     """Parses arguments and prints a table in Markdown."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", required=True, help="YAML file of the run")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one value")
+    parser = new_parser(__doc__, "config", "set")
     parser.add_argument("--resolutions", type=int, nargs="*", help="image sizes; by default the model's own")
     parser.add_argument("--images", type=int, default=320_000, help="images of an epoch")
     parser.add_argument("--processes", type=int, default=1, help="processes that share the work")
     parser.add_argument("--steps", type=int, default=3, help="measured steps of each phase")
     parser.add_argument("--kind", help=argparse.SUPPRESS)  # one measurement, as JSON
-    arguments = parser.parse_args()
-    try:
-        config = load_config(arguments.config, arguments.set)
-        if arguments.kind:
-            model = config.model_config()
-            decoder = dataclasses.replace(model.decoder, image_size=arguments.resolutions[0])
-            config = dataclasses.replace(config, model=dataclasses.replace(model, decoder=decoder))
-            print(json.dumps(step_cost(config, arguments.kind, arguments.steps)))
-            return
-        kinds = list(dict.fromkeys(phase.kind for phase in config.schedule))
-        print("| pixels | phase | s/step | images/s | memory GB | days for the run | code book GB |")
-        print("|---|---|---|---|---|---|---|")
-        for size in arguments.resolutions or [config.model_config().decoder.image_size]:
-            found = {kind: measure(arguments, kind, size) for kind in kinds}
-            rates = {kind: one["images_per_second"] for kind, one in found.items()}
-            days = run_seconds(config, arguments.images, rates, arguments.processes) / 86400
-            for kind, one in found.items():
-                print(
-                    f"| {one['pixels']} | {kind} | {one['seconds']:.2f} | {one['images_per_second']:.2f} "
-                    f"| {one['memory_gb']:.1f} | {days:.1f} | {book_bytes(arguments.images) / 1e9:.2f} |",
-                    flush=True,
-                )
-    except FaceSepError as error:
-        parser.exit(1, f"error: {error}\n")
+    run_script(parser, run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Measures one phase, or prints the table of all."""
+    config = load_config(arguments.config, arguments.set)
+    if arguments.kind:
+        model = config.model_config()
+        decoder = dataclasses.replace(model.decoder, image_size=arguments.resolutions[0])
+        config = dataclasses.replace(config, model=dataclasses.replace(model, decoder=decoder))
+        print(json.dumps(step_cost(config, arguments.kind, arguments.steps)))
+        return
+    kinds = list(dict.fromkeys(phase.kind for phase in config.schedule))
+    print("| pixels | phase | s/step | images/s | memory GB | days for the run | code book GB |")
+    print("|---|---|---|---|---|---|---|")
+    for size in arguments.resolutions or [config.model_config().decoder.image_size]:
+        found = {kind: measure(arguments, kind, size) for kind in kinds}
+        rates = {kind: one["images_per_second"] for kind, one in found.items()}
+        days = run_seconds(config, arguments.images, rates, arguments.processes) / 86400
+        for kind, one in found.items():
+            print(
+                f"| {one['pixels']} | {kind} | {one['seconds']:.2f} | {one['images_per_second']:.2f} "
+                f"| {one['memory_gb']:.1f} | {days:.1f} | {book_bytes(arguments.images) / 1e9:.2f} |",
+                flush=True,
+            )
 
 
 def measure(arguments: argparse.Namespace, kind: str, size: int) -> dict:

@@ -15,13 +15,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from face_detector.steps import STEPS, run
+
 
 def main() -> None:
     """Parses the command line and runs one step."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("step", choices=("sources", "scenes", "finder", "pointer", "pack", "evaluate"))
+    parser.add_argument("step", choices=STEPS)
     parser.add_argument("--portraits", type=Path, help="annotated portraits (index.csv, landmarks.npz)")
     parser.add_argument("--work", type=Path, help="folder for everything in between")
     parser.add_argument("--pictures", type=Path, help="pictures without faces, for training")
@@ -39,9 +41,7 @@ def main() -> None:
         parser.error("--work is needed")
     if options.step in ("sources", "evaluate") and options.portraits is None:
         parser.error("--portraits is needed")
-    from facesep.training.faces import steps
-
-    print(steps.run(options))
+    print(run(options))
 
 
 if __name__ == "__main__":

@@ -12,31 +12,25 @@ import dataclasses
 from pathlib import Path
 
 from facesep.config import to_dict
-from facesep.errors import ConfigError, FaceSepError
+from facesep.errors import ConfigError
 from facesep.hub import is_repo, push
 from facesep.model import FaceSep
 from facesep.training.config import load_config
 from facesep.training.dataset import TrainingSet
 from facesep.training.em import Trainer
-from facesep.training.export import export
 from facesep.training.grow import grown, grown_encoder
 from facesep.training.loss_networks import loss_networks
 from facesep.training.pretrain import load_heads
 from facesep.training.processes import Processes, new_accelerator
 from facesep.training.publish import Publisher, fetch_state
-from facesep.training.report import TRACKERS, Report
+from facesep.training.runlog import TRACKERS, RunLog
+from facesep.training.script import new_parser, run_script
 
 
 def main() -> None:
     """Parses arguments and runs the schedule."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--config", required=True, help="YAML file of the run")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one value")
-    parser.add_argument("--shards", required=True, help="folder written by train/prepare_data.py")
+    parser = new_parser(__doc__, "config", "set", "shards", "out", "private")
     parser.add_argument("--labels", help="file written by train/analyse.py; not needed with start: encoder")
-    parser.add_argument("--out", required=True, help="folder for checkpoints and logs")
     parser.add_argument(
         "--init",
         help="checkpoint (folder or user/repo) whose networks the run starts from; the run has its model "
@@ -53,18 +47,13 @@ def main() -> None:
     parser.add_argument("--report_to", nargs="*", default=[], choices=TRACKERS, help="trackers to log to")
     parser.add_argument("--push_to_hub", action="store_true", help="push every round, and the result")
     parser.add_argument("--hub_model_id", metavar="USER/REPO", help="repository to push to")
-    parser.add_argument("--private", action="store_true", default=None, help="make a new repository private")
-    arguments = parser.parse_args()
-    if arguments.push_to_hub and not arguments.hub_model_id:
-        parser.error("--push_to_hub needs --hub_model_id user/repo")
-    try:
-        run(arguments)
-    except FaceSepError as error:
-        parser.exit(1, f"error: {error}\n")
+    run_script(parser, run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Builds the trainer and runs it to the end of the schedule."""
+    if arguments.push_to_hub and not arguments.hub_model_id:
+        raise ConfigError("--push_to_hub needs --hub_model_id user/repo")
     config = load_config(arguments.config, arguments.set)
     start = FaceSep.from_pretrained(arguments.init) if arguments.init else None
     if start is not None and config.model is None:
@@ -80,7 +69,7 @@ def run(arguments: argparse.Namespace) -> None:
         config.mirror,
         device=accelerator.device,
     )
-    report = Report(
+    log = RunLog(
         Path(arguments.out), Processes(accelerator), tuple(arguments.report_to), to_dict(config), bar=True
     )
     publisher = Publisher(arguments.hub_model_id, arguments.private) if arguments.push_to_hub else None
@@ -91,7 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
         perceptual,
         recogniser,
         accelerator,
-        report,
+        log,
         arguments.checkpointing_steps,
         arguments.checkpoints_total_limit,
         publisher,
@@ -105,10 +94,10 @@ def run(arguments: argparse.Namespace) -> None:
             load_heads(trainer.encoder, arguments.encoder)
         trainer.begin()
     trainer.run()
-    report.end()
+    log.end()
     if accelerator.is_main_process:
         folder = Path(arguments.out) / "checkpoint"
-        export(trainer, folder)
+        trainer.export(folder)
         if publisher is not None:
             publisher.wait()
             print(push(folder, arguments.hub_model_id, private=arguments.private))

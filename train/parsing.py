@@ -13,6 +13,10 @@ import argparse
 from pathlib import Path
 
 import facesep
+from face_detector.training import pack
+from face_parser.samples import prepare
+from face_parser.training import ParserTraining
+from facesep.nets.face_parser import CLASSES
 
 
 def main() -> None:
@@ -31,16 +35,12 @@ def main() -> None:
     if options.step == "samples":
         if options.portraits is None:
             parser.error("--portraits is needed")
-        from facesep.training.parsing.samples import prepare
-
         prepare(options.portraits, options.work, options.turned, options.backgrounds)
+    elif options.step == "train":
+        ParserTraining(options.work, options.minutes).run()
     else:
-        from facesep.training.parsing import loop
-
-        if options.step == "train":
-            loop.train(options.work, options.minutes)
-        else:
-            loop.pack(options.work, options.out or Path(facesep.__file__).parent / "assets" / "parser")
+        target = options.out or Path(facesep.__file__).parent / "assets" / "parser"
+        pack(options.work / "parser.safetensors", target, {"classes": ",".join(CLASSES)})
     print(f"{options.step}: done")
 
 

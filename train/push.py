@@ -13,18 +13,16 @@ import argparse
 
 import torch
 
-from facesep.errors import FaceSepError
 from facesep.hub import push
 from facesep.training.export import read_record, release
+from facesep.training.script import new_parser, run_script
 
 TYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 def main() -> None:
     """Parses arguments, writes the release and pushes it if asked."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__, "private")
     parser.add_argument("checkpoint", help="folder of a checkpoint, such as RUN/checkpoint")
     parser.add_argument("--about", help="JSON: license, summary, data, command; those it has by default")
     parser.add_argument("--eval", help="JSON written by eval/representation.py, shown in the card")
@@ -33,18 +31,18 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="folder of the release")
     parser.add_argument("--repo", metavar="USER/REPO", help="also push it to this repository")
     parser.add_argument("--branch", help="branch to push to")
-    parser.add_argument("--private", action="store_true", default=None, help="make a new repository private")
-    arguments = parser.parse_args()
-    try:
-        evaluation = read_record(arguments.eval) if arguments.eval else None
-        about = read_record(arguments.about) if arguments.about else {}
-        dtype = TYPES[arguments.dtype]
-        release(arguments.checkpoint, arguments.out, about, evaluation, dtype, arguments.refiner)
-        print(f"wrote {arguments.out}")
-        if arguments.repo:
-            print(push(arguments.out, arguments.repo, branch=arguments.branch, private=arguments.private))
-    except FaceSepError as error:
-        parser.exit(1, f"error: {error}\n")
+    run_script(parser, run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Writes the release and pushes it if asked."""
+    evaluation = read_record(arguments.eval) if arguments.eval else None
+    about = read_record(arguments.about) if arguments.about else {}
+    dtype = TYPES[arguments.dtype]
+    release(arguments.checkpoint, arguments.out, about, evaluation, dtype, arguments.refiner)
+    print(f"wrote {arguments.out}")
+    if arguments.repo:
+        print(push(arguments.out, arguments.repo, branch=arguments.branch, private=arguments.private))
 
 
 if __name__ == "__main__":

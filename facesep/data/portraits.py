@@ -48,18 +48,20 @@ class PortraitSource(Source):
                 raise DataError(f"{root} has no {file}: it is not a portraits folder")
 
     @cached_property
-    def _rows(self) -> dict[str, dict[str, str]]:
+    def rows(self) -> dict[str, dict[str, str]]:
+        """The table, by name."""
         with open(self.root / "index.csv", newline="", encoding="utf-8") as file:
             return {row["name"]: row for row in csv.DictReader(file)}
 
     @cached_property
-    def _landmarks(self) -> dict[str, np.ndarray]:
+    def landmarks(self) -> dict[str, np.ndarray]:
+        """Points of the MediaPipe mesh in pixels, ``float32 [478, 3]``, by name."""
         with np.load(self.root / "landmarks.npz") as file:
             return dict(zip(file["names"].tolist(), file["landmarks"], strict=True))
 
     def names(self) -> list[str]:
         """Names in the order of the table."""
-        return list(self._rows)
+        return list(self.rows)
 
     def path(self, name: str) -> Path:
         """The photo's file."""
@@ -67,15 +69,15 @@ class PortraitSource(Source):
 
     def facts(self, name: str) -> dict[str, str]:
         """The photo's row of the table."""
-        return self._rows[name]
+        return self.rows[name]
 
     def excluded(self) -> dict[str, str]:
         """Photos of people who are listed in two splits."""
-        return in_two_splits((name, row["person"], row["split"]) for name, row in self._rows.items())
+        return in_two_splits((name, row["person"], row["split"]) for name, row in self.rows.items())
 
     def prepare(self, name: str, size: int) -> Prepared:
         """Crops one photo with its label map and moves its landmarks into the crop."""
-        row, landmarks = self._rows[name], self._landmarks.get(name)
+        row, landmarks = self.rows[name], self.landmarks.get(name)
         if landmarks is None or not np.isfinite(landmarks).all():
             raise RejectError("no landmarks")
         points = five_points(landmarks)

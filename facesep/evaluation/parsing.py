@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from facesep.data.annotated import Source
+from facesep.data.part_labels import OUTSIDE, portraits, sample
 from facesep.errors import FaceError
 from facesep.faces.parsing import face_probabilities
 from facesep.nets.face_parser import CLASSES, HAIR
-from facesep.training.faces.sources import Source
-from facesep.training.parsing.samples import OUTSIDE, portraits, sample
 
 SIZE = 256
 NEAR = 0.01

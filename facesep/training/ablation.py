@@ -22,7 +22,7 @@ from facesep.training.config import TrainConfig
 from facesep.training.dataset import TrainingSet
 from facesep.training.em import Trainer
 from facesep.training.losses import codes_loss, pixel_loss, swap_targets
-from facesep.training.report import Report
+from facesep.training.runlog import RunLog
 
 VARIANTS = ("full", "without L_dis", "without L_cyc", "without hair code")
 """The rows of Table 5."""
@@ -73,21 +73,19 @@ def measure(trainer: Trainer, data: TrainingSet, limit: int = 256) -> dict[str, 
         and of its render. ``swap``: the same between codes with one attribute of another photo, each
         attribute in turn, and the codes of their render.
     """
-    objective, distance = trainer.objective, trainer.objective.distance
-    names = objective.seen
+    phase, names = trainer.activate(-1), trainer.networks.attributes
     even = dict.fromkeys(ATTRIBUTES, 0.0) | dict.fromkeys(names, 1 / len(names))
-    phase = trainer.config.schedule[-1]
     totals = {"l1": 0.0, "cycle": 0.0, "swap": 0.0}
     rows = torch.arange(0, len(data), data.per_photo)[:limit]
     for part in rows.split(32):
-        batch = data.batch(part, objective.image_size(phase))
-        codes = objective.encode(batch)
+        batch = data.batch(part, phase.image_size)
+        codes = trainer.networks.encode(batch)
         image = trainer.decoder(codes).image
         totals["l1"] += len(part) * float(pixel_loss(image, batch.target, batch.mask))
 
         def error(wanted: Codes) -> float:
             again = trainer.encoder(trainer.decoder(wanted).image)
-            return float(sum(codes_loss(again, wanted, even, distance).values()))
+            return float(sum(codes_loss(again, wanted, even, phase.distance).values()))
 
         totals["cycle"] += len(part) * error(codes)
         swaps = [error(swap_targets(codes, name)[0]) for name in names]
@@ -135,7 +133,7 @@ def _one(
     if done.exists() and (found := json.loads(done.read_text()))["of"] == same:
         return found["records"]
     trainer = Trainer(config, train, folder, checkpoints_total_limit=1)
-    trainer.report = Report(folder, trainer.processes, bar=True)
+    trainer.log = RunLog(folder, trainer.processes, bar=True)
     records: list[dict[str, Any]] = []
 
     def after_round(_: Path, number: int) -> None:

@@ -90,14 +90,14 @@ def step_cost(config: TrainConfig, kind: str, steps: int = 3) -> dict[str, Any]:
         trainer = Trainer(config, data, folder, perceptual, recogniser)
         trainer.begin()
         trainer.book.mark()
-        size = trainer.objective.image_size(phase)
+        active = trainer.activate(0)
         if trainer.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
         times = []
-        asked = Step(data.rows()[: config.batch_size], size, 0, None, trainer.objective.partners(phase))
+        asked = Step(data.rows()[: config.batch_size], active.image_size, 0, None, active.partners)
         for batch in Loader(data, [asked] * (steps + 1)):
             start = time.perf_counter()
-            trainer._step(phase, batch, 0.0)
+            trainer.learn(active, batch, 0.0)
             if trainer.device.type == "cuda":
                 torch.cuda.synchronize()
             times.append(time.perf_counter() - start)
@@ -109,7 +109,7 @@ def step_cost(config: TrainConfig, kind: str, steps: int = 3) -> dict[str, Any]:
             unit = 1 if sys.platform == "darwin" else 1024
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return {
-        "pixels": size,
+        "pixels": active.image_size,
         "seconds": best,
         "images_per_second": config.batch_size / best,
         "memory_gb": memory / 1e9,

@@ -1,4 +1,4 @@
-"""From a training run to a checkpoint that FaceSep loads, and from there to a release."""
+"""From the checkpoint of a training run to a release."""
 
 from __future__ import annotations
 
@@ -9,22 +9,10 @@ from typing import Any
 
 import torch
 
-from facesep.card import make_card
 from facesep.checkpoint import write_checkpoint
 from facesep.config import to_dict
 from facesep.errors import ConfigError
 from facesep.model import FaceSep
-from facesep.training.em import Trainer
-
-
-def export(trainer: Trainer, folder: Path) -> None:
-    """Writes the averaged weights of a run as a checkpoint; ``train_config.json`` records the run."""
-    parts = {
-        "encoder": trainer.averages["encoder"].state(),
-        "decoder": trainer.averages["decoder"].state(),
-    }
-    config, run = to_dict(trainer.config.model_config()), {"run": to_dict(trainer.config)}
-    write_checkpoint(folder, config, parts, {"train_config.json": run}, make_card(config, train=run))
 
 
 def release(

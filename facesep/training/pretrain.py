@@ -2,89 +2,90 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections import defaultdict
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor, nn
 
 from facesep.codes import ATTRIBUTES
+from facesep.config import to_dict
 from facesep.errors import CheckpointError
 from facesep.training.augment import warp_pose
 from facesep.training.config import TrainConfig
 from facesep.training.dataset import PHOTO_SIZE, TrainingSet
+from facesep.training.loop import Loop
 from facesep.training.losses import codes_loss, scaled_distance
 from facesep.training.optim import cosine_rate
 from facesep.training.processes import new_accelerator
 
 
-def pretrain_heads(
-    encoder: torch.nn.Module,
-    config: TrainConfig,
-    data: TrainingSet,
-    validation: TrainingSet,
-    epochs: float,
-    learning_rate: float,
-    out: Path,
-) -> dict[str, float]:
+class HeadTraining(Loop):
     """Trains every head to predict its label; heads share nothing, so one sum of losses serves all.
 
     Args:
         encoder: the encoder, changed in place.
         config: gives batch size, augmentation, precision and seed.
         data: photos with labels.
-        validation: photos of the other split.
+        out: folder for checkpoints and the log.
         epochs: passes over the photos and their mirror images.
         learning_rate: of Adam at the start; it falls to 2 % along a cosine.
-        out: folder for the log.
-
-    Returns:
-        Mean cosine between prediction and label on the validation photos, per attribute.
+        bar: whether to draw a progress bar.
     """
-    accelerator = new_accelerator(config.bf16)
-    encoder.to(accelerator.device).train()
-    optimiser = torch.optim.Adam(encoder.parameters(), lr=learning_rate)
-    out.mkdir(parents=True, exist_ok=True)
-    per_epoch = max(len(data) // config.batch_size, 1)
-    steps, totals, clock = max(round(epochs * per_epoch), 1), defaultdict(float), time.monotonic()
-    ones = dict.fromkeys(ATTRIBUTES, 1.0)
-    order = torch.empty(0, dtype=torch.int64)
-    for step in range(steps):
-        torch.manual_seed(config.seed * 1_000_003 + step)
-        position = step % per_epoch
-        if position == 0:
-            order = torch.randperm(len(data))
-        rows = order[position * config.batch_size :][: config.batch_size]
-        batch = data.batch(rows, PHOTO_SIZE, config.augmentation)
-        labels = warp_pose(data.labels(rows), batch.similarity).to(accelerator.device)
-        with accelerator.autocast():
-            predicted = encoder(batch.photo.to(accelerator.device))
-        terms = codes_loss(predicted, labels, ones, scaled_distance)
-        accelerator.backward(sum(terms.values()))
-        torch.nn.utils.clip_grad_norm_(encoder.parameters(), 10.0)
-        optimiser.param_groups[0]["lr"] = cosine_rate(learning_rate, learning_rate * 0.02, step / steps)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        for name, value in terms.items():
-            totals[name] += float(value.detach())
-        if (step + 1) % config.log_every == 0 or step + 1 == steps:
-            seen = (step % config.log_every) + 1
-            speed = seen * config.batch_size / (time.monotonic() - clock)
-            line = {"step": step + 1, "steps": steps, "images_per_second": round(speed, 1)}
-            line |= {name: round(value / seen, 4) for name, value in totals.items()}
-            totals.clear()
-            clock = time.monotonic()
-            with open(out / "pretrain.jsonl", "a") as file:
-                file.write(json.dumps(line) + "\n")
-            print(json.dumps(line), flush=True)  # noqa: T201
-    return agreement(encoder, validation)
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        config: TrainConfig,
+        data: TrainingSet,
+        out: str | Path,
+        epochs: float,
+        learning_rate: float,
+        bar: bool = False,
+    ) -> None:
+        accelerator = new_accelerator(config.bf16)
+        encoder.to(accelerator.device)
+        self.config, self.data, self.learning_rate = config, data, learning_rate
+        self.per_epoch = max(len(data) // config.batch_size, 1)
+        self.epoch, self.order = -1, torch.empty(0, dtype=torch.int64)
+        super().__init__(
+            encoder,
+            torch.optim.Adam(encoder.parameters(), lr=learning_rate),
+            out,
+            steps=max(round(epochs * self.per_epoch), 1),
+            batch_size=config.batch_size,
+            clip=10.0,
+            log_every=config.log_every,
+            config={"encoder": to_dict(config.model_config().encoder)},
+            fixed=("encoder",),
+            accelerator=accelerator,
+            bar=bar,
+        )
+
+    def rate(self, step: int) -> float:
+        """Falls to 2 % along half a cosine."""
+        return cosine_rate(self.learning_rate, self.learning_rate * 0.02, step / self.steps)
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Distance between prediction and label, by attribute."""
+        epoch, position = divmod(step, self.per_epoch)
+        if epoch != self.epoch:
+            torch.manual_seed(self.config.seed * 1_000_003 + epoch * self.per_epoch)
+            self.epoch, self.order = epoch, torch.randperm(len(self.data))
+        if position:
+            torch.manual_seed(self.config.seed * 1_000_003 + step)
+        rows = self.order[position * self.batch_size :][: self.batch_size]
+        batch = self.data.batch(rows, PHOTO_SIZE, self.config.augmentation)
+        labels = warp_pose(self.data.labels(rows), batch.similarity).to(self.device)
+        with self.accelerator.autocast():
+            predicted = self.network(batch.photo.to(self.device))
+        return codes_loss(predicted, labels, dict.fromkeys(ATTRIBUTES, 1.0), scaled_distance)
 
 
 @torch.no_grad()
-def agreement(encoder: torch.nn.Module, data: TrainingSet) -> dict[str, float]:
+def agreement(encoder: nn.Module, data: TrainingSet) -> dict[str, float]:
     """Mean cosine between predicted and labelled codes of the photos as they are, per attribute."""
     device = next(encoder.parameters()).device
     totals: dict[str, float] = defaultdict(float)
@@ -97,7 +98,7 @@ def agreement(encoder: torch.nn.Module, data: TrainingSet) -> dict[str, float]:
     return {name: round(value / (len(data) // 2), 4) for name, value in totals.items()}
 
 
-def load_heads(encoder: torch.nn.Module, path: str | Path) -> None:
+def load_heads(encoder: nn.Module, path: str | Path) -> None:
     """Takes over the heads that ``train/pretrain_heads.py`` wrote.
 
     Raises:

@@ -108,7 +108,7 @@ class Processes:
         """
         if self.count == 1:
             return
-        sums = {name: _digest(module.state_dict()) for name, module in modules.items()}
+        sums = {name: digest(module.state_dict()) for name, module in modules.items()}
         others = gather_object([sums])
         different = [name for name in sums if len({one[name] for one in others}) > 1]
         if different:
@@ -122,7 +122,8 @@ class Processes:
         self.accelerator.wait_for_everyone()
 
 
-def _digest(state: Mapping[str, Tensor]) -> str:
+def digest(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 of the tensors' bytes."""
     digest = hashlib.sha256()
     for value in state.values():
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)

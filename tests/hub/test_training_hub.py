@@ -55,14 +55,14 @@ def test_rounds_are_pushed_and_continued_elsewhere(hub, monkeypatch, data, tmp_p
     class StopError(Exception):
         pass
 
-    step = here._step
+    step = here.learn
 
     def interrupted(phase, batch, done):
         if here.phase == 2:
             raise StopError
         return step(phase, batch, done)
 
-    here._step = interrupted
+    here.learn = interrupted
     here.begin()
     with pytest.raises(StopError):
         here.run()

@@ -34,12 +34,12 @@ def main() -> None:
         return soft, sharp
 
     def noted_run(self):
-        before = digest(self.networks.state_dict())
+        before = digest(self.network.state_dict())
         run(self)
         record = {
             "world": self.accelerator.num_processes,
             "before": before,
-            "weights": digest(self.networks.state_dict()),
+            "weights": digest(self.network.state_dict()),
             "average": digest(self.average.values),
             "seen": seen,
             "skipped": self.skipped,

@@ -45,7 +45,7 @@ def main() -> None:
     arguments = parser.parse_args()
     data = TrainingSet(arguments.shards, arguments.labels, "train", 64)
     trainer = Trainer(CONFIG, data, arguments.out, checkpointing_steps=1)
-    step, save, saves = trainer._step, trainer.save, 0
+    step, save, saves = trainer.learn, trainer.save, 0
 
     def dying_step(phase, batch, done):
         if arguments.die_at == [trainer.phase, trainer.step]:
@@ -65,7 +65,7 @@ def main() -> None:
             return written
         return save()
 
-    trainer._step, trainer.save = dying_step, counted_save
+    trainer.learn, trainer.save = dying_step, counted_save
     if arguments.resume:
         trainer.resume()
     else:

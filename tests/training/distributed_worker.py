@@ -11,7 +11,8 @@ import torch
 from facesep.training.config import Phase, TrainConfig, Weights
 from facesep.training.dataset import Augmentation, TrainingSet
 from facesep.training.em import Trainer
-from facesep.training.processes import _digest
+from facesep.training.phases import DecoderPhase
+from facesep.training.processes import digest
 
 PHASES = (
     Phase("decoder", epochs=2, learning_rate=1e-3),
@@ -46,7 +47,7 @@ def main() -> None:
     record = {"world": trainer.processes.count, "rows": rows.tolist(), "before": state(trainer)}
     record["sums_before"] = book.read(rows).vector().double().sum(1).tolist()
     seen, digests, count = set(), [], 0
-    step, samples = trainer._step, trainer.report.samples
+    step, samples = trainer.learn, trainer.log.samples
 
     def watched(phase, batch, done):
         nonlocal count
@@ -58,12 +59,12 @@ def main() -> None:
         digests.append(state(trainer))
         samples(*arguments)
 
-    trainer._step, trainer.report.samples = watched, after_phase
+    trainer.learn, trainer.log.samples = watched, after_phase
     if arguments.nan_rank is not None:
         trainer.config = TrainConfig(**(values | {"schedule": PHASES[:1]}))
         if rank == arguments.nan_rank:
-            terms = trainer.objective.phase_d
-            trainer.objective.phase_d = lambda *a: {k: v * float("nan") for k, v in terms(*a).items()}
+            terms = DecoderPhase.losses
+            DecoderPhase.losses = lambda *a: {k: v * float("nan") for k, v in terms(*a).items()}
     trainer.run()
     record |= {"digests": digests, "skipped": trainer.skipped, "steps": count, "data_seen": sorted(seen)}
     record["sums"] = book.read(rows).vector().double().sum(1).tolist()
@@ -79,7 +80,7 @@ def plain(trainer: Trainer, config: TrainConfig, data: TrainingSet, out: Path) -
         config,
         batch_size=4 // count,
         micro_batch=1,
-        schedule=PHASES[:1],
+        schedule=(Phase("decoder", learning_rate=1.0, final_learning_rate=1.0),),
         augmentation=Augmentation(0, 0, 0, 0, 0),
         clip=1e9,
         ema=0.0,
@@ -94,8 +95,8 @@ def plain(trainer: Trainer, config: TrainConfig, data: TrainingSet, out: Path) -
     own = torch.tensor([0, 2, 4, 6])
     own = own[own // 2 % count == trainer.processes.rank]
     before = {k: v.clone() for k, v in trainer.decoder.state_dict().items()}
-    phase = Phase("decoder", learning_rate=1.0, final_learning_rate=1.0)
-    trainer._step(phase, data.batch(own, trainer.objective.image_size(phase)), 0.0)
+    phase = trainer.activate(0)
+    trainer.learn(phase, data.batch(own, phase.image_size), 0.0)
     moved = {k: float((v - before[k]).double().norm()) for k, v in trainer.decoder.state_dict().items()}
     if trainer.processes.first:
         out.mkdir(parents=True, exist_ok=True)
@@ -110,7 +111,7 @@ def _descend(optimiser: torch.optim.Optimizer) -> None:
 
 
 def state(trainer: Trainer) -> str:
-    return _digest(trainer.decoder.state_dict()) + _digest(trainer.encoder.state_dict())
+    return digest(trainer.decoder.state_dict()) + digest(trainer.encoder.state_dict())
 
 
 if __name__ == "__main__":

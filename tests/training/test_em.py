@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -20,10 +22,11 @@ from facesep.training.ablation import switched
 from facesep.training.config import Phase, TrainConfig, Weights, load_config
 from facesep.training.dataset import Augmentation, TrainingSet
 from facesep.training.em import Trainer
-from facesep.training.export import export, release
+from facesep.training.export import release
+from facesep.training.phases import JointPhase
 from facesep.training.pretrain import load_heads
 from facesep.training.processes import Processes
-from facesep.training.report import Report
+from facesep.training.runlog import RunLog
 
 WEIGHTS = Weights(white=1.0, opacity=1.0, depth=0.3, image=1.0, cycle=0.1, swap=0.1)
 
@@ -95,7 +98,7 @@ def test_terms_on_other_heads_and_poses_teach_both_networks(term, data, tmp_path
     trainer.begin()
     batch = data.batch(torch.arange(4), 32)
     for step, seen in ((1, False), (2, True)):
-        terms = trainer.objective.phase_e(phase, step, batch, data.labels(batch.rows))
+        terms = trainer.activate(0).losses_against(data.labels(batch.rows), step, batch)
         assert (term in terms) == seen
     terms[term].backward()  # alone
     assert learned(trainer.encoder.heads["rotation"]) == (term != "view")  # there poses are the book's
@@ -171,14 +174,14 @@ def test_the_papers_encoder_trains_in_every_phase(data, tmp_path):
     trainer = Trainer(run, data, tmp_path)
     trainer.begin()
     states = [weights(trainer)]
-    step = trainer._step
+    step = trainer.learn
 
     def watched(*arguments):
         terms = step(*arguments)
         states.append(weights(trainer))
         return terms
 
-    trainer._step = watched
+    trainer.learn = watched
     trainer.run()
     assert trainer.skipped == 0 and len(states) == 4
     moved = [{k for k in a if not torch.equal(a[k], b[k])} for a, b in zip(states, states[1:], strict=False)]
@@ -212,7 +215,7 @@ def test_a_stopped_run_ends_like_one_that_was_not(data, tmp_path):
 
     stopped = Trainer(config(*phases), data, tmp_path / "stopped")
     stopped.begin()
-    step = stopped._step
+    step = stopped.learn
 
     def interrupted(phase, batch, done):
         if stopped.phase == 1 and stopped.step == 3:
@@ -223,7 +226,7 @@ def test_a_stopped_run_ends_like_one_that_was_not(data, tmp_path):
         stopped.step, stopped.total = stopped.step - 1, stopped.total - 1
         return terms
 
-    stopped._step = interrupted
+    stopped.learn = interrupted
     with pytest.raises(StopError):
         stopped.run()
     resumed = Trainer(config(*phases), data, tmp_path / "stopped")
@@ -237,15 +240,20 @@ def test_a_stopped_run_ends_like_one_that_was_not(data, tmp_path):
             assert torch.equal(value, resumed.averages[name].values[key]), key
 
 
-def test_a_phase_ends_when_its_time_is_up(data, tmp_path):
+def test_a_phase_ends_when_its_time_is_up(data, tmp_path, monkeypatch):
+    clock = itertools.count(step=0.1)  # seconds; looked at once a step
+    monkeypatch.setattr("facesep.training.em.time", SimpleNamespace(monotonic=lambda: next(clock)))
     limited = Phase("joint", epochs=1000, minutes=2e-2, learning_rate=1e-3, final_learning_rate=1e-5)
     trainer = Trainer(config(limited, Phase("decoder", epochs=1)), data, tmp_path, checkpointing_steps=2)
-    rates, move = [], trainer._move
-    trainer._move = lambda phase, moving, rate: (rates.append(rate), move(phase, moving, rate))
+    rates, step = [], trainer.optimisers["decoder"].step
+    trainer.optimisers["decoder"].step = lambda: (
+        rates.append(trainer.optimisers["decoder"].param_groups[0]["lr"]),
+        step(),
+    )
     trainer.begin()
     trainer.run()
     steps = len(data) // 4
-    assert 2 < len(rates) - steps < 1000 * steps and trainer.total == len(rates)
+    assert 10 < len(rates) - steps < 14 and trainer.total == len(rates)
     assert rates[0] == 1e-3 and rates[-steps - 1] < 5e-4  # the rate has followed the time
     # The time that has passed is part of the state.
     trainer.phase, trainer.step, trainer.seconds = 0, 1, 60 * limited.minutes
@@ -263,10 +271,8 @@ def test_a_step_that_is_not_finite_changes_nothing(data, tmp_path, monkeypatch):
     trainer = Trainer(config(Phase("joint", epochs=1)), data, tmp_path)
     trainer.begin()
     before = weights(trainer)
-    terms = trainer.objective.phase_e
-    monkeypatch.setattr(
-        trainer.objective, "phase_e", lambda *a: {k: v * float("nan") for k, v in terms(*a).items()}
-    )
+    terms = JointPhase.losses
+    monkeypatch.setattr(JointPhase, "losses", lambda *a: {k: v * float("nan") for k, v in terms(*a).items()})
     trainer.run()
     after = weights(trainer)
     assert trainer.skipped == len(data) // 4
@@ -289,7 +295,7 @@ def test_the_result_loads_as_a_checkpoint(data, tmp_path):
     trainer = Trainer(config(Phase("joint", epochs=1)), data, tmp_path / "run")
     trainer.begin()
     trainer.run()
-    export(trainer, tmp_path / "checkpoint")
+    trainer.export(tmp_path / "checkpoint")
     sep = FaceSep.from_pretrained(tmp_path / "checkpoint")
     average = trainer.averages["encoder"].values
     assert all(torch.equal(average[k], v) for k, v in sep.encoder.state_dict().items())
@@ -312,7 +318,7 @@ def test_a_release_carries_its_record(data, tmp_path):
     trainer = Trainer(config(Phase("decoder", epochs=1)), data, tmp_path / "run")
     trainer.begin()
     trainer.run()
-    export(trainer, tmp_path / "checkpoint")
+    trainer.export(tmp_path / "checkpoint")
     about = {"license": "cc-by-4.0", "data": [{"name": "drawn heads", "images": 6, "license": "CC0"}]}
     tables = {"tables": [{"title": "Test", "command": "pytest", "rows": [{"a": 1.5}]}]}
     sep = release(tmp_path / "checkpoint", tmp_path / "release", about, tables, torch.float16)
@@ -358,14 +364,13 @@ def test_an_ablation_reaches_the_weights_of_phases():
     assert switched(run, "full", 0).schedule == run.schedule
 
 
-def test_a_log_that_cannot_be_written_does_not_stop_the_run(tmp_path, capsys):
-    report = Report(tmp_path, Processes(Accelerator()))
+def test_a_log_that_cannot_be_written_does_not_stop_the_run(tmp_path, caplog):
+    log = RunLog(tmp_path, Processes(Accelerator()))
     (tmp_path / "log.jsonl").mkdir()
     (tmp_path / "samples").write_text("a file in the way")
-    report.begin(0, "decoder", 0, 1)
-    report.step({"pixel": torch.tensor(0.5)}, 4)
-    report.log(1, 0, {})
-    report.samples(1, [torch.rand(2, 3, 8, 8)])
-    said = capsys.readouterr().out
-    assert "the log is not written, training goes on" in said
-    assert "a sheet of samples is not written, training goes on" in said
+    log.begin(1, phase=0)
+    log.step({"pixel": torch.tensor(0.5)}, 4)
+    log.means(0)
+    log.samples(1, [torch.rand(2, 3, 8, 8)])
+    assert "the log is not written, training goes on" in caplog.text
+    assert "a sheet of samples is not written, training goes on" in caplog.text

@@ -96,7 +96,7 @@ def test_without_a_hair_code_nothing_of_it_is_left(data, tmp_path):
     model = dataclasses.replace(tiny, decoder=dataclasses.replace(tiny.decoder, hair=False))
     trainer = run(data, tmp_path, model=model)
     assert trainer.decoder.field.trunk[0].in_features < Decoder(tiny.decoder).field.trunk[0].in_features
-    assert "hair" not in trainer.objective.seen
+    assert "hair" not in trainer.networks.attributes
     log = (tmp_path / "log.jsonl").read_text()
     assert "code_hair" not in log and "code_shape" in log
     codes = trainer.book.read(torch.arange(2))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from facesep.training.faces.sources import Source
+from facesep.data.annotated import Source
 
 _WORDS = ("the", "face", "of", "a", "photo", "light", "&", "shade,", "1234567890", "more;", "QUICK", "fox")
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-from facesep.training.faces.sources import OUTLINE, Source
+from facesep.data.annotated import OUTLINE, Source
 
 INSIDE = tuple(i for i in range(0, 468, 4) if i not in OUTLINE)
 """A fourth of the mesh is enough to carry the depth inside the face."""

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import math
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
+from face_detector.scene_files import SceneFiles
+from face_detector.training import DetectorTraining
 from facesep.faces.networks import FINDER_STRIDE, Finder
-from facesep.training.faces.scene_files import SceneFiles
-from facesep.training.faces.state import load_state, save_state
 
 
 def targets(boxes: list[Tensor], cells: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -97,60 +94,31 @@ def load_batch(
     return torch.cat(pictures).contiguous(memory_format=torch.channels_last), boxes
 
 
-def average(into: torch.nn.Module, model: torch.nn.Module, keep: float) -> None:
-    """Moves the running average of the weights (and the statistics) toward ``model``."""
-    with torch.no_grad():
-        for slow, fast in zip(into.state_dict().values(), model.state_dict().values(), strict=True):
-            if slow.is_floating_point():
-                slow.lerp_(fast, 1 - keep)
-            else:
-                slow.copy_(fast)
-
-
-def train_finder(scenes_folder: Path, out: Path, steps: int, batch: int = 24, rate: float = 2e-3) -> None:
-    """Trains the finder; call it again to go on after an interruption.
+class FinderTraining(DetectorTraining):
+    """Trains the finder.
 
     Args:
-        scenes_folder: shards of scenes; new ones are picked up on the way.
-        out: receives ``finder.safetensors`` (averaged weights), ``state.safetensors`` and ``log.jsonl``.
-        steps: batches in all; the rate rises over the first 3 % and falls to zero by a cosine.
-        batch: scenes a step.
-        rate: largest learning rate of AdamW.
+        scenes: folder of shards of scenes; new ones are picked up on the way.
+        out: see :class:`face_detector.training.DetectorTraining`.
+        steps: likewise.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(0)
-    model = Finder().to(memory_format=torch.channels_last)
-    slow = Finder()
-    slow.load_state_dict(model.state_dict())
-    optimiser = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.02)
-    first = load_state(out / "state.safetensors", model, slow, optimiser)
-    scenes = SceneFiles(scenes_folder)
-    rng = np.random.default_rng(first)
-    total, began = 0.0, time.monotonic()
-    for step in range(first, steps):
-        warm = min(1.0, (step + 1) / (0.03 * steps))
-        for group in optimiser.param_groups:
-            group["lr"] = rate * warm * 0.5 * (1 + math.cos(math.pi * step / steps))
-        side = int(rng.choice((160, 192, 224, 256, 288), p=(0.15, 0.2, 0.25, 0.3, 0.1)))
-        pictures, boxes = load_batch(scenes, rng, batch, side)
-        wanted = targets(boxes, side // FINDER_STRIDE)
-        model.train()
-        with torch.autocast("cpu", torch.bfloat16):
-            centre, sides = model(pictures)
-        loss = finder_loss(centre.float(), sides.float(), wanted)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
-        optimiser.step()
-        average(slow, model, min(0.998, step / (step + 20)))
-        total += loss.item()
-        if (step + 1) % 50 == 0:
-            line = {"step": step + 1, "loss": total / 50, "seconds": time.monotonic() - began}
-            line["scenes"] = len(scenes)
-            with (out / "log.jsonl").open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-            total = 0.0
-            scenes.refresh()
-        if (step + 1) % 200 == 0 or step + 1 == steps:
-            save_file(slow.state_dict(), out / "finder.safetensors")
-            save_state(out / "state.safetensors", step + 1, model, slow, optimiser)
+
+    name = "finder"
+
+    def __init__(self, scenes: Path, out: Path, steps: int) -> None:
+        super().__init__(Finder, out, steps, batch=24)
+        self.scenes = SceneFiles(scenes)
+        self.rng = np.random.default_rng(self.step)
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """Loss of a batch of random scenes at a random size."""
+        side = int(self.rng.choice((160, 192, 224, 256, 288), p=(0.15, 0.2, 0.25, 0.3, 0.1)))
+        pictures, boxes = load_batch(self.scenes, self.rng, self.batch_size, side)
+        with self.accelerator.autocast():
+            centre, sides = self.network(pictures)
+        return {"loss": finder_loss(centre.float(), sides.float(), targets(boxes, side // FINDER_STRIDE))}
+
+    def saved(self) -> dict[str, float]:
+        """Writes the averaged weights, looks for new scenes and counts them."""
+        self.scenes.refresh()
+        return super().saved() | {"scenes": len(self.scenes)}

@@ -1,11 +1,12 @@
-"""What a run says while it works: a progress bar, a log file, trackers, and sheets of samples."""
+"""What every training says while it works: a log file, a progress bar, trackers, and sheets of samples."""
 
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,21 +21,23 @@ from facesep.training.processes import Processes
 
 TRACKERS = ("tensorboard", "wandb", "trackio")
 
+logger = logging.getLogger(__name__)
+
 
 @contextmanager
 def not_fatal(what: str) -> Iterator[None]:
-    """Says what could not be written and goes on: a full disk is no reason to lose a run."""
+    """Warns of what could not be written and goes on: a full disk is no reason to lose a run."""
     try:
         yield
     except (OSError, ImageError) as error:
-        print(f"warning: {what} is not written, training goes on: {error}", flush=True)  # noqa: T201
+        logger.warning("%s is not written, training goes on: %s", what, error)
 
 
-class Report:
-    """Collects loss terms and passes their means on.
+class RunLog:
+    """Collects loss terms and writes their means, one JSON object a line, to ``log.jsonl``.
 
     Args:
-        out: ``log.jsonl`` and ``samples/`` appear here.
+        out: folder of the run; ``log.jsonl`` and ``samples/`` appear here.
         processes: numbers are averaged over them; the first one writes.
         trackers: names among ``tensorboard``, ``wandb`` and ``trackio``, whose packages must be installed.
         config: shown by the trackers.
@@ -49,17 +52,17 @@ class Report:
         out: Path,
         processes: Processes,
         trackers: tuple[str, ...] = (),
-        config: dict[str, Any] | None = None,
+        config: Mapping[str, Any] | None = None,
         bar: bool = False,
     ) -> None:
         self.out, self.processes = out, processes
-        self.trackers, self.bar = trackers, bar
+        self.trackers, self.hidden = trackers, not (bar and processes.first)
         self.progress: tqdm | None = None
         self.totals: dict[str, list[Tensor]] = defaultdict(list)
         if trackers:
             self._start_trackers(config or {})
 
-    def _start_trackers(self, config: dict[str, Any]) -> None:
+    def _start_trackers(self, config: Mapping[str, Any]) -> None:
         accelerator = self.processes.accelerator
         for name in self.trackers:
             if name not in TRACKERS:
@@ -72,55 +75,54 @@ class Report:
         accelerator.project_configuration.set_directories(str(self.out))
         accelerator.init_trackers("facesep", {"config": json.dumps(config)})
 
-    def begin(self, phase: int, kind: str, step: int, steps: int) -> None:
-        """A phase starts, or goes on at a step."""
-        self.phase, self.kind, self.steps, self.at = phase, kind, steps, step
+    def begin(self, steps: int | None, step: int = 0, **where: int | str) -> None:
+        """Training starts, or goes on at ``step`` of ``steps``; ``where`` opens each line: phase and such."""
+        self.where, self.steps, self.at = where, steps, step
+        self._reset()
+        self.end_bar()
+        title = " ".join(str(value) for value in where.values())
+        self.progress = tqdm(total=steps, initial=step, desc=title, unit="step", disable=self.hidden)
+
+    def _reset(self) -> None:
         self.totals.clear()
         self.clock, self.images = time.monotonic(), 0
-        if self.progress is not None:
-            self.progress.close()
-        hidden = not (self.bar and self.processes.first)
-        self.progress = tqdm(
-            total=steps, initial=step, desc=f"phase {phase} ({kind})", unit="step", disable=hidden
-        )
 
-    def step(self, terms: dict[str, Tensor], images: int) -> None:
-        """One step was made."""
+    def step(self, terms: Mapping[str, Tensor], images: int) -> None:
+        """One step was made: its loss terms (read later, so that a GPU need not be waited for) and images."""
         self.at += 1
         self.images += images
         for name, value in terms.items():
-            self.totals[name].append(value)
-        if self.progress is not None:
-            self.progress.update()
+            self.totals[name].append(value.detach())
+        self.progress.update()
 
-    def log(self, total: int, skipped: int, more: dict[str, float]) -> None:
-        """Writes the means since the last call; every process must call it."""
+    def means(self, skipped: int, more: Mapping[str, float] | None = None, total: int | None = None) -> None:
+        """Writes the means since the last call; every process must call it.
+
+        Args:
+            skipped: steps that were left out because something was not finite.
+            more: further numbers.
+            total: step for the trackers, if it is another one than that of ``begin``.
+        """
         rate = self.images / max(time.monotonic() - self.clock, 1e-9)
         means = {name: float(torch.stack(values).mean()) for name, values in self.totals.items()}
-        means = self.processes.mean(means | more)
-        self.totals.clear()
-        self.clock, self.images = time.monotonic(), 0
+        means = self.processes.mean(means | dict(more or {}))
+        speed = {"images_per_second": round(rate, 2), "processes": self.processes.count, "skipped": skipped}
+        self.write(speed | means, total)
+        first = next(iter(means.items()), ("loss", float("nan")))
+        self.progress.set_postfix_str(f"{rate:.1f} images/s, {first[0]} {first[1]:.3f}")
+        self._reset()
+
+    def write(self, values: Mapping[str, float], total: int | None = None) -> None:
+        """Writes a line of numbers, rounded to five places, for the present step."""
         if not self.processes.first:
             return
-        line = {
-            "phase": self.phase,
-            "kind": self.kind,
-            "step": self.at,
-            "steps": self.steps,
-            "images_per_second": round(rate, 2),
-            "processes": self.processes.count,
-            "skipped": skipped,
-            **{name: round(value, 5) for name, value in means.items()},
-        }
+        line = {**self.where, "step": self.at, "steps": self.steps}
+        line |= {name: round(value, 5) for name, value in values.items()}
         with not_fatal("the log"), open(self.out / "log.jsonl", "a") as file:
             file.write(json.dumps(line) + "\n")
-        if self.progress is not None:
-            self.progress.set_postfix_str(
-                f"{rate:.1f} images/s, pixel {means.get('pixel', float('nan')):.3f}"
-            )
         if self.trackers:
             numbers = {name: value for name, value in line.items() if not isinstance(value, str)}
-            self.processes.accelerator.log(numbers, step=total)
+            self.processes.accelerator.log(numbers, step=self.at if total is None else total)
 
     def samples(self, total: int, rows: list[Tensor]) -> None:
         """Writes rows of pictures ``[N, 3, S, S]`` in 0..1 as ``samples/<step>.jpg``."""
@@ -132,9 +134,13 @@ class Report:
             folder.mkdir(parents=True, exist_ok=True)
             write_image(sheet, folder / f"{total:08d}.jpg")
 
-    def end(self) -> None:
-        """Closes the bar and the trackers."""
+    def end_bar(self) -> None:
+        """Closes the progress bar."""
         if self.progress is not None:
             self.progress.close()
+
+    def end(self) -> None:
+        """Closes the bar and the trackers."""
+        self.end_bar()
         if self.trackers:
             self.processes.accelerator.end_training()

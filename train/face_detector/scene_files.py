@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from facesep.training.faces.scenes import as_jpeg, compose
-from facesep.training.faces.sources import Source
+from face_detector.scenes import as_jpeg, compose
+from facesep.data.annotated import Source
 
 
 def write_scenes(

@@ -12,15 +12,16 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
+from face_parser.samples import open_samples
+from facesep.data.part_labels import MARGIN, OUTSIDE, SIZE, UNKNOWN
 from facesep.nets.face_parser import CLASSES
-from facesep.training.parsing.samples import MARGIN, OUTSIDE, SIZE, UNKNOWN, open_samples
 
 TURNED_SHARE = 0.15
 """Share of turned heads in a batch."""
 
 
 class Batches:
-    """Random batches from the files of :func:`facesep.training.parsing.samples.prepare`.
+    """Random batches from the files of :func:`face_parser.samples.prepare`.
 
     Args:
         work: the folder of the files.
