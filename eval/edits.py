@@ -4,7 +4,7 @@ Seconds are those of one core, so other work on the machine does not count.
 
 Example:
     python eval/edits.py
-    python eval/edits.py --preset mini    # random weights, at the size of the preset
+    python eval/edits.py --preset small   # random weights, at the size of the preset
 """
 
 from __future__ import annotations

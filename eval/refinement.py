@@ -20,7 +20,7 @@ from facesep.evaluation import options, refinement, sheet
 from facesep.evaluation.identity import DlibIdentity
 from facesep.evaluation.script import new_parser, progress, run_script
 from facesep.images import encode_image, note_refined
-from facesep.nets.st_lpips import StLpips
+from facesep.nets.official.st_lpips import StLpips
 from facesep.provenance import write_image
 
 

@@ -15,7 +15,7 @@ from facesep.evaluation import options, representation
 from facesep.evaluation.identity import DlibIdentity
 from facesep.evaluation.report import table
 from facesep.evaluation.script import finish, new_parser, progress, run_script
-from facesep.nets.st_lpips import StLpips
+from facesep.nets.official.st_lpips import StLpips
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ With ``--preset`` it compares forms of computing a model (reference, ours, bfloa
 
 and with ``--growth`` how its cost grows with size, samples, batch and frames::
 
-    python eval/speed.py --preset mini --growth --plot growth.png
+    python eval/speed.py --preset small --growth --plot growth.png
 """
 
 from __future__ import annotations

@@ -349,7 +349,7 @@ def test_one_of_several_faces_is_chosen(sep, capsys):
 
 def test_notes_about_a_photo_are_on_stderr(sep, capsys):
     Image.open(ANNA).resize((150, 150)).save("small.png")
-    small = FaceSep(preset("mini"))
+    small = FaceSep(preset("small"))
     small.save_pretrained("mini")
     command = ["encode", "small.png", "--include-identity", "--checkpoint", "mini", "--overwrite"]
     assert main(command) == 0

@@ -60,6 +60,6 @@ def test_integers_may_stand_for_floats():
 
 
 def test_unknown_presets_are_named():
-    with pytest.raises(ConfigError, match="paper, mini, tiny"):
+    with pytest.raises(ConfigError, match="paper, mini, small, tiny"):
         preset("giant")
     assert EncoderConfig(kind="light").input_size == 64

@@ -42,7 +42,7 @@ class Copies(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("name", ["tiny", "mini", "paper", "bundled"])
+@pytest.mark.parametrize("name", ["tiny", "small", "paper", "bundled"])
 def test_no_pass_waits_for_the_processor(name):
     """Tensors on ``meta`` have no numbers: asking for one is an error, as it is while a GPU records."""
     bundled = name == "bundled"
@@ -68,7 +68,7 @@ def test_no_pass_waits_for_the_processor(name):
 
 def test_rays_that_miss_the_head_add_nothing(monkeypatch):
     """A GPU computes all rays, a CPU those that meet the head volume; the picture is the same."""
-    sep = forms.random_model(forms.sized("mini"))
+    sep = forms.random_model(forms.sized("small"))
     counts, march = [], sep.decoder._march
 
     def counting(folded, origins, directions, *rest):

@@ -29,16 +29,16 @@ from facesep.importers import (
     import_file,
 )
 from facesep.importers.paper import assemble
-from facesep.nets.arcface import ArcFace
 from facesep.nets.decoder import Decoder
 from facesep.nets.field import Field
-from facesep.nets.hair import HairEncoder
-from facesep.nets.iresnet import IResNet
+from facesep.nets.official.arcface import ArcFace
+from facesep.nets.official.bisenet import BiSeNet
+from facesep.nets.official.hair import HairEncoder
+from facesep.nets.official.iresnet import IResNet
+from facesep.nets.official.rnet import RNet
+from facesep.nets.official.swinir import SwinIR
+from facesep.nets.official.vgg19 import VGG19
 from facesep.nets.paper_encoder import PaperEncoder
-from facesep.nets.parser import BiSeNet
-from facesep.nets.perceptual import VGG19
-from facesep.nets.rnet import RNet
-from facesep.nets.swinir import SwinIR
 
 SCRIPT = Path(__file__).parents[1] / "train" / "import_weights.py"
 
@@ -341,7 +341,7 @@ def test_the_script_writes_the_papers_model(lightning_file, headnerf_file, tmp_p
     decoder.load_state_dict(read_part(tmp_path / "model", "decoder", decoder.state_dict()), assign=True)
     encoder.load_state_dict(read_part(tmp_path / "model", "encoder", encoder.state_dict()), assign=True)
 
-    from facesep.nets.hair import position_code
+    from facesep.nets.official.hair import position_code
 
     encoder.heads["hair"].net.position = position_code(256)
     encoder.eval()

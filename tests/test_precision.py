@@ -7,7 +7,7 @@ import torch
 from facesep.camera import project, rays, rotation_matrix, slerp_rotation, to_head
 from facesep.codes import CODE_LENGTH, Codes
 from facesep.nets.crops import arcface_crop, projected_points, similarity
-from facesep.nets.mobilefacenet import align
+from facesep.nets.official.mobilefacenet import align
 from facesep.precision import full_precision
 from facesep.training.augment import random_similarity, warp, warp_pose
 

@@ -9,7 +9,7 @@ import torch
 from facesep.analysis.analyse import analyse
 from facesep.analysis.morphable import MorphableModel
 from facesep.data.shards import ShardSet
-from facesep.nets.mobilefacenet import MobileFaceNet
+from facesep.nets.official.mobilefacenet import MobileFaceNet
 from facesep.training.script import new_parser, run_script
 
 

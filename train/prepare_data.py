@@ -20,11 +20,11 @@ from facesep.data.labels import CLASS_ORDERS, CelebAMaskMaps, choose_maps
 from facesep.data.photos import VAL_SHARE, FolderSource
 from facesep.data.portraits import PortraitSource
 from facesep.data.prepare import SHARD_SAMPLES, prepare
-from facesep.data.progress import ProgressLine
 from facesep.data.source import Source
-from facesep.errors import ConfigError, FaceSepError
+from facesep.errors import ConfigError
 from facesep.faces.alignment import DETECTORS
 from facesep.faces.parsing import PARSERS
+from facesep.training.script import Progress, new_parser, run_script
 
 SOURCES = {
     "folder": FolderSource,
@@ -35,11 +35,9 @@ SOURCES = {
 }
 
 
-def main() -> int:
+def main() -> None:
     """Parses the arguments and runs the job."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = new_parser(__doc__)
     parser.add_argument("source", choices=SOURCES, help="kind of the photo folder")
     parser.add_argument("folder", help="the photo folder")
     parser.add_argument("--out", required=True, help="folder for the shards; finished shards are kept")
@@ -62,28 +60,28 @@ def main() -> int:
         help="hats, earrings, necklaces: keep these pixels out of the head, or leave such photos out",
     )
     found.add_argument("--val-share", type=float, default=VAL_SHARE, help="where the set has no split")
-    args = parser.parse_args()
     try:
-        report = prepare(
-            build_source(args),
-            args.out,
-            size=args.size,
-            workers=args.workers,
-            shard_samples=args.shard_samples,
-            progress=ProgressLine("photos"),
-            small=args.small,
-            white=args.white,
-        )
-    except FaceSepError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        run_script(parser, run, status=2)
     except KeyboardInterrupt:
         print("\nstopped: the same command goes on from the last finished shard", file=sys.stderr)
-        return 130
+        sys.exit(130)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Prepares the photos and says how many could be used."""
+    report = prepare(
+        build_source(args),
+        args.out,
+        size=args.size,
+        workers=args.workers,
+        shard_samples=args.shard_samples,
+        progress=Progress(),
+        small=args.small,
+        white=args.white,
+    )
     print(f"{report['samples']} of {report['photos']} photos in {args.out}; rejected: {report['rejects']}")
     if report["rejects"]:
         print(f"the rejected photos: {args.out}/report.json, a sheet of them: {args.out}/rejects.jpg")
-    return 0
 
 
 def build_source(args: argparse.Namespace) -> Source:
@@ -101,4 +99,4 @@ def build_source(args: argparse.Namespace) -> Source:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -25,7 +25,7 @@ from facesep.training.export import read_record
 from facesep.training.refiner.config import load_refiner_config
 from facesep.training.refiner.loop import VALIDATION, RefinerTrainer
 from facesep.training.refiner.pairs import Pairs, describe
-from facesep.training.script import new_parser, progress, resumed, run_script
+from facesep.training.script import Progress, new_parser, resumed, run_script
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         sep = FaceSep.from_pretrained(arguments.checkpoint, device=device)
     for_pairs = sep if config.estimator.depths else None  # the diffusion network learns from photos alone
-    pairs = Pairs(arguments.shards, "train", config.size, for_pairs, progress)
+    pairs = Pairs(arguments.shards, "train", config.size, for_pairs, Progress())
     known = len(ShardSet(arguments.shards, "val")) > 0  # else there is nothing to measure on
     val = Pairs(arguments.shards, "val", config.size, sep, limit=VALIDATION) if known else None
     try:

@@ -31,7 +31,7 @@ from facesep.data.labels import FACE as FACE_LABEL
 from facesep.data.labels import HAIR as HAIR_LABEL
 from facesep.data.shards import SPLITS, ShardSet
 from facesep.errors import DataError
-from facesep.nets.mobilefacenet import MobileFaceNet
+from facesep.nets.official.mobilefacenet import MobileFaceNet
 
 IDLE = ("PupilDilate", "eyeLook")
 """Expressions that landmarks of the lids cannot show; they stay 0."""

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from facesep.nets.decoder import CHUNK
 from facesep.nets.encoder import LightHead
 from facesep.nets.field import Field, Folded, positional_encoding
+from facesep.nets.official.bisenet import SIZE as PARSER_SIZE
 from facesep.nets.paper_encoder import HairHead, ShapeHead
-from facesep.nets.parser import SIZE as PARSER_SIZE
 from facesep.nets.upsampler import Upsampler
 
 if TYPE_CHECKING:

@@ -141,7 +141,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     info = _command(commands, "info", "about facesep, a checkpoint, a weight file or a preset", _INFO)
     info.add_argument("name", nargs="?", help="a checkpoint (folder, user/repo[@revision]) or a file")
-    info.add_argument("--preset", metavar="NAME", help="size of a model: paper, mini or tiny")
+    info.add_argument("--preset", metavar="NAME", help="size of a model: paper, mini, small or tiny")
     info.set_defaults(module="about")
 
     verify = _command(commands, "verify", "was this picture or video made by facesep?", _VERIFY)

@@ -15,7 +15,7 @@ from facesep.errors import CheckpointError, ConfigError
 from facesep.model import FaceSep
 from facesep.nets.crops import deep3d_crop
 from facesep.nets.files import read_network
-from facesep.nets.rnet import RNet, split_coefficients
+from facesep.nets.official.rnet import RNet, split_coefficients
 
 PARTS = ("shape", "expression", "texture", "illumination", "rotation", "translation")
 """What an estimator gives."""

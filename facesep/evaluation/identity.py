@@ -14,8 +14,8 @@ from torch import Tensor
 
 from facesep.errors import ConfigError
 from facesep.images import to_image
-from facesep.nets.arcface import ArcFace
 from facesep.nets.crops import arcface_crop
+from facesep.nets.official.arcface import ArcFace
 
 BOX = (0.235, 0.335, 0.765, 0.865)
 """Where dlib's own detector sees the face in a canonical image (left, top, right, bottom; the median over

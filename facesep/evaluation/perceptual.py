@@ -73,7 +73,7 @@ def st_lpips_distance(path: str | Path, device: str = "cpu") -> Perceptual:
     Raises:
         CheckpointError: if the file does not hold it.
     """
-    from facesep.nets.st_lpips import StLpips
+    from facesep.nets.official.st_lpips import StLpips
 
     net = StLpips.from_file(path).to(device)
 

@@ -18,7 +18,7 @@ from facesep.codes import Codes
 from facesep.evaluation.report import Row
 from facesep.evaluation.statistics import Estimate, estimate
 from facesep.model import FaceSep
-from facesep.nets.tddfa import CROP, Tddfa, rotation
+from facesep.nets.official.tddfa import CROP, Tddfa, rotation
 
 VIEWS = (None, 0.0, -30.0, 30.0)
 """Yaw of the renders in degrees; None is the photo's own. Pitch and roll stay the photo's own."""

@@ -10,7 +10,7 @@ import torch
 
 from facesep.errors import CheckpointError
 from facesep.importers.files import Imported, checked, read, tensors, unwrapped
-from facesep.nets.iresnet import DEPTHS, IResNet
+from facesep.nets.official.iresnet import DEPTHS, IResNet
 
 TITLE = "AdaFace recognition trunk"
 LICENCE = "code MIT; weights trained on research-only data: non-commercial"

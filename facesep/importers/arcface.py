@@ -10,7 +10,7 @@ import torch
 
 from facesep.errors import CheckpointError
 from facesep.importers.files import Imported, checked, read, tensors, unwrapped
-from facesep.nets.arcface import DEPTHS, ArcFace
+from facesep.nets.official.arcface import DEPTHS, ArcFace
 
 TITLE = "ArcFace recognition network (insightface)"
 LICENCE = "code MIT; weights for non-commercial research"

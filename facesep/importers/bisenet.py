@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from facesep.importers.files import Imported, checked, read, tensors, unwrapped
-from facesep.nets.parser import BiSeNet
+from facesep.nets.official.bisenet import BiSeNet
 
 TITLE = "BiSeNet face parser"
 LICENCE = "code MIT; weights trained on CelebAMask-HQ: non-commercial"

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from facesep.importers.files import Imported, checked, read, tensors, unwrapped
-from facesep.nets.hair import HairEncoder
+from facesep.nets.official.hair import HairEncoder
 
 TITLE = "CtrlHair hair shape encoder"
 LICENCE = "no licence stated (all rights reserved); trained on non-commercial data"

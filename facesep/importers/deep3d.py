@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from facesep.importers.files import Imported, checked, read, tensors, unwrapped
-from facesep.nets.rnet import RNet
+from facesep.nets.official.rnet import RNet
 
 TITLE = "Deep3DFaceRecon R-Net"
 LICENCE = "code MIT; weights trained on research-only data: non-commercial"

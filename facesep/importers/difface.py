@@ -10,7 +10,7 @@ import torch
 
 from facesep.errors import CheckpointError
 from facesep.importers.files import Imported, checked, read, tensors, unwrapped
-from facesep.nets.swinir import SwinIR
+from facesep.nets.official.swinir import SwinIR
 
 TITLE = "DifFace restoration network"
 LICENCE = "S-Lab License 1.0: non-commercial"
@@ -44,7 +44,7 @@ def load(path: str | Path) -> Imported:
     if prefix is None:
         raise CheckpointError(f"{path} is neither the SwinIR nor the diffusion network of DifFace")
     try:
-        from facesep.nets.difface_unet import build_unet, convert_unet
+        from facesep.nets.official.difface_unet import build_unet, convert_unet
 
         with torch.device("meta"):
             table = build_unet().state_dict()

@@ -16,8 +16,8 @@ from facesep.config import EncoderConfig, ModelConfig, preset, to_dict
 from facesep.importers import adaface, bisenet, ctrlhair, deep3d, headnerf
 from facesep.importers.files import State
 from facesep.nets.decoder import Decoder
+from facesep.nets.official.rnet import ATTRIBUTE_HEADS, single_head
 from facesep.nets.paper_encoder import PaperEncoder
-from facesep.nets.rnet import ATTRIBUTE_HEADS, single_head
 
 FACEXLIB_FILE = "weights/parsing_bisenet.pth"
 """Where facexlib keeps the parser once it has fetched it, in its package."""

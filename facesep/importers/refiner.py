@@ -34,7 +34,7 @@ def assemble_refiner(out: str | Path, unet_file: str | Path, estimator_file: str
         if network.network != wanted:
             raise CheckpointError(f"{path} holds {network.network}, not {wanted}: give each file its option")
         found[wanted] = network.state
-    from facesep.nets.difface_unet import difface_scheduler
+    from facesep.nets.official.difface_unet import difface_scheduler
     from facesep.refine.networks import difface_unet
 
     with torch.device("meta"):

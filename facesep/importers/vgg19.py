@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from facesep.importers.files import Imported, checked, read, tensors, unwrapped
-from facesep.nets.perceptual import VGG19
+from facesep.nets.official.vgg19 import VGG19
 
 TITLE = "VGG19 of torchvision"
 LICENCE = "BSD-3-Clause (torchvision); trained on ImageNet"

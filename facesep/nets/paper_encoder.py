@@ -13,10 +13,10 @@ from facesep.codes import ATTRIBUTES, CODE_SIZES, Codes
 from facesep.config import EncoderConfig
 from facesep.errors import ConfigError
 from facesep.nets.crops import arcface_crop, deep3d_crop, projected_points
-from facesep.nets.hair import HairEncoder, mask_from_probability
-from facesep.nets.iresnet import IResNet
-from facesep.nets.parser import HAIR, BiSeNet
-from facesep.nets.rnet import ATTRIBUTE_HEADS, RNet
+from facesep.nets.official.bisenet import HAIR, BiSeNet
+from facesep.nets.official.hair import HairEncoder, mask_from_probability
+from facesep.nets.official.iresnet import IResNet
+from facesep.nets.official.rnet import ATTRIBUTE_HEADS, RNet
 from facesep.nets.streams import side_by_side
 
 

@@ -9,12 +9,12 @@ from diffusers import ModelMixin, UNet2DModel
 from diffusers.configuration_utils import ConfigMixin, register_to_config
 
 from facesep.errors import CheckpointError
-from facesep.nets.difface_unet import CHANNELS, DEPTHS, trim, unet_options
-from facesep.nets.swinir import SwinIR
+from facesep.nets.official.difface_unet import CHANNELS, DEPTHS, trim, unet_options
+from facesep.nets.official.swinir import SwinIR
 
 
 class SwinIREstimator(SwinIR, ModelMixin, ConfigMixin):
-    """:class:`~facesep.nets.swinir.SwinIR` with a configuration; the arguments are the same."""
+    """:class:`~facesep.nets.official.swinir.SwinIR` with a configuration; the arguments are the same."""
 
     @register_to_config
     def __init__(

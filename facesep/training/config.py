@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from facesep.codes import ATTRIBUTES
-from facesep.config import ModelConfig, from_dict, preset
+from facesep.config import ModelConfig, from_dict, preset, to_dict
 from facesep.errors import ConfigError
 from facesep.training.dataset import Augmentation
 
@@ -109,7 +109,7 @@ class TrainConfig:
 
     Attributes:
         preset: the model's preset.
-        model: the model; overrides the preset.
+        model: the model; in a file, what differs from the preset.
         schedule: phases in order.
         weights: weights of the loss terms.
         attributes: weight w of each attribute in the code losses.
@@ -237,7 +237,13 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     Raises:
         ConfigError: for a missing file, bad YAML, unknown keys or wrong types.
     """
-    return from_dict(TrainConfig, load_values(path, overrides), str(path))
+    values = load_values(path, overrides)
+    if isinstance(model := values.get("model"), dict):  # what it leaves out is the preset's
+        own = to_dict(preset(str(values.get("preset", TrainConfig.preset))))
+        for name in own.keys() & model.keys():
+            own[name] = own[name] | model[name] if isinstance(model[name], dict) else model[name]
+        values["model"] = model | own
+    return from_dict(TrainConfig, values, str(path))
 
 
 def load_values(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, Any]:

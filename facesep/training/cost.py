@@ -76,8 +76,8 @@ def step_cost(config: TrainConfig, kind: str, steps: int = 3) -> dict[str, Any]:
         ``seconds`` of the fastest step, ``images_per_second``, ``memory_gb`` (peak of the whole process on
         a CPU, of tensors on a GPU) and ``pixels``.
     """
-    from facesep.nets.arcface import ArcFace
-    from facesep.nets.perceptual import VGG19
+    from facesep.nets.official.arcface import ArcFace
+    from facesep.nets.official.vgg19 import VGG19
 
     alike = [one for one in config.schedule if one.kind == kind and not one.only]
     phase = Phase(kind, weights=alike[-1].weights if alike else {})

@@ -164,6 +164,7 @@ class Trainer:
             The loss terms, means over the parts of the batch.
         """
         torch.manual_seed(self._seed(self.step))
+        phase.leaves.clear()
         totals: dict[str, list[Tensor]] = defaultdict(list)
         checked: list[Tensor] = []  # for what is not finite; asked once, as a GPU works on until it is asked
         for part in batch.split(self.config.micro_batch):
@@ -178,7 +179,7 @@ class Trainer:
         parameters = {name: one.param_groups[0]["params"] for name, one in moving.items()}
         self.processes.average(p for own in parameters.values() for p in own)
         checked += [nn.utils.clip_grad_norm_(own, self.config.clip) for own in parameters.values()]
-        codes = phase.code_gradients()
+        codes = [leaf.grad for leaf in phase.leaves]
         checked += [gradient.sum() for gradient in codes]
         if self.processes.all(bool(torch.isfinite(torch.stack(checked)).all())):
             rate = cosine_rate(phase.phase.learning_rate, phase.phase.final_learning_rate, done)

@@ -9,8 +9,6 @@ from typing import Any
 
 import torch
 
-from facesep.checkpoint import write_checkpoint
-from facesep.config import to_dict
 from facesep.errors import ConfigError
 from facesep.model import FaceSep
 
@@ -37,6 +35,8 @@ def release(
         The model as it loads from the release.
     """
     model = FaceSep.from_pretrained(source)
+    if dtype is not None:
+        model.to(dtype=dtype)
     model.extras["train_config"] = {**model.extras.get("train_config", {}), **about}
     if refiner is not None:
         from facesep.refine import FaceRefiner
@@ -47,15 +47,7 @@ def release(
                 torch.nn.Module.to(network, dtype)  # diffusers' own warns of half precision on a CPU
     if evaluation is not None:
         model.extras["eval"] = dict(evaluation)
-    write_checkpoint(
-        folder,
-        to_dict(model.config),
-        {"encoder": model.encoder.state_dict(), "decoder": model.decoder.state_dict()},
-        {f"{name}.json": value for name, value in model.extras.items()},
-        model.model_card(),
-        dtype=dtype,
-        add=model._add_refiner,
-    )
+    model.save_pretrained(folder)
     return FaceSep.from_pretrained(folder)
 
 

@@ -25,19 +25,19 @@ def loss_networks(
     """
     trunk = face = None
     if perceptual and config.perceptual == "st_vgg":
-        from facesep.nets.st_lpips import StLpips
+        from facesep.nets.official.st_lpips import StLpips
 
         trunk = StLpips.from_file(perceptual, config.perceptual_slices)
     elif perceptual:
-        from facesep.nets.perceptual import VGG19
+        from facesep.nets.official.vgg19 import VGG19
 
         trunk = VGG19.from_file(perceptual)
     if recogniser and config.recogniser == "mobilefacenet":
-        from facesep.nets.mobilefacenet import MobileFaceNet
+        from facesep.nets.official.mobilefacenet import MobileFaceNet
 
         face = MobileFaceNet.load(recogniser)
     elif recogniser:
-        from facesep.nets.arcface import ArcFace
+        from facesep.nets.official.arcface import ArcFace
 
         face = ArcFace.from_file(recogniser)
     return trunk, face

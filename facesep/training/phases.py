@@ -6,7 +6,6 @@ Phase D minimises L_D (eq. 3), phase E minimises L_E (eq. 7 to 11), and a joint 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -38,31 +37,31 @@ from facesep.training.views import must_be_empty, random_rotation, turn, where_p
 Terms = dict[str, Tensor]
 
 
-@dataclass(frozen=True)
 class Networks:
     """The networks of a run.
 
-    Attributes:
+    Args:
         decoder: the decoder.
         encoder: the encoder.
         perceptual: has ``taps(image)``; None leaves L_perc out.
         recogniser: has ``embed(image, points)``; None leaves L_id out.
+
+    Attributes:
+        device: where they are.
+        attributes: those that the decoder sees: without a hair code (Table 5) there is nothing to swap.
     """
 
-    decoder: Decoder
-    encoder: nn.Module
-    perceptual: nn.Module | None = None
-    recogniser: nn.Module | None = None
-
-    @property
-    def device(self) -> torch.device:
-        """Where they are."""
-        return self.decoder.background.device
-
-    @property
-    def attributes(self) -> tuple[str, ...]:
-        """Attributes that the decoder sees: without a hair code (Table 5) there is nothing to swap."""
-        return tuple(name for name in ATTRIBUTES if name != "hair" or self.decoder.config.hair)
+    def __init__(
+        self,
+        decoder: Decoder,
+        encoder: nn.Module,
+        perceptual: nn.Module | None = None,
+        recogniser: nn.Module | None = None,
+    ) -> None:
+        self.decoder, self.encoder = decoder, encoder
+        self.perceptual, self.recogniser = perceptual, recogniser
+        self.device = decoder.background.device
+        self.attributes = tuple(name for name in ATTRIBUTES if name != "hair" or decoder.config.hair)
 
     def encode(self, batch: Batch) -> Codes:
         """Codes of the photos of a batch."""
@@ -78,16 +77,25 @@ class ActivePhase(ABC):
         phase: this phase of it.
         networks: the networks; what does not learn in this phase is frozen.
         book: the code book.
+        moving: names of the optimisers that make steps.
 
     Attributes:
         weights: loss weights in this phase.
-        moving: names of the optimisers that make steps.
+        leaves: codes whose gradients a step collects, part by part; none where the book does not move.
         image_size: pixels along a side of its images.
         partners: share of its items that are rendered with the shape code of another photo of the person.
     """
 
-    def __init__(self, config: TrainConfig, phase: Phase, networks: Networks, book: CodeBook) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        phase: Phase,
+        networks: Networks,
+        book: CodeBook,
+        moving: tuple[str, ...],
+    ) -> None:
         self.config, self.phase, self.networks, self.book = config, phase, networks, book
+        self.moving, self.leaves = moving, []
         self.decoder, self.encoder, self.device = networks.decoder, networks.encoder, networks.device
         self.weights = config.weights_of(phase)
         self.distance = cosine_distance if config.distance == "cosine" else scaled_distance
@@ -100,18 +108,9 @@ class ActivePhase(ABC):
         for name, parameter in self.decoder.named_parameters():
             parameter.requires_grad_("decoder" in self.moving and name.startswith(phase.only))
 
-    @property
-    @abstractmethod
-    def moving(self) -> tuple[str, ...]:
-        """Names of the optimisers that make steps."""
-
     @abstractmethod
     def losses(self, step: int, batch: Batch) -> Terms:
         """Loss terms of a part of a batch, by name."""
-
-    def code_gradients(self) -> list[Tensor]:
-        """Gradients of the code book's rows since the last call; none where it does not move."""
-        return []
 
     def render(self, codes: Codes, coarse: bool = False) -> Rendering:
         """Renders at the size of the phase; ``coarse`` with the fewer rays of L_cyc and L_dis."""
@@ -164,12 +163,6 @@ class ActivePhase(ABC):
 class DecoderPhase(ActivePhase):
     """Phase D: the decoder and the codes in the book move; the encoder rests."""
 
-    moving = ("decoder",)
-
-    def __init__(self, config: TrainConfig, phase: Phase, networks: Networks, book: CodeBook) -> None:
-        super().__init__(config, phase, networks, book)
-        self.leaves: list[Tensor] = []
-
     def losses(self, step: int, batch: Batch) -> Terms:
         """L_D (eq. 3): image losses of the book's codes, and L_reg, their distance from z^0."""
         leaf = self.book.read(batch.rows).vector().to(self.device).requires_grad_()
@@ -181,20 +174,9 @@ class DecoderPhase(ActivePhase):
         terms["regulariser"] = sum(codes_loss(codes, start, weights, self.distance).values())
         return terms
 
-    def code_gradients(self) -> list[Tensor]:
-        """Gradients of the rows of the last batch, part by part."""
-        gradients = [leaf.grad for leaf in self.leaves]
-        self.leaves.clear()
-        return gradients
-
 
 class EncoderPhase(ActivePhase):
-    """Phase E: the heads move; the decoder rests."""
-
-    @property
-    def moving(self) -> tuple[str, ...]:
-        """The heads of the attributes that the decoder sees."""
-        return self.networks.attributes
+    """Phase E, where the heads move and the decoder rests; or a joint phase, where both move."""
 
     def losses(self, step: int, batch: Batch) -> Terms:
         """L_E (eq. 7 to 11) and, with weight ``image``, the image losses of ``D(E(I))``.
@@ -203,19 +185,14 @@ class EncoderPhase(ActivePhase):
         L_dis trains the encoder alone, and a decoder may go on reading the hairstyle from shape and texture.
         With weight ``view``, heads are also rendered in another pose and compared with the photo.
         """
-        known = warp_pose(
-            self.book.read(batch.rows).to(self.device), batch.similarity.to(self.device)
-        )  # z^D, posed as the augmented photos are
-        return self.losses_against(known, step, batch)
-
-    def losses_against(self, known: Codes, step: int, batch: Batch) -> Terms:
-        """The same for given codes in the place of the book's."""
+        # z^D, with the pose of the augmented photos
+        known = warp_pose(self.book.read(batch.rows).to(self.device), batch.similarity.to(self.device))
         config, weights = self.config, self.weights
         codes = self.networks.encode(batch)
         distances = codes_loss(codes, known, self.code_weights, self.distance)
         terms = {f"code_{name}": weights.code * value for name, value in distances.items()}
         if weights.image > 0:
-            rendering = self.render(self._with_book(self._with_partners(codes, batch), known))
+            rendering = self.render(self._mixed(codes, batch, known))
             for name, value in self.image_losses(step, rendering, batch).items():
                 terms[name] = weights.image * value
             if weights.hair > 0 and step % config.hair_every == 0 and len(batch.rows) > 1:
@@ -273,52 +250,40 @@ class EncoderPhase(ActivePhase):
             total = total + weights.perceptual * self._perceptual(image, target)
         return weights.view * total
 
-    def _with_partners(self, codes: Codes, batch: Batch) -> Codes:
-        """Some items take their shape code from another photo of the same person."""
-        chosen = batch.partnered
-        if chosen is None or not chosen.any():
-            return codes
-        at = chosen.nonzero()[:, 0].to(self.device)  # a mask would make a GPU wait for its count
-        photo = batch.partner.to(self.device)[at]
-        points = batch.partner_points.to(self.device)[at] * photo.shape[-1]
-        shape = codes.shape.index_put((at,), self.encoder.heads["shape"](photo, points))
-        return codes.replace(shape=shape)
+    def _mixed(self, codes: Codes, batch: Batch, known: Codes) -> Codes:
+        """Some items take their shape code from another photo of the person, and some codes from the book.
 
-    def _with_book(self, codes: Codes, known: Codes) -> Codes:
-        """Some items take some codes from the code book: its poses are exact, the heads' are not yet."""
-        replaced = {}
+        The book's poses are exact, those of the heads are not yet.
+        """
+        mixed, chosen = dict(codes.items()), batch.partnered
+        if chosen is not None and chosen.any():
+            at = chosen.nonzero()[:, 0].to(self.device)  # a mask would make a GPU wait for its count
+            photo = batch.partner.to(self.device)[at]
+            points = batch.partner_points.to(self.device)[at] * photo.shape[-1]
+            shapes = self.encoder.heads["shape"](photo, points)
+            mixed["shape"] = codes.shape.index_put((at,), shapes)
         for name, share in self.phase.book_share.items():
-            chosen = torch.rand(len(codes), 1, device=self.device) < share
-            replaced[name] = torch.where(chosen, getattr(known, name), getattr(codes, name))
-        return codes.replace(**replaced) if replaced else codes
-
-
-class JointPhase(EncoderPhase):
-    """Decoder and heads move together on the images of ``D(E(I))``."""
-
-    @property
-    def moving(self) -> tuple[str, ...]:
-        """The decoder and the heads."""
-        return "decoder", *super().moving
+            some = torch.rand(len(codes), 1, device=self.device) < share
+            mixed[name] = torch.where(some, getattr(known, name), mixed[name])
+        return Codes(**mixed)
 
 
 class PartPhase(ActivePhase):
     """A part of the decoder learns on the encoder's codes, which it will be given."""
-
-    moving = ("decoder",)
 
     def losses(self, step: int, batch: Batch) -> Terms:
         """Image losses of ``D(E(I))``."""
         return self.image_losses(step, self.render(self.networks.encode(batch)), batch)
 
 
-KINDS = {"decoder": DecoderPhase, "encoder": EncoderPhase, "joint": JointPhase}
-
-
 def activate(config: TrainConfig, phase: Phase, networks: Networks, book: CodeBook) -> ActivePhase:
     """The phase of a schedule, ready for its steps."""
-    kind = PartPhase if phase.only else KINDS[phase.kind]
-    return kind(config, phase, networks, book)
+    if phase.only:
+        return PartPhase(config, phase, networks, book, ("decoder",))
+    if phase.kind == "decoder":
+        return DecoderPhase(config, phase, networks, book, ("decoder",))
+    decoder = ("decoder",) if phase.kind == "joint" else ()
+    return EncoderPhase(config, phase, networks, book, (*decoder, *networks.attributes))
 
 
 def _first(count: int, share: float) -> slice:

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+from tqdm.auto import tqdm
+
 from facesep.errors import FaceSepError
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
@@ -51,7 +53,20 @@ def resumed(name: str) -> str | None:
     return None if name == "latest" else name
 
 
-def progress(done: int, total: int, what: str = "photos") -> None:
-    """Says now and then on the standard error how much is done."""
-    if done % 200 == 0 or done == total:
-        print(f"{done}/{total} {what}", file=sys.stderr, flush=True)  # noqa: T201
+class Progress:
+    """A progress bar on the standard error that is told how much is done, and of how much.
+
+    What is done at the first call was done by earlier runs: it does not make the estimate shorter.
+    """
+
+    def __init__(self, unit: str = "photos") -> None:
+        self.unit, self.bar = unit, None
+
+    def __call__(self, done: int, total: int) -> None:
+        """Draws the bar, a few times a second on a terminal and else twice a minute."""
+        if self.bar is None:
+            every = 0.5 if sys.stderr.isatty() else 30.0
+            self.bar = tqdm(total=total, initial=done, unit=f" {self.unit}", mininterval=every)
+        self.bar.update(done - self.bar.n)
+        if done >= total:
+            self.bar.close()

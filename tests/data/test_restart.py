@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import io
 import multiprocessing
 import os
 import signal
@@ -19,9 +18,9 @@ from test_shards import Drawings, write_portraits
 
 from facesep.data.duplicates import file_sizes, same_files
 from facesep.data.prepare import prepare
-from facesep.data.progress import ProgressLine, duration
 from facesep.data.shards import ShardSet
 from facesep.errors import DataError
+from facesep.training.script import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 JOB = {"size": 32, "shard_samples": 6, "small": 16}
@@ -200,32 +199,11 @@ def test_same_files_are_found(tmp_path: Path):
     assert same_files(paths, sizes) == expected == {3: 0, 7: 2, 8: 0}
 
 
-def test_the_estimate_counts_only_work_of_now():
-    now, stream = [0.0], io.StringIO()
-    line = ProgressLine(stream=stream, clock=lambda: now[0])
-    line(9000, 10_000)  # finished by an earlier run, in no time
-    assert stream.getvalue() == "9000/10000 photos\n"
-    for second in range(1, 61):
-        now[0] = float(second)
-        line(9000 + 2 * second, 10_000)
-    assert "2.0 a second, about 7 min left" in stream.getvalue().splitlines()[-1]  # 880 at 2 a second
-    for second in range(61, 300):  # then it gets slower: what counts is the last two minutes
-        now[0] = float(second)
-        line(9120 + (second - 60) // 2, 10_000)
-    assert line.speed() == pytest.approx(0.5, rel=0.1)
-    line(10_000, 10_000)
-    assert stream.getvalue().splitlines()[-1] == "10000/10000 photos"
-    early = ProgressLine(stream=io.StringIO(), clock=lambda: now[0])
-    early(0, 100)
-    now[0] += 1
-    early(50, 100)
-    assert early.speed() is None  # a second says nothing
-
-
-def test_durations_are_said_roundly():
-    assert [duration(s) for s in (1, 62, 600, 5600)] == [
-        "about 5 s",
-        "about 60 s",
-        "about 10 min",
-        "about 1 h 30 min",
-    ]
+def test_the_estimate_counts_only_work_of_now(capsys):
+    tell = Progress()
+    tell(9000, 10_000)  # finished by an earlier run, in no time
+    assert tell.bar.format_dict["initial"] == 9000
+    said = tell.bar.format_meter(**tell.bar.format_dict | {"n": 9120, "elapsed": 60.0, "rate": None})
+    assert "9120/10000" in said and "2.00 photos/s" in said and "07:20" in said  # 880 at 2 a second
+    tell(10_000, 10_000)
+    assert "10000/10000" in capsys.readouterr().err.replace("\r", "\n").splitlines()[-1]

@@ -1,7 +1,7 @@
 """How long the page takes to show an edit: from a key pressed in Chromium to the new picture on the screen.
 
 python tests/demo/measure_page.py                # the bundled checkpoint
-python tests/demo/measure_page.py --preset mini  # random weights of a preset, at its size
+python tests/demo/measure_page.py --preset small # random weights of a preset, at its size
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from facesep.evaluation.estimators import PARTS, build_estimator, cosine, factor
 from facesep.evaluation.open_analysis import OpenAnalysis
 from facesep.nets.crops import deep3d_crop
 from facesep.nets.files import write_network
-from facesep.nets.rnet import RNet
+from facesep.nets.official.rnet import RNet
 
 
 def test_cosine_of_known_vectors():

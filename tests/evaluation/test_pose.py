@@ -13,7 +13,7 @@ from facesep.camera import rotation_matrix
 from facesep.codes import CODE_SIZES, Codes
 from facesep.errors import CheckpointError
 from facesep.evaluation import pose
-from facesep.nets.tddfa import CROP, PARAMETERS, Tddfa, rotation
+from facesep.nets.official.tddfa import CROP, PARAMETERS, Tddfa, rotation
 
 SIDE = 24
 

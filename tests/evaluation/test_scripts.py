@@ -19,7 +19,7 @@ from facesep.analysis.labels import Labels
 from facesep.codes import CODE_LENGTH
 from facesep.data.shards import ShardSet
 from facesep.evaluation.report import read_report
-from facesep.nets.tddfa import Tddfa
+from facesep.nets.official.tddfa import Tddfa
 from facesep.provenance import verify
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from facesep.errors import CheckpointError
 from facesep.nets.crops import similarity
-from facesep.nets.mobilefacenet import CROP, TEMPLATE, MobileFaceNet, align
+from facesep.nets.official.mobilefacenet import CROP, TEMPLATE, MobileFaceNet, align
 
 
 @pytest.fixture(scope="module")

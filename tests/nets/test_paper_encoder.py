@@ -9,8 +9,8 @@ from facesep.codes import ATTRIBUTES, CODE_SIZES
 from facesep.config import EncoderConfig, preset
 from facesep.nets.crops import deep3d_crop, projected_points
 from facesep.nets.encoder import build_encoder
-from facesep.nets.hair import mask_from_labels, mask_from_probability
-from facesep.nets.parser import HAIR
+from facesep.nets.official.bisenet import HAIR
+from facesep.nets.official.hair import mask_from_labels, mask_from_probability
 
 CONFIG = EncoderConfig(kind="paper", recognition="ir18", width=4)
 

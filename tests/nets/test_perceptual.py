@@ -7,7 +7,7 @@ import torch
 
 from facesep.errors import CheckpointError
 from facesep.nets.files import read_network, write_network
-from facesep.nets.perceptual import VGG19, layout
+from facesep.nets.official.vgg19 import VGG19, layout
 
 
 def test_taps_are_the_first_activation_of_each_stage():

@@ -7,15 +7,15 @@ import torch
 
 from facesep.codes import Codes
 from facesep.config import DecoderConfig, EncoderConfig, preset
-from facesep.nets.arcface import ArcFace
 from facesep.nets.decoder import Decoder
-from facesep.nets.hair import HairEncoder
-from facesep.nets.iresnet import IResNet
+from facesep.nets.official.arcface import ArcFace
+from facesep.nets.official.bisenet import BiSeNet
+from facesep.nets.official.hair import HairEncoder
+from facesep.nets.official.iresnet import IResNet
+from facesep.nets.official.rnet import RNet
+from facesep.nets.official.swinir import SwinIR
 from facesep.nets.paper_encoder import PaperEncoder
-from facesep.nets.parser import BiSeNet
-from facesep.nets.rnet import RNet
 from facesep.nets.size import Size, count, parameters
-from facesep.nets.swinir import SwinIR
 
 META = torch.device("meta")
 
@@ -64,7 +64,7 @@ def test_parser():
 @pytest.mark.slow
 def test_diffusion_network():
     pytest.importorskip("diffusers")
-    from facesep.nets.difface_unet import build_unet
+    from facesep.nets.official.difface_unet import build_unet
 
     inputs = torch.zeros(1, 3, 512, 512, device=META), torch.zeros(1, device=META)
     size = count(built(build_unet), *inputs)

@@ -8,7 +8,7 @@ from golden import Golden, normal
 
 pytest.importorskip("diffusers")
 
-from facesep.nets.difface_unet import build_unet, convert_unet, difface_scheduler, key_map
+from facesep.nets.official.difface_unet import build_unet, convert_unet, difface_scheduler, key_map
 from facesep.nets.size import parameters
 
 LOOP = Golden("difface_loop")

@@ -6,12 +6,12 @@ import pytest
 import torch
 from golden import Golden, normal, uniform
 
-from facesep.nets.arcface import ArcFace
-from facesep.nets.hair import HairEncoder, position_code
-from facesep.nets.iresnet import IResNet
-from facesep.nets.parser import BiSeNet
-from facesep.nets.rnet import ATTRIBUTE_HEADS, HEADS, RNet, single_head, split_coefficients
-from facesep.nets.swinir import SwinIR
+from facesep.nets.official.arcface import ArcFace
+from facesep.nets.official.bisenet import BiSeNet
+from facesep.nets.official.hair import HairEncoder, position_code
+from facesep.nets.official.iresnet import IResNet
+from facesep.nets.official.rnet import ATTRIBUTE_HEADS, HEADS, RNet, single_head, split_coefficients
+from facesep.nets.official.swinir import SwinIR
 
 
 @pytest.fixture(autouse=True)

@@ -23,7 +23,7 @@ from facesep.checkpoint import verify_checkpoint
 from facesep.config import preset
 from facesep.errors import CheckpointError, ConfigError, ImageError
 from facesep.model import FaceSep
-from facesep.nets.difface_unet import difface_scheduler
+from facesep.nets.official.difface_unet import difface_scheduler
 from facesep.refine import FaceRefiner, LayeredUNet, SwinIREstimator
 
 LOOP = Golden("difface_loop")

@@ -21,15 +21,10 @@ from facesep.evaluation.refinement import flicker, video_flicker
 from facesep.images import to_image
 from facesep.model import FaceSep
 from facesep.refine import FaceRefiner
-from facesep.training.refiner.config import (
-    Degradation,
-    EstimatorConfig,
-    RefinerConfig,
-    UNetConfig,
-    load_refiner_config,
-)
+from facesep.training.refiner.config import RefinerConfig, load_refiner_config
 from facesep.training.refiner.loop import RefinerTrainer
-from facesep.training.refiner.pairs import Pairs, degraded, gaussian_blur
+from facesep.training.refiner.networks import EstimatorConfig, UNetConfig
+from facesep.training.refiner.pairs import Degradation, Pairs, degraded, gaussian_blur
 
 ROOT = Path(__file__).parents[2]
 TINY = RefinerConfig(

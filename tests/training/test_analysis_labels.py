@@ -25,7 +25,7 @@ from facesep.data.prepare import prepare
 from facesep.data.shards import ShardSet
 from facesep.data.source import Prepared, Source
 from facesep.errors import DataError
-from facesep.nets.mobilefacenet import MobileFaceNet
+from facesep.nets.official.mobilefacenet import MobileFaceNet
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.slow

@@ -17,8 +17,8 @@ from facesep.config import ModelConfig, preset
 from facesep.nets import decoder as decoder_module
 from facesep.nets.decoder import Decoder
 from facesep.nets.encoder import build_encoder
-from facesep.nets.mobilefacenet import MobileFaceNet
-from facesep.nets.st_lpips import StLpips
+from facesep.nets.official.mobilefacenet import MobileFaceNet
+from facesep.nets.official.st_lpips import StLpips
 from facesep.training.augment import warp_pose
 from facesep.training.config import Phase, TrainConfig, Weights
 from facesep.training.dataset import TrainingSet

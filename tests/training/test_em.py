@@ -23,7 +23,7 @@ from facesep.training.config import Phase, TrainConfig, Weights, load_config
 from facesep.training.dataset import Augmentation, TrainingSet
 from facesep.training.em import Trainer
 from facesep.training.export import release
-from facesep.training.phases import JointPhase
+from facesep.training.phases import EncoderPhase
 from facesep.training.pretrain import load_heads
 from facesep.training.processes import Processes
 from facesep.training.runlog import RunLog
@@ -98,7 +98,7 @@ def test_terms_on_other_heads_and_poses_teach_both_networks(term, data, tmp_path
     trainer.begin()
     batch = data.batch(torch.arange(4), 32)
     for step, seen in ((1, False), (2, True)):
-        terms = trainer.activate(0).losses_against(data.labels(batch.rows), step, batch)
+        terms = trainer.activate(0).losses(step, batch)
         assert (term in terms) == seen
     terms[term].backward()  # alone
     assert learned(trainer.encoder.heads["rotation"]) == (term != "view")  # there poses are the book's
@@ -271,8 +271,9 @@ def test_a_step_that_is_not_finite_changes_nothing(data, tmp_path, monkeypatch):
     trainer = Trainer(config(Phase("joint", epochs=1)), data, tmp_path)
     trainer.begin()
     before = weights(trainer)
-    terms = JointPhase.losses
-    monkeypatch.setattr(JointPhase, "losses", lambda *a: {k: v * float("nan") for k, v in terms(*a).items()})
+    losses = EncoderPhase.losses
+    spoilt = lambda *a: {k: v * float("nan") for k, v in losses(*a).items()}  # noqa: E731
+    monkeypatch.setattr(EncoderPhase, "losses", spoilt)
     trainer.run()
     after = weights(trainer)
     assert trainer.skipped == len(data) // 4

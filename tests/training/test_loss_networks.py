@@ -7,9 +7,9 @@ import torch
 from safetensors.torch import save_file
 
 from facesep.errors import CheckpointError
-from facesep.nets.arcface import ArcFace
 from facesep.nets.crops import projected_points
-from facesep.nets.mobilefacenet import MobileFaceNet
+from facesep.nets.official.arcface import ArcFace
+from facesep.nets.official.mobilefacenet import MobileFaceNet
 from facesep.training.config import TrainConfig
 from facesep.training.loss_networks import loss_networks
 

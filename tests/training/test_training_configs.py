@@ -12,6 +12,7 @@ from tiny_data import write_tiny
 from facesep.codes import CODE_SIZES, Codes
 from facesep.config import preset
 from facesep.errors import ConfigError
+from facesep.model import FaceSep
 from facesep.nets.decoder import Decoder
 from facesep.training.config import Phase, TrainConfig, Weights, load_config
 from facesep.training.dataset import TrainingSet
@@ -38,12 +39,22 @@ def test_the_papers_schedule():
     )
 
 
-@pytest.mark.parametrize("name", ["mini", "tiny"])
-def test_configurations_build_their_model(name):
-    config = load_config(CONFIGS / f"{name}.yaml")
-    decoder = Decoder(config.model_config().decoder)
-    assert {phase.kind for phase in config.schedule} <= {"decoder", "encoder", "joint"}
-    assert sum(p.numel() for p in decoder.parameters()) < 3e6
+def test_mini_is_the_bundled_checkpoint():
+    assert preset("mini") == FaceSep.from_pretrained().config
+    first = load_config(CONFIGS / "mini.yaml").model_config()
+    grown = ["model.decoder.ray_size=32", "model.decoder.modulated=true", "model.encoder.input_size=128"]
+    grown += ["model.encoder.stem=4", "model.encoder.blocks=[1, 2, 4, 1]"]
+    assert load_config(CONFIGS / "mini.yaml", grown).model_config() == preset("mini") != first
+
+
+def test_a_file_says_how_its_model_differs_from_the_preset():
+    tiny = preset("tiny")
+    assert load_config(CONFIGS / "tiny.yaml").model_config() == tiny
+    wanted = dataclasses.replace(tiny, decoder=dataclasses.replace(tiny.decoder, samples=4))
+    assert load_config(CONFIGS / "tiny.yaml", ["model.decoder.samples=4"]).model_config() == wanted
+    for wrong in ("model=4", "model.decoder=4", "model.decoder.rays=4", "model.head.width=4", "preset=huge"):
+        with pytest.raises(ConfigError):
+            load_config(CONFIGS / "tiny.yaml", ["model.encoder.input_size=32", wrong])
 
 
 def run(data: TrainingSet, out: Path, **changes) -> Trainer:

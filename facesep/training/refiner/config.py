@@ -1,4 +1,4 @@
-"""The configuration of a refiner and of its training; read from YAML, strict."""
+"""The configuration of a refiner's training; read from YAML, strict."""
 
 from __future__ import annotations
 
@@ -9,62 +9,8 @@ from pathlib import Path
 from facesep.config import from_dict
 from facesep.errors import ConfigError
 from facesep.training.config import load_values
-
-
-@dataclass(frozen=True)
-class EstimatorConfig:
-    """SwinIR; see :class:`facesep.nets.swinir.SwinIR`. ``depths`` empty: no estimator."""
-
-    channels: int = 60
-    depths: tuple[int, ...] = (4, 4, 4)
-    heads: int = 6
-    window: int = 4
-    ratio: int = 2
-
-
-@dataclass(frozen=True)
-class UNetConfig:
-    """``UNet2DModel``.
-
-    Attributes:
-        channels: width of each level; each level halves the picture.
-        layers: residual blocks of a level.
-        attention: how many of the last levels attend.
-        head: width of an attention head; it divides the widths that attend.
-        groups: groups of the norms; they divide every width.
-    """
-
-    channels: tuple[int, ...] = (64, 128, 192, 256)
-    layers: int = 2
-    attention: int = 1
-    head: int = 32
-    groups: int = 32
-
-    def __post_init__(self) -> None:
-        if any(width % self.groups for width in self.channels):
-            raise ConfigError(f"unet.groups={self.groups} must divide every width of {self.channels}")
-        if not 0 <= self.attention <= len(self.channels):
-            raise ConfigError(f"unet.attention must be 0 to {len(self.channels)}")
-        attending = self.channels[-max(self.attention, 1) :]  # the middle always attends
-        if any(width % self.head for width in attending):
-            raise ConfigError(f"unet.head={self.head} must divide the widths {attending}")
-
-
-@dataclass(frozen=True)
-class Degradation:
-    """How sharp pictures are made soft; each is drawn anew for every picture.
-
-    Attributes:
-        shrink: largest factor by which a picture is made smaller and large again.
-        blur: largest standard deviation of a Gaussian blur, in thousandths of the picture's side.
-        noise: largest standard deviation of noise, in 0..1.
-        tint: standard deviation of a gain of each colour.
-    """
-
-    shrink: float = 6.0
-    blur: float = 20.0
-    noise: float = 0.03
-    tint: float = 0.03
+from facesep.training.refiner.networks import EstimatorConfig, UNetConfig
+from facesep.training.refiner.pairs import Degradation
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from accelerate import Accelerator
-from torch import Tensor, nn
+from torch import Tensor
 
 from facesep.config import to_dict
 from facesep.training.loop import Loop
 from facesep.training.optim import cosine_rate
 from facesep.training.processes import new_accelerator
 from facesep.training.refiner.config import RefinerConfig
+from facesep.training.refiner.networks import Networks
 from facesep.training.refiner.pairs import Pairs
 
 if TYPE_CHECKING:
@@ -22,41 +22,6 @@ if TYPE_CHECKING:
 
 VALIDATION = 8
 """Pictures that are refined at every checkpoint."""
-
-
-class Networks(nn.Module):
-    """Estimator and UNet as one module, so that one call gives both losses."""
-
-    def __init__(self, config: RefinerConfig) -> None:
-        from diffusers import UNet2DModel
-
-        from facesep.refine import SwinIREstimator
-
-        super().__init__()
-        one, two = config.estimator, config.unet
-        self.estimator = SwinIREstimator(**vars(one)) if one.depths else None
-        plain = len(two.channels) - two.attention
-        self.unet = UNet2DModel(
-            sample_size=config.size,
-            block_out_channels=two.channels,
-            layers_per_block=two.layers,
-            down_block_types=("DownBlock2D",) * plain + ("AttnDownBlock2D",) * two.attention,
-            up_block_types=("AttnUpBlock2D",) * two.attention + ("UpBlock2D",) * plain,
-            attention_head_dim=two.head,
-            norm_num_groups=two.groups,
-        )
-
-    def forward(
-        self, soft: Tensor | None, sharp: Tensor, noisy: Tensor, noise: Tensor, t: Tensor
-    ) -> dict[str, Tensor]:
-        """``{"estimate": L1, "noise": mean square}``; all pictures ``Tensor[B, 3, S, S]``.
-
-        Without an estimator nobody needs the soft pictures.
-        """
-        losses = {"noise": F.mse_loss(self.unet(noisy, t).sample.float(), noise)}
-        if self.estimator is not None:
-            losses["estimate"] = F.l1_loss(self.estimator(soft).float(), sharp)
-        return losses
 
 
 class RefinerTrainer(Loop):
@@ -87,7 +52,7 @@ class RefinerTrainer(Loop):
         accelerator = accelerator or new_accelerator(config.bf16)
         torch.manual_seed(config.seed)
         self.config, self.pairs, self.val, self.scheduler = config, pairs, val, DDIMScheduler()
-        networks = Networks(config).to(accelerator.device)
+        networks = Networks(config.size, config.estimator, config.unet).to(accelerator.device)
         super().__init__(
             networks,
             torch.optim.AdamW(
@@ -139,7 +104,7 @@ class RefinerTrainer(Loop):
         from facesep.refine import FaceRefiner
 
         with torch.random.fork_rng(devices=[]):
-            networks = Networks(self.config).to(self.device)
+            networks = Networks(self.config.size, self.config.estimator, self.config.unet).to(self.device)
         networks.load_state_dict(self.average.state())
         settings = {"steps": self.config.refine_steps, "start": self.config.start, "eta": self.config.eta}
         refiner = FaceRefiner(networks.unet, self.scheduler, networks.estimator, **settings, about=about)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,7 +13,23 @@ from torch import Tensor
 from facesep.data.heads import ShardPhotos
 from facesep.data.shards import ShardSet
 from facesep.model import FaceSep
-from facesep.training.refiner.config import Degradation
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """How sharp pictures are made soft; each is drawn anew for every picture.
+
+    Attributes:
+        shrink: largest factor by which a picture is made smaller and large again.
+        blur: largest standard deviation of a Gaussian blur, in thousandths of the picture's side.
+        noise: largest standard deviation of noise, in 0..1.
+        tint: standard deviation of a gain of each colour.
+    """
+
+    shrink: float = 6.0
+    blur: float = 20.0
+    noise: float = 0.03
+    tint: float = 0.03
 
 
 class Pairs:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from facesep.errors import CheckpointError
 from facesep.nets.crops import similarity
+from facesep.nets.official.recogniser import Recogniser
 from facesep.precision import full_precision
 
 CROP = (112, 96)
@@ -80,7 +81,7 @@ class Bottleneck(nn.Module):
         return x + self.conv(x) if self.residual else self.conv(x)
 
 
-class MobileFaceNet(nn.Module):
+class MobileFaceNet(Recogniser):
     """Aligned faces to 128 numbers; about 1.0 M parameters."""
 
     def __init__(self) -> None:
@@ -110,22 +111,9 @@ class MobileFaceNet(nn.Module):
         x = self.conv2(self.blocks(self.dw_conv1(self.conv1(x))))
         return self.linear1(self.linear7(x)).flatten(1)
 
-    def embed(self, image: Tensor, points: Tensor, mirror: bool = True) -> Tensor:
-        """Unit embeddings of canonical images.
-
-        Args:
-            image: ``Tensor[B, 3, S, S]`` RGB in [0, 1].
-            points: ``Tensor[B, 5, 2]`` eyes, nose tip and mouth corners in its pixels, image left first.
-            mirror: average with the mirror image's embedding: steadier, at twice the work.
-
-        Returns:
-            ``Tensor[B, 128]``.
-        """
-        face = align(image, points)
-        if not mirror:
-            return F.normalize(self(face), dim=-1)
-        both = F.normalize(self(face), dim=-1) + F.normalize(self(face.flip(-1)), dim=-1)
-        return F.normalize(both, dim=-1)
+    def crop(self, image: Tensor, points: Tensor) -> Tensor:
+        """What :func:`align` cuts out."""
+        return align(image, points)
 
     @staticmethod
     def load(path: str | Path) -> MobileFaceNet:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facesep.nets.files import read_network
-from facesep.nets.parser import IMAGENET_MEAN, IMAGENET_STD
+from facesep.nets.official.bisenet import IMAGENET_MEAN, IMAGENET_STD
 
 STAGES: tuple[tuple[int, int], ...] = ((2, 64), (2, 128), (4, 256), (4, 512), (1, 512))
 """Convolutions and channels between poolings, up to the last tap (VGG19 has three more)."""

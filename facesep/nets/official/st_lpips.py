@@ -17,7 +17,6 @@ from facesep.errors import CheckpointError
 
 SLICES = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 POSITIONS = ((0, 2), (6, 8), (12, 14, 16), (20, 22, 24), (28, 30, 32))
-POOLS = (None, 5, 11, 19, 27)
 
 
 class StLpips(nn.Module):

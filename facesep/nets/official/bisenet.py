@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from facesep.constants import constant
-from facesep.nets.resnet import BasicBlock, ResNet
+from facesep.nets.official.resnet import BasicBlock, ResNet
 
 CLASSES: tuple[str, ...] = (
     "background", "skin", "left brow", "right brow", "left eye", "right eye", "glasses", "left ear",

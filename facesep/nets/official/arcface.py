@@ -1,19 +1,19 @@
 """The ArcFace trunks of insightface, used by the identity loss and the identity metric.
 
-They resemble :mod:`facesep.nets.iresnet` but are not interchangeable with it: the first block of every
-stage projects its shortcut even where the channels agree, and the last norm has learned weights.
+They resemble :mod:`facesep.nets.official.iresnet` but are not interchangeable with it: the first block of
+every stage projects its shortcut even where the channels agree, and the last norm has learned weights.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from facesep.errors import ConfigError
 from facesep.nets.crops import arcface_crop
 from facesep.nets.files import read_network
+from facesep.nets.official.recogniser import Recogniser
 
 DEPTHS: dict[str, tuple[int, int, int, int]] = {
     "r18": (2, 2, 2, 2),
@@ -46,7 +46,7 @@ class Block(nn.Module):
         return self.bn3(self.conv2(y)) + (x if self.downsample is None else self.downsample(x))
 
 
-class ArcFace(nn.Module):
+class ArcFace(Recogniser):
     """insightface's iresnet.
 
     Args:
@@ -100,19 +100,6 @@ class ArcFace(nn.Module):
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
         return self.features(self.fc(self.bn2(x).flatten(1)))
 
-    def embed(self, image: Tensor, points: Tensor, mirror: bool = True) -> Tensor:
-        """Unit embeddings of canonical images, as L_id compares them.
-
-        Args:
-            image: ``Tensor[B, 3, S, S]`` RGB in [0, 1].
-            points: ``Tensor[B, 5, 2]`` eyes, nose tip and mouth corners in its pixels, image left first.
-            mirror: average with the mirror image's embedding: steadier, at twice the work.
-
-        Returns:
-            ``Tensor[B, 512]``.
-        """
-        face = arcface_crop(image, points, fit="insightface") * 2 - 1
-        if not mirror:
-            return F.normalize(self(face), dim=-1)
-        both = F.normalize(self(face), dim=-1) + F.normalize(self(face.flip(-1)), dim=-1)
-        return F.normalize(both, dim=-1)
+    def crop(self, image: Tensor, points: Tensor) -> Tensor:
+        """The ArcFace template's crop, in [-1, 1]."""
+        return arcface_crop(image, points, fit="insightface") * 2 - 1

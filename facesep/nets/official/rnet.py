@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from facesep.nets.resnet import Bottleneck, ResNet
+from facesep.nets.official.resnet import Bottleneck, ResNet
 
 HEADS: dict[str, int] = {
     "identity": 80,

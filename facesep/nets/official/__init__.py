@@ -1,0 +1,1 @@
+"""Ports of other projects' networks, in the layout of their official weights; ours are one folder up."""
