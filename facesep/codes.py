@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -13,9 +13,12 @@ from torch import Tensor
 
 from facesep.attributes import ATTRIBUTES, CODE_LENGTH, CODE_SIZES, TRAITS, Attribute
 from facesep.camera import euler_angles, rotation_matrix, slerp_rotation
+from facesep.checks import number
 from facesep.errors import CodesError
 
 FORMAT = "facesep-codes-1"
+MOST_STRENGTH = 1.5
+"""Largest strength of a transfer."""
 
 
 def parse_attributes(names: str | Attribute | Iterable[str | Attribute]) -> list[str]:
@@ -37,6 +40,35 @@ def parse_attributes(names: str | Attribute | Iterable[str | Attribute]) -> list
         problem = f"unknown attribute {', '.join(map(repr, unknown))}" if unknown else "no attribute given"
         raise CodesError(f"{problem}: choose from {', '.join(ATTRIBUTES)}")
     return [name for name in ATTRIBUTES if name in chosen]
+
+
+def parse_strengths(
+    attributes: str | Attribute | Iterable[str | Attribute] | Mapping[str | Attribute, float],
+    strength: float = 1.0,
+) -> dict[str, float]:
+    """The strength of each attribute.
+
+    Args:
+        attributes: names, as for :func:`parse_attributes`, or a strength for each.
+        strength: that of plain names, 0 to 1.5.
+
+    Raises:
+        CodesError: for unknown attributes, one that is given twice, a strength out of range, or two sorts of
+            strengths.
+    """
+    strength = number(strength, "strength", 0, MOST_STRENGTH, CodesError)
+    if not isinstance(attributes, Mapping):
+        return dict.fromkeys(parse_attributes(attributes), strength)
+    if strength != 1.0:
+        raise CodesError("the attributes have strengths of their own already: leave strength out")
+    parse_attributes(attributes)
+    strengths = {}
+    for given, value in attributes.items():
+        for name in parse_attributes(given):
+            if name in strengths:
+                raise CodesError(f"{name} is given twice: choose one strength for it")
+            strengths[name] = number(value, f"the strength of {name}", 0, MOST_STRENGTH, CodesError)
+    return strengths
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,24 +164,28 @@ class Codes:
 
     # -- editing ------------------------------------------------------------------------------------
 
-    def swap(self, donor: Codes, attributes: str | Iterable[str | Attribute], strength: float = 1.0) -> Codes:
+    def swap(
+        self,
+        donor: Codes,
+        attributes: str | Iterable[str | Attribute] | Mapping[str | Attribute, float],
+        strength: float = 1.0,
+    ) -> Codes:
         """Takes some attributes from a donor.
 
         Args:
             donor: where the attributes come from; one face, or a batch as long as this one.
-            attributes: names of attributes.
+            attributes: names of attributes, or a strength for each: ``{"hair": 0.5, "texture": 1}``.
             strength: 0 keeps this face, 1 takes the donor's code, above 1 exaggerates (0 to 1.5).
 
         Raises:
             CodesError: for unknown attributes, a strength out of range or batches that do not fit.
         """
-        if not 0.0 <= strength <= 1.5:
-            raise CodesError(f"strength must be between 0 and 1.5, got {strength}")
+        strengths = parse_strengths(attributes, strength)
         base, donor = _broadcast(self, donor)
         return base.replace(
             **{
-                name: _blend(name, getattr(base, name), getattr(donor, name), strength)
-                for name in parse_attributes(attributes)
+                name: _blend(name, getattr(base, name), getattr(donor, name), value)
+                for name, value in strengths.items()
             }
         )
 
@@ -162,9 +198,7 @@ class Codes:
 
     def interpolate(self, other: Codes, amount: float) -> Codes:
         """All seven codes between this face (``amount`` 0) and another (1)."""
-        if not 0.0 <= amount <= 1.0:
-            raise CodesError(f"amount must be between 0 and 1, got {amount}")
-        return self.swap(other, ATTRIBUTES, strength=amount)
+        return self.swap(other, ATTRIBUTES, number(amount, "amount", 0, 1, CodesError))
 
     # -- files --------------------------------------------------------------------------------------
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -103,6 +106,74 @@ def test_the_module_is_the_command(sep, checkpoint, tmp_path):
     assert again.stderr.startswith("facesep: error: london_016-render.png exists")
 
 
+def run(*arguments: str, **options) -> subprocess.CompletedProcess:
+    """A process of its own, for what happens to its streams."""
+    command = [sys.executable, "-m", "facesep.cli", *arguments]
+    options.setdefault("env", {**os.environ, "PYTHONUNBUFFERED": ""})  # argparse would hide what fails
+    return subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=300, **options)
+
+
+@pytest.mark.parametrize("arguments", [["info"], ["--help"], ["verify", ANNA]])
+def test_a_reader_that_leaves_is_no_error(sep, arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stdout:
+        done = run(*arguments, stdout=stdout)
+    assert (done.returncode, done.stderr) == (3 if "verify" in arguments else 0, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("arguments", [["info"], ["--help"], ["render", ANNA, "--aligned", "-o", "face.png"]])
+def test_a_full_disk_is_one_line(sep, arguments):
+    with open("/dev/full", "w") as stdout:
+        done = run(*arguments, stdout=stdout)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert done.stderr.startswith("facesep: error: cannot print") and "No space left" in done.stderr
+    assert "render" not in arguments or ("face.png" in done.stderr and Path("face.png").exists())
+
+
+@pytest.mark.parametrize("closed", [0, 1, 2])
+def test_a_closed_stream_does_not_end_up_in_a_file(sep, closed):
+    done = run(
+        "orbit", ANNA, "--aligned", "--frames", "2", "-o", "a.mp4", stdout=subprocess.PIPE,
+        preexec_fn=lambda: os.close(closed),
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == ("" if closed == 1 else "a.mp4\n")
+    assert video_info("a.mp4").frames == 2
+
+
+def test_names_that_the_terminal_cannot_show(sep):
+    environment = {**os.environ, "PYTHONIOENCODING": "cp1252"}
+    command = ["render", ANNA, "--aligned", "-o", "\u7167\u7247.png"]
+    done = run(*command, stdout=subprocess.PIPE, env=environment)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\\u7167\\u7247.png\n", "")
+    assert Path("\u7167\u7247.png").exists()
+    done = run(*command, stdout=subprocess.PIPE, env=environment)
+    assert done.returncode == 1 and done.stderr.startswith("facesep: error: \\u7167\\u7247.png exists")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has other signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
+def test_signals_leave_nothing_behind(sep, tmp_path, name):
+    command = [sys.executable, "-m", "facesep.cli", "orbit", ANNA, "--aligned", "--frames", "18000"]
+    process = subprocess.Popen([*command, "-o", "out.mp4"], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob(".facesep-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list(tmp_path.glob(".facesep-*")), "nothing was written"
+    process.send_signal(signal.Signals[name])
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.Signals[name] and err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_empty_variable_is_the_bundled_checkpoint(sep, monkeypatch):
+    monkeypatch.setenv("FACESEP_CHECKPOINT", "")
+    assert main(["render", ANNA, "-o", "face.png"]) == 0
+    assert Image.open("face.png").size == (FaceSep.from_pretrained().image_size,) * 2
+
+
 def test_interrupt_is_exit_code_130(sep, monkeypatch, capsys):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
@@ -148,6 +219,37 @@ def test_encode_of_several_photos(sep, capsys):
     assert "one by one" in fails(capsys, "encode", ANNA, ANNA, "--aligned", "--include-identity")
 
 
+def test_one_bad_photo_does_not_stop_the_others(sep, tmp_path, capsys):
+    Path("bad.jpg").write_bytes(Path(ANNA).read_bytes()[:3000])
+    command = ["encode", ANNA, "bad.jpg", "nobody.jpg", BEN, "--include-identity", "--output", "codes/"]
+    assert main(command) == 1
+    out, err = capsys.readouterr()
+    assert out == "codes/london_016.safetensors\ncodes/london_036.safetensors\n"
+    assert err.splitlines()[-1] == "facesep: error: 2 of 4 photos could not be encoded"
+    assert err.startswith("facesep: error: bad.jpg: ") and "\nfacesep: error: nobody.jpg: " in err
+    for photo in (ANNA, BEN):
+        assert same(Codes.load(f"codes/{Path(photo).stem}.safetensors"), sep.encode(photo))
+
+    Path("bad.jpg").write_bytes(Path(CARA).read_bytes())
+    assert main([*command, "--skip-existing"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "codes/bad.safetensors\n"
+    assert "note: codes/london_016.safetensors exists already" in err and "1 of 4 photos" in err
+    assert main(["encode", ANNA, "bad.jpg", "--include-identity", "-o", "codes/"]) == 1
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("exists") == 2
+
+
+def test_a_failed_run_leaves_no_empty_folder(sep, tmp_path, capsys):
+    fails(capsys, "encode", "nobody.jpg", "--include-identity", "-o", "new/deep/")
+    fails(capsys, "encode", ANNA, "--checkpoint", "nowhere", "--include-identity", "-o", "new/deep/")
+    assert main(["encode", "a.jpg", "b.jpg", "--include-identity", "-o", "new/"]) == 1
+    assert list(tmp_path.iterdir()) == []
+    Path("mine").mkdir()
+    main(["encode", "a.jpg", "b.jpg", "--include-identity", "-o", "mine/"])
+    assert list(tmp_path.iterdir()) == [Path("mine").resolve()]
+
+
 # -- pictures ---------------------------------------------------------------------------------------
 
 
@@ -172,6 +274,18 @@ def test_transfer(sep, capsys):
     picture = Path("london_016-from-london_036.png").read_bytes()
     assert picture == provenance.encode(sep.render(expected))
     assert picture != provenance.encode(sep.render(anna))
+
+
+def test_attributes_add_up(sep, capsys):
+    anna, ben = sep.encode(ANNA, aligned=True), sep.encode(BEN, aligned=True)
+    command = ["transfer", ANNA, BEN, "--aligned", "--codes", "new.safetensors", "--include-identity"]
+    assert main([*command, "-a", "hair", "-a", "expression"]) == 0
+    assert same(Codes.load("new.safetensors"), anna.replace(hair=ben.hair, expression=ben.expression))
+    assert main([*command, "-a", "hair=0.5,texture", "-a", "shape=1", "-s", "0.8", "--overwrite"]) == 0
+    expected = anna.swap(ben, {"hair": 0.5, "shape": 1}).swap(ben, "texture", 0.8)
+    assert same(Codes.load("new.safetensors"), expected)
+    for wrong in ("hair=much", "hair=9", "hair=0.5,hair", "=0.5", "hair="):
+        assert "hair" in fails(capsys, *command, "--overwrite", "-a", wrong)
 
 
 def test_transfer_takes_the_expression_unless_told_otherwise(sep):
@@ -285,6 +399,8 @@ def test_an_input_is_never_replaced(sep, link, capsys):
         (["mix", ANNA, BEN, "--aligned"], "attribute=donor"),
         (["mix", ANNA, "hair="], "attribute=donor"),
         (["mix", ANNA, f"hair={BEN}", f"hair={CARA}"], "twice"),
+        (["render", ANNA, "--aligned", "--face", "1"], "leave --face N out"),
+        (["transfer", ANNA, BEN, "--include-identity"], "does nothing without --codes"),
         (["orbit", ANNA, "--aligned", "--frames", "1"], "frames"),
         (["orbit", ANNA, "--aligned", "--fps", "0"], "fps"),
         (["orbit", ANNA, "--aligned", "-o", "film.avi"], ".mp4"),
@@ -358,6 +474,29 @@ def test_notes_about_a_photo_are_on_stderr(sep, capsys):
     assert err.startswith("facesep: note: small.png: The face is small") and err.count("\n") == 1
     assert main([*command, "--quiet"]) == 0
     assert capsys.readouterr().err == ""
+    assert main([*command, "--quiet", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    (warning,) = found.pop("warnings")
+    assert found == {"photo": "small.png", "output": "small.safetensors"}
+    assert warning["photo"] == "small.png" and warning["text"].startswith("The face is small")
+    command = ["transfer", ANNA, "small.png", "--checkpoint", "mini", "-q", "--json", "-o", "new.png"]
+    assert main([*command, "--codes", "new.safetensors", "--include-identity"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"output": "new.png", "codes": "new.safetensors", "warnings": [warning]}
+
+
+def test_json_for_what_goes_wrong(sep, capsys):
+    assert main(["render", "nobody.jpg", "--json"]) == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["error"] in err and err.count("\n") == 1
+    assert main(["encode", "nobody.jpg", ANNA, "--aligned", "--include-identity", "--json", "-o", "c/"]) == 1
+    first, second, last = map(json.loads, capsys.readouterr().out.splitlines())
+    assert first["photo"] == "nobody.jpg" and "cannot read" in first["error"]
+    assert second == {"photo": ANNA, "output": "c/london_016.safetensors", "warnings": []}
+    assert last == {"error": "1 of 2 photos could not be encoded"}
+    assert main(["verify", ANNA, "--json"]) == 3
+    found = json.loads(capsys.readouterr().out)
+    assert found["file"] == ANNA and found["made_by_facesep"] is False
 
 
 # -- info and verify --------------------------------------------------------------------------------

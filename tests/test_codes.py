@@ -199,6 +199,18 @@ def test_strength_out_of_range():
             codes().interpolate(codes(1), amount)
 
 
+def test_a_mapping_is_a_strength_for_each():
+    a, b = codes(1), codes(2)
+    given = {"hair": 0.5, Attribute.TEXTURE: 1, "SHAPE": 1.2}
+    expected = a.swap(b, "hair", 0.5).swap(b, "texture").swap(b, "shape", 1.2)
+    assert equal(a.swap(b, given), expected)
+    with pytest.raises(CodesError, match="strengths of their own"):
+        a.swap(b, given, 0.5)
+    for wrong in ({"hair": 2}, {"hair": "much"}, {"hair": None}, {"beard": 1}, {}, {"hair": 1, "HAIR": 0.2}):
+        with pytest.raises(CodesError):
+            a.swap(b, wrong)
+
+
 def test_mix_takes_each_from_its_donor():
     base, ben, cara = codes(1), codes(2), codes(3)
     mixed = base.mix(hair=ben, illumination=cara)

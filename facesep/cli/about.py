@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from argparse import Namespace
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -12,7 +13,8 @@ import torch
 import facesep
 from facesep.checkpoint import read_config, verify_checkpoint
 from facesep.checksums import sha256
-from facesep.cli.files import is_codes, say
+from facesep.cli.console import say
+from facesep.cli.files import is_codes
 from facesep.codes import CODE_SIZES, Codes
 from facesep.config import ModelConfig, from_dict, preset
 from facesep.errors import CheckpointError, CodesError, ConfigError
@@ -44,7 +46,11 @@ def verify(options: Namespace) -> int:
     from facesep import provenance
 
     verdict = provenance.verify(options.file)
-    say(f"{options.file}: {verdict}")
+    say(
+        json.dumps({"file": options.file, **asdict(verdict)})
+        if options.json
+        else f"{options.file}: {verdict}"
+    )
     return 0 if verdict.made_by_facesep else NOT_MARKED
 
 

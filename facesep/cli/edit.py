@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from facesep.cli.console import Progress, say, tell
 from facesep.cli.files import (
     CODES,
     PICTURES,
     VIDEOS,
-    Progress,
     Reader,
     check_identity,
     is_codes,
+    new_folder,
     output_path,
-    say,
 )
 from facesep.codes import Codes, parse_attributes
-from facesep.errors import ConfigError
+from facesep.errors import ConfigError, FaceSepError
 from facesep.fitting import check_steps
 from facesep.model import FaceSep
 from facesep.provenance import write_image
@@ -31,52 +33,78 @@ if TYPE_CHECKING:
 
 
 def encode(options: Namespace) -> None:
-    """Photos to codes files."""
+    """Photos to codes files. One that cannot be used does not keep the others from being written."""
     check_identity(options.include_identity)
     given = options.output
     folder = Path(given) if given and (given.endswith("/") or Path(given).is_dir()) else None
     if given and folder is None and len(options.photos) > 1:
         raise ConfigError(f"{len(options.photos)} photos need a folder as output: write {given}/")
-    if folder is not None:
-        _make_folder(folder)
-    paths = []
+    jobs: dict[Path, str] = {}
     for photo in options.photos:
         if is_codes(photo):
             raise ConfigError(f"{photo} holds codes already: give photos")
         name = f"{Path(photo).stem}{CODES}"
-        chosen = str(folder / name) if folder else given
-        path = output_path(chosen, name, [CODES], options.photos, options.overwrite)
-        if path in paths:
+        path = folder / name if folder else Path(given or name)
+        if path in jobs:
             raise ConfigError(f"two photos would be written to {path}: encode them one by one")
-        paths.append(path)
+        jobs[path] = photo
+    with new_folder(folder) if folder else nullcontext():
+        if len(jobs) == 1 and not options.skip_existing:  # before the model is loaded
+            output_path(path, [CODES], options.photos, options.overwrite)
+        failures = _encode(jobs, options)
+    if failures and len(jobs) == 1:
+        raise failures[0]
+    for failure in failures:
+        tell(f"facesep: error: {' '.join(str(failure).split())}\n")
+    if failures:
+        raise FaceSepError(f"{len(failures)} of {len(jobs)} photos could not be encoded")
+
+
+def _encode(jobs: dict[Path, str], options: Namespace) -> list[FaceSepError]:
+    """Encodes photos to their paths.
+
+    Returns:
+        What went wrong.
+    """
     progress, read = _start(options)
-    for number, (photo, path) in enumerate(zip(options.photos, paths, strict=True), 1):
-        codes = read(photo, options.face)
-        codes.save(path, include_identity=True)
-        if len(paths) > 1:
-            progress.count("encoding", number, len(paths))
-    for path in paths:
-        say(str(path))
+    failures = []
+    for number, (path, photo) in enumerate(jobs.items(), 1):
+        if options.skip_existing and path.exists():
+            progress.note(f"{path} exists already: passed over {photo}")
+            continue
+        try:
+            output_path(path, [CODES], options.photos, options.overwrite)
+            read(photo, options.face).save(path, include_identity=True)
+        except FaceSepError as error:
+            failures.append(error)
+            if options.json and len(jobs) > 1:
+                say(json.dumps({"photo": photo, "error": str(error)}))
+            continue
+        warnings = [warning for warning in read.warnings if warning["photo"] == photo]
+        _done(options, {"output": str(path)}, warnings, photo=photo)
+        if len(jobs) > 1:
+            progress.count("encoding", number, len(jobs))
+    return failures
 
 
 def render(options: Namespace) -> None:
     """One face to a picture."""
     path = _picture(options, "render", [options.photo])
     _, read = _start(options)
-    _write(read.sep, read(options.photo, options.face), path, options)
+    _write(read, read(options.photo, options.face), path, options)
 
 
 def transfer(options: Namespace) -> None:
     """Attributes of a donor on a face."""
-    attributes = parse_attributes(options.attributes)
+    attributes = _strengths(options.attributes or ["expression"], options.strength)
     inputs = [options.photo, options.donor]
     path = _picture(options, f"from-{Path(options.donor).stem}", inputs)
     codes_path = _codes_path(options, inputs)
     _, read = _start(options)
     base = read(options.photo, options.face)
     donor = read(options.donor, options.donor_face, "--donor-face N")
-    codes = read.sep.transfer(base, donor, attributes, options.strength)
-    _write(read.sep, codes, path, options, codes_path)
+    codes = read.sep.transfer(base, donor, attributes)
+    _write(read, codes, path, options, codes_path)
 
 
 def mix(options: Namespace) -> None:
@@ -89,14 +117,14 @@ def mix(options: Namespace) -> None:
     base = read(options.photo, options.face)
     crop = "facesep encode PHOTO --face N, and the codes instead of the photo"
     codes = read.sep.mix(base, **{name: read(donor, None, crop) for name, donor in donors.items()})
-    _write(read.sep, codes, path, options, codes_path)
+    _write(read, codes, path, options, codes_path)
 
 
 def orbit(options: Namespace) -> None:
     """One face to a video of the turning head."""
     refine = _refinement(options)
     default = f"{Path(options.photo).stem}-orbit.mp4"
-    path = output_path(options.output, default, VIDEOS, [options.photo], options.overwrite)
+    path = output_path(options.output or default, VIDEOS, [options.photo], options.overwrite)
     progress, read = _start(options)
     codes = read(options.photo, options.face)
     read.sep.orbit(
@@ -109,7 +137,7 @@ def orbit(options: Namespace) -> None:
         refine=refine,
         on_frame=lambda done: progress.count("rendering", done, options.frames),
     )
-    say(str(path))
+    _done(options, {"output": str(path)}, read.warnings)
 
 
 def _start(options: Namespace) -> tuple[Progress, Reader]:
@@ -153,29 +181,44 @@ def _refinement(options: Namespace) -> bool | dict[str, Any]:
 
 def _picture(options: Namespace, suffix: str, inputs: list[str]) -> Path:
     default = f"{Path(options.photo).stem}-{suffix}.png"
-    return output_path(options.output, default, PICTURES, inputs, options.overwrite)
+    return output_path(options.output or default, PICTURES, inputs, options.overwrite)
 
 
 def _codes_path(options: Namespace, inputs: list[str]) -> Path | None:
     if options.codes is None:
+        if options.include_identity:
+            raise ConfigError(
+                "--include-identity does nothing without --codes FILE: add it, or leave both out"
+            )
         return None
     check_identity(options.include_identity)
-    return output_path(options.codes, "", [CODES], inputs, options.overwrite)
+    return output_path(options.codes, [CODES], inputs, options.overwrite)
 
 
 def _write(
-    sep: FaceSep, codes: Codes, path: Path, options: Namespace, codes_path: Path | None = None
+    read: Reader, codes: Codes, path: Path, options: Namespace, codes_path: Path | None = None
 ) -> None:
     """Renders and writes the picture, and the codes if they are wanted."""
     refine = _refinement(options)
     if refine is not False:
         shown = {"on_step": partial(Progress(options.quiet).count, "refining")}
         refine = shown if refine is True else refine | shown
-    image = sep.render(codes, yaw=options.yaw, pitch=options.pitch, roll=options.roll, refine=refine)
-    say(str(write_image(image, path)))
+    image = read.sep.render(codes, yaw=options.yaw, pitch=options.pitch, roll=options.roll, refine=refine)
+    written = {"output": str(write_image(image, path))}
     if codes_path is not None:
         codes.save(codes_path, include_identity=True)
-        say(str(codes_path))
+        written["codes"] = str(codes_path)
+    _done(options, written, read.warnings)
+
+
+def _done(
+    options: Namespace, written: dict[str, str], warnings: list[dict[str, str]], **more: object
+) -> None:
+    """Prints what was written: paths, or one JSON object with what the photos were warned of."""
+    if options.json:
+        say(json.dumps({**more, **written, "warnings": warnings}))
+    else:
+        say("\n".join(written.values()))
 
 
 def _donors(arguments: list[str]) -> dict[str, str]:
@@ -192,8 +235,18 @@ def _donors(arguments: list[str]) -> dict[str, str]:
     return donors
 
 
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"cannot create the folder {folder} ({error}): choose another output") from error
+def _strengths(arguments: list[str], strength: float) -> dict[str, float]:
+    """``["hair=0.5", "shape,texture"]`` as ``{"hair": 0.5, "shape": strength, "texture": strength}``."""
+    strengths: dict[str, float] = {}
+    for argument in ",".join(arguments).split(","):
+        given, separator, own = argument.partition("=")
+        (name,) = parse_attributes(given.strip())
+        if name in strengths:
+            raise ConfigError(f"{name} is given twice: choose one strength for it")
+        try:
+            strengths[name] = float(own) if separator else strength
+        except ValueError as error:
+            raise ConfigError(
+                f"{argument!r} is not of the form attribute=strength, such as hair=0.5"
+            ) from error
+    return strengths

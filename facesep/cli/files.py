@@ -1,11 +1,12 @@
-"""What commands read and write: faces from photos or codes files, checked output paths, progress."""
+"""What commands read and write: faces from photos or codes files, checked output paths."""
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from facesep.cli.console import Progress
 from facesep.codes import Codes
 from facesep.errors import (
     CodesError,
@@ -21,35 +22,6 @@ from facesep.model import FaceSep
 CODES = ".safetensors"
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 VIDEOS = (".mp4",)
-
-
-def say(text: str) -> None:
-    """Prints a result to stdout."""
-    sys.stdout.write(text + "\n")
-    sys.stdout.flush()
-
-
-class Progress:
-    """A counter on stderr, and notes about the photos. Without a terminal there are only the notes.
-
-    Args:
-        quiet: print nothing.
-    """
-
-    def __init__(self, quiet: bool = False) -> None:
-        self.quiet = quiet
-
-    def note(self, text: str) -> None:
-        """One line that the user should read."""
-        if not self.quiet:
-            sys.stderr.write(f"facesep: note: {text}\n")
-
-    def count(self, what: str, done: int, total: int) -> None:
-        """Shows how far a loop is."""
-        if not self.quiet and sys.stderr.isatty():
-            end = "\n" if done == total else ""
-            sys.stderr.write(f"\r{what} {done}/{total}{end}")
-            sys.stderr.flush()
 
 
 def is_codes(path: str) -> bool:
@@ -69,6 +41,8 @@ class Reader:
 
     def __init__(self, sep: FaceSep, progress: Progress, aligned: bool = False, fit: int = 0) -> None:
         self.sep, self.progress, self.aligned, self.fit = sep, progress, aligned, fit
+        self.warnings: list[dict[str, str]] = []
+        """What the photos read so far were warned of: ``{"photo": path, "text": sentence}`` each."""
         self._known: dict[tuple[str, int | None], Codes] = {}
 
     def __call__(self, path: str, face: int | None = None, option: str = "--face N") -> Codes:
@@ -100,6 +74,8 @@ class Reader:
     def _photo(self, path: str, face: int | None, option: str) -> Codes:
         try:
             if self.aligned:
+                if face is not None:
+                    raise ConfigError(f"an aligned picture is taken as it is: leave {option} out")
                 return self.sep.encode(path, aligned=True, fit=self.fit)
             aligned = self.sep.align(load_image(path), face)
         except ManyFacesError as error:
@@ -114,17 +90,15 @@ class Reader:
             raise FaceSepError(f"{path}: {error}") from error
         for warning in aligned.warnings:
             self.progress.note(f"{path}: {warning}")
+            self.warnings.append({"photo": path, "text": warning})
         return self.sep.encode(aligned, fit=self.fit)
 
 
-def output_path(
-    given: str | None, default: str, suffixes: Sequence[str], inputs: Sequence[str], overwrite: bool
-) -> Path:
+def output_path(path: str | Path, suffixes: Sequence[str], inputs: Sequence[str], overwrite: bool) -> Path:
     """The path of a result, checked before any work is done.
 
     Args:
-        given: the option, if it was used.
-        default: the name otherwise, in the current folder.
+        path: where it shall be written.
         suffixes: what the name may end in.
         inputs: files of the user that must never be replaced.
         overwrite: whether another existing file may be.
@@ -132,7 +106,7 @@ def output_path(
     Raises:
         ConfigError: if the result cannot or must not be written there.
     """
-    path = Path(given or default)
+    path = Path(path)
     if path.suffix.lower() not in suffixes:
         raise ConfigError(f"the output {str(path)!r} must end in {' or '.join(suffixes)}")
     if not path.parent.is_dir():
@@ -149,6 +123,28 @@ def output_path(
         if not overwrite:
             raise ConfigError(f"{path} exists: choose another output or add --overwrite")
     return path
+
+
+@contextlib.contextmanager
+def new_folder(folder: Path) -> Iterator[None]:
+    """Makes a folder, and takes it away again if nothing was written to it.
+
+    Raises:
+        ConfigError: if it cannot be made.
+    """
+    missing = [one for one in (folder, *folder.parents) if not one.exists()]
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"cannot create the folder {folder} ({error}): choose another output"
+            ) from error
+        yield
+    finally:
+        for one in missing:
+            with contextlib.suppress(OSError):  # something is in it
+                one.rmdir()
 
 
 def check_identity(include_identity: bool) -> None:

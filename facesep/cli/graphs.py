@@ -9,7 +9,7 @@ from pathlib import Path
 
 import facesep
 from facesep.backends import require
-from facesep.cli.files import say
+from facesep.cli.console import say
 from facesep.errors import ConfigError
 from facesep.model import FaceSep
 

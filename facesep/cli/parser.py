@@ -19,7 +19,7 @@ _TOP = """examples:
 """
 _ENCODE = """examples:
   facesep encode anna.jpg --include-identity
-  facesep encode anna.jpg ben.jpg --output codes/ --include-identity
+  facesep encode anna.jpg ben.jpg --output codes/ --include-identity --skip-existing
   facesep render anna.safetensors --yaw 20
 
 The shape code identifies a person. It is biometric data, like a fingerprint, and so the command writes
@@ -33,6 +33,7 @@ _RENDER = """examples:
 _TRANSFER = """examples:
   facesep transfer anna.jpg ben.jpg
   facesep transfer anna.jpg ben.jpg --attributes expression,hair --strength 0.7 --output face.png
+  facesep transfer anna.jpg ben.jpg -a hair=0.5 -a expression
   facesep transfer group.jpg ben.jpg --face 2
   facesep transfer anna.jpg ben.jpg --codes face.safetensors --include-identity
 """
@@ -91,6 +92,7 @@ def build_parser() -> argparse.ArgumentParser:
     encode.add_argument("photos", nargs="+", metavar="PHOTO")
     _output(encode, "a .safetensors file, or a folder for several photos (default: <photo>.safetensors here)")
     _identity(encode)
+    encode.add_argument("--skip-existing", action="store_true", help="pass over photos whose codes are there")
 
     render = _command(
         commands, "render", "one face, also from another view", _RENDER, model, view, refine, files
@@ -106,15 +108,17 @@ def build_parser() -> argparse.ArgumentParser:
     transfer.add_argument(
         "--attributes",
         "-a",
-        default="expression",
-        help=f"what to take (default: %(default)s): {', '.join(ATTRIBUTES)}",
+        action="append",
+        metavar="NAME[=STRENGTH][,...]",
+        help=f"what to take, which may be given several times (default: expression): {', '.join(ATTRIBUTES)}",
     )
     transfer.add_argument(
         "--strength",
         "-s",
         type=float,
         default=1.0,
-        help="0 keeps the face, 1 takes the donor's attributes (default), up to 1.5 exaggerates",
+        help="of attributes without one of their own: 0 keeps the face, 1 takes the donor's (default), up to "
+        "1.5 exaggerates",
     )
     transfer.add_argument("--donor-face", type=int, metavar="N", help="which face of the donor's photo")
     _output(transfer, "a .png, .jpg or .webp file (default: <photo>-from-<donor>.png here)")
@@ -146,10 +150,11 @@ def build_parser() -> argparse.ArgumentParser:
 
     verify = _command(commands, "verify", "was this picture or video made by facesep?", _VERIFY)
     verify.add_argument("file", metavar="FILE")
+    _json(verify)
     verify.set_defaults(module="about")
 
     export = _command(commands, "export", "the networks as files for other runtimes", _EXPORT)
-    export.add_argument("--checkpoint", default=os.environ.get(CHECKPOINT_VARIABLE), help=_CHECKPOINT_HELP)
+    export.add_argument("--checkpoint", default=_checkpoint(), help=_CHECKPOINT_HELP)
     export.add_argument("--format", choices=("onnx", "openvino"), default="onnx", help="default: onnx")
     export.add_argument(
         "--output", "-o", metavar="FOLDER", required=True, help="a folder that is not there yet"
@@ -157,7 +162,7 @@ def build_parser() -> argparse.ArgumentParser:
     export.set_defaults(module="graphs")
 
     demo = _command(commands, "demo", "open the page in a browser", _DEMO)
-    demo.add_argument("--checkpoint", default=os.environ.get(CHECKPOINT_VARIABLE), help=_CHECKPOINT_HELP)
+    demo.add_argument("--checkpoint", default=_checkpoint(), help=_CHECKPOINT_HELP)
     demo.add_argument("--host", help="address to listen on (default: this machine alone)")
     demo.add_argument("--port", type=int, help="port to listen on (default: the first free one from 7860)")
     demo.set_defaults(module="page")
@@ -165,6 +170,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 _CHECKPOINT_HELP = f"a folder or user/repo[@revision] (default: ${CHECKPOINT_VARIABLE}, or the bundled one)"
+
+
+def _checkpoint() -> str | None:
+    return os.environ.get(CHECKPOINT_VARIABLE) or None
 
 
 def _command(commands, name: str, summary: str, epilog: str, *parents) -> argparse.ArgumentParser:
@@ -182,7 +191,7 @@ def _command(commands, name: str, summary: str, epilog: str, *parents) -> argpar
 
 def _model_options() -> argparse.ArgumentParser:
     group = argparse.ArgumentParser(add_help=False)
-    group.add_argument("--checkpoint", default=os.environ.get(CHECKPOINT_VARIABLE), help=_CHECKPOINT_HELP)
+    group.add_argument("--checkpoint", default=_checkpoint(), help=_CHECKPOINT_HELP)
     group.add_argument("--device", help="such as cpu or cuda (default: cuda if there is one)")
     group.add_argument(
         "--face",
@@ -198,7 +207,7 @@ def _model_options() -> argparse.ArgumentParser:
         type=int,
         default=0,
         metavar="N",
-        help="gradient steps that bring each face nearer to its photo; 20 take under a second on a CPU "
+        help="gradient steps that bring each face nearer to its photo; 20 take two to three seconds on a CPU "
         "(default: 0, a single forward pass)",
     )
     return group
@@ -233,7 +242,12 @@ def _file_options() -> argparse.ArgumentParser:
     group = argparse.ArgumentParser(add_help=False)
     group.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
     group.add_argument("--quiet", "-q", action="store_true", help="no progress and no notes")
+    _json(group)
     return group
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print each result as a JSON object on a line")
 
 
 def _output(parser: argparse.ArgumentParser, help: str) -> None:
