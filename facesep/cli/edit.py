@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from argparse import Namespace
 from contextlib import nullcontext
 from functools import partial
@@ -23,7 +24,8 @@ from facesep.cli.files import (
     output_path,
 )
 from facesep.codes import Codes, parse_attributes
-from facesep.errors import ConfigError, FaceSepError
+from facesep.detail.portrait import Portrait, codes_of
+from facesep.errors import ConfigError, FaceSepError, PhotoWarning
 from facesep.fitting import check_steps
 from facesep.model import FaceSep
 from facesep.provenance import write_image
@@ -74,7 +76,7 @@ def _encode(jobs: dict[Path, str], options: Namespace) -> list[FaceSepError]:
             continue
         try:
             output_path(path, [CODES], options.photos, options.overwrite)
-            read(photo, options.face).save(path, include_identity=True)
+            codes_of(read(photo, options.face)).save(path, include_identity=True)
         except FaceSepError as error:
             failures.append(error)
             if options.json and len(jobs) > 1:
@@ -134,6 +136,9 @@ def orbit(options: Namespace) -> None:
         pitch=options.pitch,
         frames=options.frames,
         fps=options.fps,
+        size=options.size,
+        detail=options.detail,
+        background=options.background,
         refine=refine,
         on_frame=lambda done: progress.count("rendering", done, options.frames),
     )
@@ -150,7 +155,8 @@ def _start(options: Namespace) -> tuple[Progress, Reader]:
         if options.refiner is not None:
             sep.refiner = _load_refiner(options.refiner)
         sep.refiner  # noqa: B018 without one it raises here, before any work is done
-    return progress, Reader(sep, progress, options.aligned, options.fit)
+    detail = vars(options).get("detail", False) and _refinement(options) is False
+    return progress, Reader(sep, progress, options.aligned, options.fit, detail)
 
 
 def _load_refiner(name: str) -> FaceRefiner:
@@ -196,17 +202,37 @@ def _codes_path(options: Namespace, inputs: list[str]) -> Path | None:
 
 
 def _write(
-    read: Reader, codes: Codes, path: Path, options: Namespace, codes_path: Path | None = None
+    read: Reader,
+    face: Portrait | Codes,
+    path: Path,
+    options: Namespace,
+    codes_path: Path | None = None,
 ) -> None:
     """Renders and writes the picture, and the codes if they are wanted."""
     refine = _refinement(options)
     if refine is not False:
         shown = {"on_step": partial(Progress(options.quiet).count, "refining")}
         refine = shown if refine is True else refine | shown
-    image = read.sep.render(codes, yaw=options.yaw, pitch=options.pitch, roll=options.roll, refine=refine)
+    if options.background == "transparent" and path.suffix.lower() in (".jpg", ".jpeg"):
+        raise ConfigError("JPEG has no transparency: write a .png or .webp file")
+    with warnings.catch_warnings(record=True) as noticed:
+        warnings.simplefilter("always", PhotoWarning)
+        image = read.sep.render(
+            face,
+            yaw=options.yaw,
+            pitch=options.pitch,
+            roll=options.roll,
+            size=options.size,
+            detail=options.detail,
+            background=options.background,
+            refine=refine,
+        )
+    for one in noticed:
+        read.progress.note(str(one.message))
+        read.warnings.append({"photo": options.photo, "text": str(one.message)})
     written = {"output": str(write_image(image, path))}
     if codes_path is not None:
-        codes.save(codes_path, include_identity=True)
+        codes_of(face).save(codes_path, include_identity=True)
         written["codes"] = str(codes_path)
     _done(options, written, read.warnings)
 

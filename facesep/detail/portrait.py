@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from facesep.codes import ATTRIBUTES, Attribute, Codes, parse_attributes
+from facesep.codes import ATTRIBUTES, Attribute, Codes, parse_strengths
 from facesep.detail.source import Source
 from facesep.errors import CodesError
 from facesep.faces.crop import Crop
@@ -137,22 +137,25 @@ class Portrait:
     # -- editing ------------------------------------------------------------------------------------
 
     def swap(
-        self, donor: Portrait | Codes, attributes: str | Iterable[str | Attribute], strength: float = 1.0
+        self,
+        donor: Portrait | Codes,
+        attributes: str | Iterable[str | Attribute] | Mapping[str | Attribute, float],
+        strength: float = 1.0,
     ) -> Portrait:
         """Takes some attributes from a donor, see :meth:`Codes.swap`.
 
         A donor with a photo also gives the pixels of its hair, and of its mouth with its expression.
         """
-        names = parse_attributes(attributes)
-        codes = self.codes.swap(codes_of(donor), names, strength)
-        if strength == 0.0:
-            return changed(self, codes=codes)
+        strengths = parse_strengths(attributes, strength)
+        codes = self.codes.swap(codes_of(donor), strengths)
         donors, shares = dict(self.donors), dict(self.shares)
-        for name in set(names) & set(PIXELS):
+        for name in PIXELS:
+            if strengths.get(name, 0.0) == 0.0:
+                continue
             donors.pop(name, None)
             if isinstance(donor, Portrait):
                 donors[name] = donor.donors.get(name, donor.base)
-            shares[name] = min(strength, 1.0)
+            shares[name] = min(strengths[name], 1.0)
         return self._with(codes, donors, shares)
 
     def mix(self, **donors: Portrait | Codes) -> Portrait:
