@@ -166,7 +166,7 @@ def test_codes_are_given_when_they_may_be_kept(client, sep, photos):
     photo = handle_file(str(photos[0]))
     assert "biometric" in refused(client, photo, consent=True, api_name="/encode")
     path = client.predict(photo, include_identity=True, consent=True, api_name="/encode")
-    assert torch.equal(Codes.load(path).vector(), sep.portrait(photos[0]).vector())
+    assert torch.equal(Codes.load(path).vector(), sep.encode(photos[0]).vector())
 
 
 def test_verify_reads_what_the_page_made(client, photos):
