@@ -76,7 +76,8 @@ def _encode(jobs: dict[Path, str], options: Namespace) -> list[FaceSepError]:
             continue
         try:
             output_path(path, [CODES], options.photos, options.overwrite)
-            codes_of(read(photo, options.face)).save(path, include_identity=True)
+            codes = codes_of(read(photo, options.face))
+            codes.save(path, include_identity=True)
         except FaceSepError as error:
             failures.append(error)
             if options.json and len(jobs) > 1:
@@ -232,7 +233,8 @@ def _write(
         read.warnings.append({"photo": options.photo, "text": str(one.message)})
     written = {"output": str(write_image(image, path))}
     if codes_path is not None:
-        codes_of(face).save(codes_path, include_identity=True)
+        codes = codes_of(face)
+        codes.save(codes_path, include_identity=True)
         written["codes"] = str(codes_path)
     _done(options, written, read.warnings)
 

@@ -244,7 +244,8 @@ class Visit:
     def write_codes(self, face: Portrait | Codes, include_identity: bool) -> Path:
         """Codes as a file."""
         path = self.session.new_file(CODES)
-        codes_of(face).save(path, include_identity=include_identity)
+        codes = codes_of(face)
+        codes.save(path, include_identity=include_identity)
         return path
 
     def verify(self, upload: Upload) -> Verdict:
