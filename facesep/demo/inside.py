@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 
+import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
@@ -13,6 +14,7 @@ from facesep.demo.gpu import on_gpu
 from facesep.demo.photos import Subject
 from facesep.errors import ImageError
 from facesep.faces import Aligned
+from facesep.faces.parsing import head_mask, parse
 from facesep.images import encode_image, to_image
 from facesep.model import FaceSep
 from facesep.provenance import encode
@@ -20,6 +22,8 @@ from facesep.provenance import encode
 _SIDE = 384
 """Side of the pictures in pixels: points stay visible on small crops."""
 _HEAD = (0, 120, 255)
+_AGREE = 0.75
+"""Overlap with the head in the photo below which the model's head earns a warning."""
 _WIDTH, _HEIGHT = 512, 40  # of one row of bars, in SVG units
 _FULL = 3.0  # the value at which a bar is as long as it can be, unless there are larger ones
 
@@ -45,24 +49,44 @@ def head(sep: FaceSep, subject: Subject) -> bytes:
     """The crop with what the model takes for the head in colour, as a marked PNG."""
     if subject.aligned is None:
         raise ImageError("this face has no photo: upload one")
-    mask = to_image(_opacity(sep, subject.codes).expand(3, -1, -1)).convert("L").resize((_SIDE, _SIDE))
+    mask = _mask(sep, subject.codes, _SIDE)
     picture = _large(subject.aligned)
     picture.paste(_HEAD, mask=mask.point(lambda value: value // 2))
     return encode(picture)
+
+
+def _mask(sep: FaceSep, codes: Codes, side: int) -> Image.Image:
+    return to_image(_opacity(sep, codes).expand(3, -1, -1)).convert("L").resize((side, side))
 
 
 def _large(aligned: Aligned) -> Image.Image:
     return aligned.image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
 
 
-def report(subject: Subject, labels: dict[str, str]) -> str:
+def overlap(sep: FaceSep, subject: Subject) -> float:
+    """How well the model's head covers the head that the parser sees in the photo.
+
+    Returns:
+        Their intersection over their union, 0 to 1.
+    """
+    image = subject.aligned.image
+    seen = head_mask(parse(image, "bundled", None))
+    made = np.asarray(_mask(sep, subject.codes, image.width)) > 127
+    return float((seen & made).sum() / max(1, (seen | made).sum()))
+
+
+def report(subject: Subject, labels: dict[str, str], agreement: float | None = None) -> str:
     """Warnings, facts about the photo, and all codes as bars, as HTML.
 
     Args:
         subject: the face.
         labels: what the attributes are called.
+        agreement: what :func:`overlap` says.
     """
-    notes = "".join(f"<li>{html.escape(note)}</li>" for note in subject.notes)
+    notes = list(subject.notes)
+    if agreement is not None and agreement < _AGREE:
+        notes.append("What the model takes for the head covers the head in the photo badly.")
+    notes = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
     warnings = f"<ul>{notes}</ul>" if notes else "<p>No warnings about this photo.</p>"
     pitch, yaw, roll = (math.degrees(float(angle)) for angle in subject.codes.rotation)
     face = subject.aligned.face
@@ -73,6 +97,8 @@ def report(subject: Subject, labels: dict[str, str]) -> str:
         "How sure the detector is": f"{100 * face.score:.0f} %",
     }
     facts["Head pose in the codes"] = f"yaw {yaw:+.0f}, pitch {pitch:+.0f}, roll {roll:+.0f} degrees"
+    if agreement is not None:
+        facts["Overlap of the model's head with the one in the photo"] = f"{100 * agreement:.0f} %"
     rows = "".join(
         f"<tr><th scope='row' style='text-align:left;padding-right:1em'>{html.escape(name)}</th>"
         f"<td>{html.escape(value)}</td></tr>"

@@ -62,10 +62,9 @@ def test_the_report_holds_warnings_and_facts(subject):
 
 def test_the_model_s_head_is_compared_with_the_one_in_the_photo(sep, subject):
     agreement = inside.overlap(sep, subject)
-    assert inside.overlap(sep, Subject(subject.codes, b"")) is None
     text = inside.report(subject, LABELS, agreement)
     assert f"{100 * agreement:.0f} %" in text and "badly" not in text
     beside = subject.codes.replace(translation=subject.codes.translation + 1.0)
-    worse = inside.overlap(sep, Subject(beside, b"", (), subject.cut))
+    worse = inside.overlap(sep, Subject(beside, subject.aligned))
     assert worse < 0.6 < agreement
     assert "badly" in inside.report(subject, LABELS, worse)

@@ -44,7 +44,7 @@ class Inside:
             return None, None, "", closed, closed, False
         points = visit.session.write("points.png", inside.landmarks(subject.aligned))
         head = visit.session.write(PICTURE, inside.head(visit.sep, subject))
-        report = inside.report(subject, LABELS)
+        report = inside.report(subject, LABELS, inside.overlap(visit.sep, subject))
         return str(points), str(head), report, gr.update(interactive=True), closed, False
 
     def codes(self, visit: Visit, keep: bool) -> dict:
