@@ -40,7 +40,9 @@ def refine_mask(photo: Tensor, mask: Tensor, radius: int = RADIUS, epsilon: floa
     Returns:
         ``Tensor[B, K, S, S]`` in [0, 1].
     """
-    doubt = F.max_pool2d(4 * mask * (1 - mask), 2 * radius + 1, 1, radius)
+    doubt = 4 * mask * (1 - mask)
+    for size, pad in _lines(radius):
+        doubt = F.max_pool2d(doubt, size, 1, pad)
     doubt = _enlarge(_mean(doubt, 2), photo)
     drawn = guided_filter(photo, mask, radius, epsilon).clamp(0, 1)
     return torch.lerp(_enlarge(mask, photo), drawn, doubt)
@@ -92,7 +94,15 @@ def guided_filter(photo: Tensor, mask: Tensor, radius: int, epsilon: float) -> T
 
 def _mean(x: Tensor, radius: int) -> Tensor:
     """Mean over windows; at the border over what is there. ``Tensor[B, C, H, W]`` or ``Tensor[B, H, W]``."""
-    return F.avg_pool2d(x, 2 * radius + 1, 1, radius, count_include_pad=False)
+    for size, pad in _lines(radius):
+        x = F.avg_pool2d(x, size, 1, pad, count_include_pad=False)
+    return x
+
+
+def _lines(radius: int) -> tuple[tuple[tuple[int, int], tuple[int, int]], ...]:
+    """A square window as a row and a column, each with its padding: the same for a fraction of the work."""
+    side = 2 * radius + 1
+    return ((1, side), (0, radius)), ((side, 1), (radius, 0))
 
 
 def _shrink(photo: Tensor, side: int) -> Tensor:
