@@ -1,7 +1,7 @@
 """Trains the bundled face parser.
 
     python train/parsing.py samples --portraits DIR --work DIR
-    python train/parsing.py train   --work DIR --minutes 78
+    python train/parsing.py train   --work DIR --minutes 71
     python train/parsing.py pack    --work DIR [--out DIR]
 
 Every step goes on where it was stopped; training counts its own minutes alone. Threads: set OMP_NUM_THREADS.
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for everything in between")
     parser.add_argument("--turned", type=int, default=450, help="synthetic views of turned heads")
     parser.add_argument("--backgrounds", type=int, default=800, help="pictures without a head")
-    parser.add_argument("--minutes", type=float, default=78, help="of training in all")
+    parser.add_argument("--minutes", type=float, default=71, help="of training in all")
     parser.add_argument("--out", type=Path, help="pack: a folder (default: the package)")
     options = parser.parse_args()
     if options.step == "samples":
