@@ -81,7 +81,7 @@ def test_a_sample_holds_the_canonical_crop() -> None:
     assert np.abs(inner[..., :3].astype(int) - plain[..., :3]).mean() < 1
     assert (inner[..., 3] == plain[..., 3]).mean() > 0.99
     outside = wide[..., 3] == OUTSIDE
-    assert outside.any() and (wide[outside][:, :3] == 255).all(-1).mean() > 0.98  # but where it is blended
+    assert outside.any() and wide[outside][:, :3].mean() > 250  # white but for the blended border
 
 
 def test_sets_without_consent_are_left_out(folder: Path) -> None:
