@@ -13,8 +13,8 @@ import math
 import torch
 from torch import Tensor
 
+from facesep.checks import number, whole
 from facesep.constants import constant
-from facesep.errors import ConfigError
 from facesep.precision import full_precision
 
 CAMERA_DISTANCE = 10.0
@@ -25,6 +25,9 @@ FOCAL = CAMERA_DISTANCE / WINDOW
 CENTRE_X = 0.5
 CENTRE_Y = 0.5 + WINDOW_CENTRE_Y / WINDOW
 """Principal point as multiples of the image size (0.5, 0.5893)."""
+
+MOST_FRAMES = 18_000
+"""Most frames of an orbit: ten minutes at 30 per second."""
 
 TEMPLATE_5 = (
     (-0.3114865720, 0.2903607786, 0.1337795258),
@@ -180,7 +183,7 @@ def orbit_path(frames: int, yaw: float = 40.0, pitch: float = 8.0) -> Tensor:
     """A seamless loop of head rotations: left, right and back, with a gentle nod.
 
     Args:
-        frames: number of frames; frame ``frames`` would equal frame 0.
+        frames: number of frames, 2 to 18,000; frame ``frames`` would equal frame 0.
         yaw: largest turn in degrees.
         pitch: largest nod in degrees.
 
@@ -188,13 +191,11 @@ def orbit_path(frames: int, yaw: float = 40.0, pitch: float = 8.0) -> Tensor:
         ``Tensor[frames, 3]``, (pitch, yaw, roll) in radians; frame 0 looks at the camera.
 
     Raises:
-        ConfigError: for less than two frames or angles beyond 80 degrees.
+        ConfigError: for a number of frames out of range or angles beyond 80 degrees.
     """
-    if frames < 2:
-        raise ConfigError(f"an orbit needs at least 2 frames, got {frames}")
+    whole(frames, "frames", 2, MOST_FRAMES)
     for name, value in (("yaw", yaw), ("pitch", pitch)):
-        if not -80.0 <= value <= 80.0:
-            raise ConfigError(f"{name} must be within -80 and 80 degrees, got {value}")
+        number(value, name, -80, 80, unit="degrees")
     phase = torch.arange(frames, dtype=torch.float32) * (2 * math.pi / frames)
     return torch.stack(
         (

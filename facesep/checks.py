@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from numbers import Integral, Real
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from facesep.errors import ConfigError, FaceSepError
+
+if TYPE_CHECKING:
+    import torch
+
+FLOAT_TYPES = ("float32", "bfloat16", "float16", "float64")
 
 
 def number(
@@ -42,6 +49,17 @@ def whole(
     return int(value)
 
 
+def choice(value: object, name: str, options: Sequence[str]) -> str:
+    """One of several words.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    if not isinstance(value, str) or value not in options:
+        raise ConfigError(f"{name} must be one of {', '.join(options)}, got {shown(value)}")
+    return value
+
+
 def flag(value: object, name: str) -> bool:
     """True or False.
 
@@ -51,6 +69,38 @@ def flag(value: object, name: str) -> bool:
     if not isinstance(value, bool):
         raise ConfigError(f"{name} must be True or False, got {shown(value)}")
     return value
+
+
+def float_type(value: object) -> torch.dtype:
+    """A type that networks can compute in, of torch or by its name.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    import torch
+
+    name = str(value).removeprefix("torch.") if isinstance(value, str | torch.dtype) else None
+    if name not in FLOAT_TYPES:
+        got = value if isinstance(value, torch.dtype) else shown(value)
+        raise ConfigError(f"dtype must be a floating-point type, {' or '.join(FLOAT_TYPES)}, got {got}")
+    return getattr(torch, name)
+
+
+def device(value: object) -> torch.device:
+    """Where something can be computed; whether it is there shows when something is moved to it.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    import torch
+
+    try:
+        found = torch.device(value) if isinstance(value, str | int | torch.device) else None
+    except (RuntimeError, TypeError, OverflowError):
+        found = None
+    if found is None or found.type == "meta":
+        raise ConfigError(f"device must be one such as 'cpu' or 'cuda', got {shown(value)}")
+    return found
 
 
 def path(value: object, name: str, error: type[FaceSepError] = ConfigError) -> Path:
@@ -67,7 +117,7 @@ def path(value: object, name: str, error: type[FaceSepError] = ConfigError) -> P
 
 def shown(value: object) -> str:
     """A value for a message: short, and only its kind where it may be long."""
-    if isinstance(value, str | bytes | int | float | bool | type(None)):
-        text = repr(value[:60]) if isinstance(value, str | bytes) else repr(value)
-        return text if len(text) <= 80 else f"{text[:80]}..."
-    return f"a {type(value).__name__}"
+    if isinstance(value, str | bytes):
+        return repr(value if len(value) <= 60 else value[:60])
+    plain = isinstance(value, float | type(None)) or (isinstance(value, int) and abs(value) < 10**18)
+    return repr(value) if plain else f"a value of the kind {type(value).__name__}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -11,12 +12,16 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from facesep import checks
 from facesep.attributes import ATTRIBUTES, CODE_LENGTH, CODE_SIZES, TRAITS, Attribute
 from facesep.camera import euler_angles, rotation_matrix, slerp_rotation
-from facesep.checks import number
+from facesep.checks import number, shown
 from facesep.errors import CodesError
+from facesep.files import complete
 
 FORMAT = "facesep-codes-1"
+SUFFIX = ".safetensors"
+"""What names of codes files end in."""
 MOST_STRENGTH = 1.5
 """Largest strength of a transfer."""
 
@@ -95,10 +100,16 @@ class Codes:
             if not isinstance(code, Tensor) or code.ndim not in (1, 2) or code.shape[-1] != size:
                 got = tuple(code.shape) if isinstance(code, Tensor) else type(code).__name__
                 raise CodesError(f"{name} must be a tensor of shape [{size}] or [B, {size}], got {got}")
+            if not code.is_floating_point():
+                raise CodesError(f"{name} must hold floats, got {code.dtype}")
             if lead is None:
                 lead = code.shape[:-1]
             elif code.shape[:-1] != lead:
                 raise CodesError(f"{name} has batch shape {tuple(code.shape[:-1])}, shape has {tuple(lead)}")
+
+    def __repr__(self) -> str:
+        """Without the numbers, which identify a person wherever they are printed."""
+        return f"Codes({f'{len(self)} faces' if self.batched else 'one face'}, {self.shape.dtype})"
 
     # -- containers ---------------------------------------------------------------------------------
 
@@ -113,8 +124,13 @@ class Codes:
         return self.shape.shape[0]
 
     def __getitem__(self, index: int | slice | Tensor | Sequence[int]) -> Codes:
-        len(self)
-        return self._map(lambda code: code[index])
+        count = len(self)
+        try:
+            if isinstance(index, list | tuple):
+                index = torch.tensor(index, device=self.shape.device)
+            return self._map(lambda code: code[index])
+        except (IndexError, TypeError, ValueError, RuntimeError) as error:
+            raise CodesError(f"cannot take {shown(index)} of {count} faces, counted from 0") from error
 
     def __iter__(self) -> Iterator[Codes]:
         return (self[i] for i in range(len(self)))
@@ -130,10 +146,13 @@ class Codes:
     @staticmethod
     def stack(codes: Sequence[Codes]) -> Codes:
         """Joins codes of single faces or of batches into one batch."""
-        if not codes:
-            raise CodesError("nothing to stack: give at least one Codes")
-        parts = [one.batch() for one in codes]
-        return Codes(**{name: torch.cat([getattr(p, name) for p in parts]) for name in ATTRIBUTES})
+        if not isinstance(codes, Sequence | Codes) or not len(codes):
+            raise CodesError("nothing to stack: give a list of at least one Codes")
+        parts = [as_codes(one).batch() for one in codes]
+        try:
+            return Codes(**{name: torch.cat([getattr(p, name) for p in parts]) for name in ATTRIBUTES})
+        except RuntimeError as error:
+            raise CodesError("codes on different devices do not fit together: move them first") from error
 
     def vector(self) -> Tensor:
         """All codes concatenated: ``Tensor[705]`` or ``Tensor[B, 705]``."""
@@ -142,13 +161,21 @@ class Codes:
     @staticmethod
     def from_vector(vector: Tensor) -> Codes:
         """The inverse of :meth:`vector`."""
-        if vector.shape[-1] != CODE_LENGTH:
-            raise CodesError(f"a code vector has {CODE_LENGTH} numbers, got {vector.shape[-1]}")
+        if not isinstance(vector, Tensor) or vector.ndim not in (1, 2) or vector.shape[-1] != CODE_LENGTH:
+            got = list(vector.shape) if isinstance(vector, Tensor) else shown(vector)
+            raise CodesError(f"a code vector is a tensor [{CODE_LENGTH}] or [B, {CODE_LENGTH}], got {got}")
         return Codes(**dict(zip(ATTRIBUTES, vector.split(list(CODE_SIZES.values()), dim=-1), strict=True)))
 
     def to(self, *args, **kwargs) -> Codes:
-        """Moves every code like :meth:`torch.Tensor.to`."""
-        return self._map(lambda code: code.to(*args, **kwargs))
+        """Moves every code like :meth:`torch.Tensor.to`.
+
+        Raises:
+            CodesError: for a device that is not there or a type that is not a float.
+        """
+        try:
+            return self._map(lambda code: code.to(*args, **kwargs))
+        except (TypeError, ValueError, RuntimeError, AssertionError) as error:
+            raise CodesError(f"cannot move the codes: {str(error).splitlines()[0]}") from error
 
     def detach(self) -> Codes:
         """The codes without their autograd history."""
@@ -191,6 +218,8 @@ class Codes:
 
     def mix(self, **donors: Codes) -> Codes:
         """Takes each named attribute from its own donor: ``base.mix(hair=ben, illumination=cara)``."""
+        if donors:
+            parse_attributes(donors)
         result = self
         for name, donor in donors.items():
             result = result.swap(donor, [name])
@@ -206,20 +235,26 @@ class Codes:
         """Writes the codes to a ``.safetensors`` file.
 
         Args:
-            path: the file to write.
-            include_identity: must be set, because the shape code identifies the person.
+            path: the file to write; it appears when it is complete.
+            include_identity: must be True, because the shape code identifies the person.
 
         Raises:
-            CodesError: if ``include_identity`` is not set or the file cannot be written.
+            CodesError: if ``include_identity`` is not True, codes are not finite, or the file cannot be
+                written or has another suffix.
         """
-        if not include_identity:
+        if include_identity is not True:
             raise CodesError(
                 "the shape code identifies a person (biometric data): "
                 "pass include_identity=True if you may keep it"
             )
+        path = checks.path(path, "path", CodesError)
+        if path.suffix.lower() != SUFFIX:
+            raise CodesError(f"codes are written as {SUFFIX}, not {path.name!r}")
         tensors = {name: code.detach().float().cpu().contiguous().clone() for name, code in self.items()}
+        _check_values(tensors, "these codes")
         try:
-            save_file(tensors, str(path), metadata={"format": FORMAT})
+            with complete(path, CodesError) as part:
+                save_file(tensors, str(part), metadata={"format": FORMAT, "sha256": _checksum(tensors)})
         except (OSError, SafetensorError) as error:
             raise CodesError(f"cannot write codes to {path}: {error}") from error
 
@@ -230,24 +265,59 @@ class Codes:
         Raises:
             CodesError: if the file is missing, damaged or holds something else.
         """
+        path = checks.path(path, "path", CodesError)
         try:
             with safe_open(str(path), framework="pt") as file:
-                if (file.metadata() or {}).get("format") != FORMAT:
+                about = file.metadata() or {}
+                if about.get("format") != FORMAT:
                     raise CodesError(f"{path} was not written by Codes.save")
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (OSError, SafetensorError) as error:
             raise CodesError(f"cannot read codes from {path}: {error}") from error
         if set(tensors) != set(ATTRIBUTES):
             raise CodesError(f"{path} holds {sorted(tensors)}, expected {list(ATTRIBUTES)}")
-        codes = Codes(**tensors)
-        for name, code in codes.items():
-            if not code.is_floating_point() or not torch.isfinite(code).all():
-                raise CodesError(f"{name} in {path} holds values that are not finite floats")
-        return codes
+        _check_values(tensors, str(path))
+        if about.get("sha256", _checksum(tensors)) != _checksum(tensors):
+            raise CodesError(f"{path} is damaged (its checksum is wrong): encode the photo again")
+        return Codes(**tensors)
+
+
+def is_codes_file(source: object) -> bool:
+    """Whether a path names a codes file rather than a photo."""
+    return isinstance(source, str | Path) and Path(source).suffix.lower() == SUFFIX
+
+
+def as_codes(value: object) -> Codes:
+    """The value itself, if it is codes.
+
+    Raises:
+        CodesError: for anything else.
+    """
+    if not isinstance(value, Codes):
+        raise CodesError(f"expected Codes, got {shown(value)}: call encode(photo) first")
+    return value
+
+
+def _check_values(tensors: Mapping[str, Tensor], where: str) -> None:
+    for name, code in tensors.items():
+        if not code.is_floating_point() or not torch.isfinite(code).all():
+            raise CodesError(f"{name} in {where} holds values that are not finite floats")
+        if code.shape[0] == 0:
+            raise CodesError(f"there is no face in {where}")
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, shapes and bytes of the codes."""
+    digest = hashlib.sha256()
+    for name in ATTRIBUTES:
+        digest.update(f"{name}{list(tensors[name].shape)}".encode())
+        digest.update(tensors[name].contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _broadcast(a: Codes, b: Codes) -> tuple[Codes, Codes]:
     """Expands a single face to the other's batch; batches must have one length."""
+    b = as_codes(b)
     if a.batched and b.batched and len(a) != len(b) and 1 not in (len(a), len(b)):
         raise CodesError(f"batches of {len(a)} and {len(b)} faces do not fit together")
     if a.batched == b.batched and (not a.batched or len(a) == len(b)):

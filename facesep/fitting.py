@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facesep.attributes import CODE_SIZES, of_branch
+from facesep.checks import whole
 from facesep.codes import Codes
-from facesep.errors import ConfigError
 from facesep.nets.decoder import Decoder
 
 CAMERA = of_branch("camera")
@@ -60,8 +60,7 @@ def check_steps(steps: int) -> None:
     Raises:
         ConfigError: for a number that is not from 0 to 1000.
     """
-    if isinstance(steps, bool) or not isinstance(steps, int) or not 0 <= steps <= MOST_STEPS:
-        raise ConfigError(f"fit must be a whole number of steps from 0 to {MOST_STEPS}, got {steps!r}")
+    whole(steps, "fit", 0, MOST_STEPS)
 
 
 def _fit_one(decoder: Decoder, codes: Codes, photos: Tensor, steps: int) -> Codes:

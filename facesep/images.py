@@ -20,6 +20,7 @@ import torch
 from PIL import Image, ImageCms, JpegImagePlugin, features
 from torch import Tensor
 
+from facesep import checks
 from facesep.errors import ConfigError, ImageError
 
 MAX_BYTES = 64 * 2**20
@@ -105,12 +106,9 @@ def encode_image(image: Image.Image | Tensor, format: str = "png", *, quality: i
         ConfigError: for another format or quality.
         ImageError: if the pixels cannot be encoded, for example a picture too large for WebP.
     """
-    format = "jpeg" if format.lower() == "jpg" else format.lower()
-    if format not in WRITE_FORMATS:
-        raise ConfigError(f"cannot write {format!r} pictures: choose from {', '.join(WRITE_FORMATS)}")
-    if not 1 <= quality <= 100:
-        raise ConfigError(f"quality must be between 1 and 100, got {quality}")
-    image = to_image(image) if isinstance(image, Tensor) else image.convert("RGB").copy()
+    format = picture_format(format)
+    quality = checks.whole(quality, "quality", 1, 100)
+    image = as_picture(image).copy()
     image.info = {}
     options = dict(metadata)
     if format != "png":
@@ -124,6 +122,34 @@ def encode_image(image: Image.Image | Tensor, format: str = "png", *, quality: i
         problem = f"cannot write {image.width} x {image.height} pixels as {format} ({error})"
         raise ImageError(f"{problem}: use another format or size") from error
     return buffer.getvalue()
+
+
+def picture_format(name: str) -> str:
+    """One of :data:`WRITE_FORMATS`; ``jpg`` is ``jpeg``.
+
+    Raises:
+        ConfigError: for anything else.
+    """
+    format = name.lower() if isinstance(name, str) else None
+    format = "jpeg" if format == "jpg" else format
+    if format not in WRITE_FORMATS:
+        raise ConfigError(
+            f"cannot write {checks.shown(name)} pictures: choose from {', '.join(WRITE_FORMATS)}"
+        )
+    return format
+
+
+def as_picture(image: Image.Image | Tensor) -> Image.Image:
+    """A picture of the program itself as an RGB image.
+
+    Raises:
+        ImageError: for something else than an image with pixels, or a tensor ``[3, H, W]``.
+    """
+    if isinstance(image, Tensor):
+        return to_image(image)
+    if not isinstance(image, Image.Image) or 0 in image.size:
+        raise ImageError(f"expected a PIL image or a tensor [3, H, W], got {checks.shown(image)}")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def to_tensor(image: Image.Image) -> Tensor:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,10 +16,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from facesep import checks
 from facesep.backends import PACKAGES, attach, choose
 from facesep.camera import orbit_path
 from facesep.checkpoint import copy_part, read_config, read_json, read_part, write_checkpoint
-from facesep.codes import Attribute, Codes
+from facesep.codes import Attribute, Codes, is_codes_file, parse_attributes
 from facesep.config import ModelConfig, from_dict, to_dict
 from facesep.detail.flow import resize
 from facesep.detail.paste import LARGEST_TURN, paste, turn
@@ -32,8 +35,17 @@ from facesep.detail.render import (
     pictures,
     plain_picture,
 )
+from facesep.detail.source import MOST_PIXELS as SOURCE_PIXELS
 from facesep.detail.source import read_source, source_size
-from facesep.errors import CheckpointError, CodesError, ConfigError, FaceError, ImageError, PhotoWarning
+from facesep.errors import (
+    CheckpointError,
+    CodesError,
+    ConfigError,
+    FaceError,
+    FaceSepError,
+    ImageError,
+    PhotoWarning,
+)
 from facesep.faces.types import Aligned, Face
 from facesep.fitting import check_steps
 from facesep.fitting import fit as fit_codes
@@ -43,6 +55,7 @@ from facesep.nets.decoder import Decoder
 from facesep.nets.encoder import build_encoder
 from facesep.nets.landmarks import LandmarkHead
 from facesep.refine import FOLDER, INDEX
+from facesep.video import check_fps
 
 if TYPE_CHECKING:
     from facesep.refine import FaceRefiner
@@ -51,6 +64,8 @@ Photo = Source
 """One photo: a path, bytes, a PIL image, an array ``[H, W, 3]`` or a tensor ``[3, H, W]`` in 0..1."""
 
 
+MOST_PIXELS = 2**28
+"""Most pixels of a batch: 16,384 faces at 128 pixels, 256 at 1,024; as floats they take 3 GB."""
 GPU_FACES = 8
 """Faces rendered at once on a GPU; this bounds the memory of large batches."""
 NO_REFINER = (
@@ -79,6 +94,11 @@ class FaceSep(CheckpointMixin):
     """
 
     def __init__(self, config: ModelConfig, extras: dict[str, dict[str, Any]] | None = None) -> None:
+        if not isinstance(config, ModelConfig):
+            raise ConfigError(
+                f"a model is built from a ModelConfig, got {checks.shown(config)}: "
+                "FaceSep.from_pretrained() loads one from a name"
+            )
         self.config = config
         self.extras = dict(extras or {})
         self.backend = "torch"
@@ -96,7 +116,7 @@ class FaceSep(CheckpointMixin):
         folder: Path,
         *,
         device: str | torch.device = "cpu",
-        dtype: torch.dtype = torch.float32,
+        dtype: torch.dtype | str = torch.float32,
         backend: str = "torch",
     ) -> FaceSep:
         """Reads a checkpoint folder strictly, see :mod:`facesep.checkpoint`.
@@ -104,9 +124,10 @@ class FaceSep(CheckpointMixin):
         Args:
             folder: the checkpoint.
             device: where it computes.
-            dtype: float type of the weights; with ``openvino`` what it computes in.
+            dtype: float type of the weights, of torch or by name; with ``openvino`` what it computes in.
             backend: one of :data:`facesep.backends.BACKENDS`.
         """
+        dtype = checks.float_type(dtype)
         backend = choose(backend, device, dtype)
         values = read_config(folder)
         parts = {name: values[name] for name in ("encoder", "decoder") if name in values}
@@ -169,12 +190,13 @@ class FaceSep(CheckpointMixin):
         parts = [("encoder", self.encoder), ("decoder", self.decoder)]
         return parts if self.landmarks is None else [*parts, (LANDMARKS, self.landmarks)]
 
-    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | None = None) -> FaceSep:
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | str | None = None) -> FaceSep:
         """Moves the networks; codes and images follow them.
 
         Args:
             device: such as ``cuda``.
-            dtype: ``float32``, ``bfloat16`` or ``float16``; rays and volume integrals stay in float32.
+            dtype: ``float32``, ``bfloat16`` or ``float16``, of torch or by name; rays and volume integrals
+                stay in float32.
 
         Raises:
             ConfigError: for a device that is not there or a type that is not a float, and for a model that
@@ -184,8 +206,8 @@ class FaceSep(CheckpointMixin):
             raise ConfigError(
                 f"this model was compiled by {self.backend}: load it again with the device and type you want"
             )
-        if dtype is not None and not dtype.is_floating_point:
-            raise ConfigError(f"dtype must be a floating-point type, got {dtype}")
+        dtype = None if dtype is None else checks.float_type(dtype)
+        device = None if device is None else checks.device(device)
         try:
             for _, module in self._modules():
                 module.to(device, dtype)
@@ -232,6 +254,8 @@ class FaceSep(CheckpointMixin):
 
     @refiner.setter
     def refiner(self, refiner: FaceRefiner | None) -> None:
+        if refiner is not None and not hasattr(refiner, "refine"):
+            raise ConfigError(f"a refiner is a FaceRefiner of facesep.refine, got {checks.shown(refiner)}")
         self._refiner, self._refiner_home = refiner, None
         if refiner is not None:
             refiner.to(self.device)
@@ -285,9 +309,13 @@ class FaceSep(CheckpointMixin):
             The codes of one face for one photo, a batch for a list or a batched tensor.
 
         Raises:
-            ConfigError: for a number of steps out of range.
+            ConfigError: for a number of steps, photos or a face out of range.
             ImageError: for something that is not a usable picture.
-            FaceError: if a face cannot be used; for lists both messages name the photo's position.
+            FaceError: if a face cannot be used; for lists the messages name the photo's position.
+
+        Warns:
+            PhotoWarning: of what may spoil the result (:attr:`Aligned.warnings`). Not for what :meth:`align`
+                made, whose caller has them already.
         """
         if isinstance(photo, Tensor) and photo.ndim == 4:
             return self._encode_list(list(photo), face, aligned, fit)
@@ -299,28 +327,31 @@ class FaceSep(CheckpointMixin):
         self, photos: Sequence[Photo | Aligned], face: int | Face | None, aligned: bool, fit: int
     ) -> Codes:
         check_steps(fit)
+        if checks.flag(aligned, "aligned") and face is not None:
+            raise ConfigError("an aligned picture is taken as it is: leave face out")
         if not photos:
             raise ImageError("no photo was given")
+        check_batch(len(photos), self.image_size, ConfigError)
         crops = []
-        for number, photo in enumerate(photos, 1):
-            try:
-                crops.append(self._crop(photo, face, aligned))
-            except (ImageError, FaceError) as error:
-                if len(photos) > 1:
-                    error.args = (f"photo {number} of {len(photos)}: {error}",)
-                raise
+        for photo, place in _places(photos):
+            with _naming(place):
+                crops.append(self._crop(photo, face, aligned, place))
         if len({points is None for _, points in crops}) == 2:  # a batch has points for all or for none
             return Codes.stack([self._encode_crops([crop], fit) for crop in crops])
         return self._encode_crops(crops, fit)
 
     def _crop(
-        self, photo: Photo | Aligned, face: int | Face | None, aligned: bool
+        self, photo: Photo | Aligned, face: int | Face | None, aligned: bool, place: str
     ) -> tuple[Image.Image, np.ndarray | None]:
         """The canonical crop that the encoder reads, and its five points if they are known."""
         if aligned and not isinstance(photo, Aligned):
             image, points = load_image(photo), None
         else:
-            found = photo if isinstance(photo, Aligned) else self.align(photo, face)
+            found = photo
+            if not isinstance(photo, Aligned):
+                found = self.align(photo, face)
+                for text in found.warnings:
+                    _warn(f"{place}{text}")
             image, points = found.image, found.points
         if image.width != image.height:
             raise ImageError(f"an aligned picture is square, this one is {image.width}x{image.height}")
@@ -363,12 +394,20 @@ class FaceSep(CheckpointMixin):
         if isinstance(photo, list | tuple):
             if not photo:
                 raise ImageError("no photo was given")
+            check_batch(len(photo), SOURCE_PIXELS, ConfigError)
             return Portrait.stack(
-                [self.portrait(one, face=face, fit=fit, keep=keep).batch() for one in photo]
+                [self._portrait(one, face, fit, keep, place).batch() for one, place in _places(photo)]
             )
+        return self._portrait(photo, face, fit, keep, "")
+
+    def _portrait(self, photo: Photo, face: int | Face | None, fit: int, keep: bool, place: str) -> Portrait:
         check_steps(fit)
-        image = load_image(photo)
-        aligned = self.align(image, face)
+        checks.flag(keep, "keep")
+        with _naming(place):
+            image = load_image(photo)
+            aligned = self.align(image, face)
+        for text in aligned.warnings:
+            _warn(f"{place}{text}")
         codes = self.encode(aligned, fit=fit)
         crop = aligned.crop.apply(image, source_size(aligned.crop.side, self.image_size))
         base = read_source(self.decoder, codes.batch(), to_tensor(crop)[None].to(self.device))
@@ -420,15 +459,14 @@ class FaceSep(CheckpointMixin):
             ConfigError: for an unknown output, size or background, an angle beyond 90 degrees, or without a
                 refiner to refine.
         """
-        if output not in ("pil", "tensor"):
-            raise ConfigError(f"output must be 'pil' or 'tensor', got {output!r}")
+        checks.choice(output, "output", ("pil", "tensor"))
         refined = self._refinement(refine)
         check_background(background)
+        checks.flag(detail, "detail")
         if size is not None:
             check_size(size)
         face = self._face(face, detail=detail)
-        if not isinstance(face, Portrait | Codes):
-            raise CodesError(f"expected a portrait, codes or a photo, got {type(face).__name__}")
+        check_batch(len(face.batch()), size or self.image_size, CodesError)
         batch = face.batch().to(self.device)
         if isinstance(batch, Portrait) and (not detail or refined is not None):
             batch = batch.codes
@@ -509,7 +547,7 @@ class FaceSep(CheckpointMixin):
         """The base face with some attributes of a donor; see :meth:`Codes.swap`.
 
         Args:
-            base: a portrait, codes, or a photo, which becomes a portrait.
+            base: a portrait, codes or a file of them, or a photo, which becomes a portrait.
             donor: the same; a portrait or photo also gives the pixels of its hair, and of its mouth with its
                 expression.
             attributes: names, such as ``["expression", "hair"]``, or a strength for each:
@@ -526,6 +564,8 @@ class FaceSep(CheckpointMixin):
         self, base: Portrait | Codes | Photo | Aligned, **donors: Portrait | Codes | Photo | Aligned
     ) -> Portrait | Codes:
         """Takes each named attribute from its own donor: ``mix(anna, hair=ben, illumination=cara)``."""
+        if donors:
+            parse_attributes(donors)
         face = self._face(base)
         others = {name: self._face(donor) for name, donor in donors.items()}
         if isinstance(face, Portrait):
@@ -578,24 +618,25 @@ class FaceSep(CheckpointMixin):
             ConfigError: for less than two frames, angles beyond 80 degrees, or without a refiner to refine.
             VideoError: if the video cannot be written.
         """
+        check_background(background)
         if background in ("keep", "transparent"):
             raise ConfigError("an orbit stands on white or a colour: its head turns too far for its photo")
-        check_background(background)
+        checks.flag(detail, "detail")
         if size is not None:
             check_size(size)
+        poses = orbit_path(frames, yaw, pitch)
+        check_fps(fps)
         face = self._face(face, detail=detail)
-        if not isinstance(face, Portrait | Codes):
-            raise CodesError(f"expected a portrait, codes or a photo, got {type(face).__name__}")
         if face.batched:
             raise CodesError("an orbit shows one face: pick one with face[i]")
-        poses = orbit_path(frames, yaw, pitch).to(codes_of(face).rotation)
+        poses = poses.to(codes_of(face).rotation)
         if isinstance(refine, Mapping) and not isinstance(refine.get("seed", 0), int):
             raise ConfigError("the frames of a video share one seed")
         self._refinement(refine)  # before the first frame is asked for
         show = functools.partial(self.render, size=size, detail=detail, background=background, refine=refine)
         pictures = (show(face.replace(rotation=pose)) for pose in poses)
         if path is None:
-            return pictures
+            return _counted(pictures, on_frame)
         from facesep.provenance import write_video
 
         return write_video(pictures, path, fps, on_frame=on_frame)
@@ -611,11 +652,58 @@ class FaceSep(CheckpointMixin):
 
     def _face(self, face: Portrait | Codes | Photo | Aligned, detail: bool = True) -> Portrait | Codes:
         """A portrait or codes as they are; a photo becomes a portrait, or codes without detail."""
+        if is_codes_file(face):
+            return Codes.load(face).to(self.device)
         if isinstance(face, Portrait | Codes):
             return face
         if isinstance(face, Aligned) or not detail:
             return self.encode(face)
         return self.portrait(face)
+
+
+def _places(photos: Sequence[Photo | Aligned]) -> Iterator[tuple[Photo | Aligned, str]]:
+    """Photos with how messages name each."""
+    for number, photo in enumerate(photos, 1):
+        yield photo, f"photo {number} of {len(photos)}: " if len(photos) > 1 else ""
+
+
+@contextlib.contextmanager
+def _naming(place: str) -> Iterator[None]:
+    """Puts a photo's place before what is wrong with it."""
+    try:
+        yield
+    except (ImageError, FaceError, ConfigError) as error:
+        error.args = (f"{place}{error}", *error.args[1:])
+        raise
+
+
+def _warn(text: str) -> None:
+    """Warns of a photo, in the name of the line outside of facesep that gave it."""
+    frame, level = sys._getframe(), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] in ("facesep", "torch"):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(text, PhotoWarning, stacklevel=level)
+
+
+def _counted(
+    pictures: Iterator[Image.Image], on_frame: Callable[[int], object] | None
+) -> Iterator[Image.Image]:
+    """Reports each picture when it is done."""
+    for count, shown in enumerate(pictures, 1):
+        if on_frame is not None:
+            on_frame(count)
+        yield shown
+
+
+def check_batch(count: int, size: int, error: type[FaceSepError]) -> None:
+    """Makes sure that a batch has faces, and fits in memory.
+
+    Raises:
+        FaceSepError: of the kind ``error``.
+    """
+    most = MOST_PIXELS // size**2
+    if not 1 <= count <= most:
+        raise error(f"{count} faces cannot be computed at once: give from 1 to {most} at a time")
 
 
 def _turned(
@@ -626,9 +714,8 @@ def _turned(
     for index, (name, value) in enumerate((("pitch", pitch), ("yaw", yaw), ("roll", roll))):
         if value is None:
             continue
-        if not -90.0 < value < 90.0:
-            raise ConfigError(f"{name} must be between -90 and 90 degrees, got {value}")
-        angles[index] = torch.full_like(angles[index], math.radians(value))
+        angle = math.radians(checks.number(value, name, -90, 90, unit="degrees"))
+        angles[index] = torch.full_like(angles[index], angle)
     if (pitch, yaw, roll) == (None, None, None):
         return face
     return face.replace(rotation=torch.stack(angles, -1))

@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import io
 import itertools
-import os
 import re
-import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,16 +23,18 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 import facesep
-from facesep import credentials, video, watermark
+from facesep import checks, credentials, video, watermark
 from facesep.errors import ConfigError, ImageError
+from facesep.files import complete
 from facesep.images import (
     MAX_BYTES,
     READ_FORMATS,
     REFINED,
+    as_picture,
     encode_image,
     load_image,
+    picture_format,
     read_bytes,
-    to_image,
 )
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
@@ -84,7 +84,7 @@ def mark(image: Image.Image | Tensor) -> Image.Image:
     Returns:
         A new image.
     """
-    image = to_image(image) if isinstance(image, Tensor) else image
+    image = as_picture(image)
     return watermark.embed(image, _pack(facesep.__version__))
 
 
@@ -92,8 +92,8 @@ def encode(
     image: Image.Image | Tensor, format: str = "png", *, quality: int = 95, marked: bool = True
 ) -> bytes:
     """A result as the bytes of a file; see :func:`write_image`."""
-    format = "jpeg" if format.lower() == "jpg" else format.lower()
-    shown = mark(image) if marked else image
+    format = picture_format(format)
+    shown = mark(image) if checks.flag(marked, "marked") else image
     data = encode_image(shown, format, quality=quality, **_label(format, _notice(image, marked)))
     return _signed(data, format) if credentials.configured() else data
 
@@ -117,7 +117,7 @@ def write_image(
         ConfigError: for another suffix or a folder that does not exist.
         ImageError: if the picture cannot be encoded or written.
     """
-    path = Path(path)
+    path = checks.path(path, "path")
     format = _SUFFIXES.get(path.suffix.lower())
     if format is None:
         raise ConfigError(f"pictures are written as {', '.join(_SUFFIXES)}, not {path.name!r}")
@@ -138,7 +138,8 @@ def write_video(
     sound: np.ndarray | None = None,
 ) -> Path:
     """Writes frames made by the model; see :func:`facesep.video.write_video` for the arguments."""
-    frames = iter(frames)
+    checks.flag(marked, "marked")
+    frames = video.iterate(frames)
     first = list(itertools.islice(frames, 1))  # what the label says of all
     pixels = (Image.fromarray(video.to_pixels(frame)) for frame in itertools.chain(first, frames))
     path = video.write_video(
@@ -227,14 +228,11 @@ def _signed(data: bytes, format: str) -> bytes:
 
 def _replace(path: Path, data: bytes) -> Path:
     """Writes a file that appears under its name when it is complete."""
-    temporary = path.with_name(f".facesep-{uuid.uuid4().hex}.tmp")
     try:
-        temporary.write_bytes(data)
-        os.replace(temporary, path)
+        with complete(path, ImageError) as part:
+            part.write_bytes(data)
     except OSError as error:
         raise ImageError(f"cannot write {path} ({error}): choose another place") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
 
 

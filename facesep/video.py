@@ -10,8 +10,6 @@ complete.
 from __future__ import annotations
 
 import itertools
-import os
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
@@ -22,7 +20,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from facesep import checks
 from facesep.errors import ImageError, VideoError
+from facesep.files import complete
 from facesep.images import to_image
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ MAX_SIDE = 4096
 SOUND_RATE = 48_000
 """Samples of sound per second."""
 MAX_FRAMES = 18_000
-"""Most frames read from one file (ten minutes at 30 per second)."""
+"""Most frames of one file that is read or written (ten minutes at 30 per second)."""
 
 _CONTAINERS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi"  # no playlists: they open other files and hosts
 _CODECS = ("h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "libvpx", "libvpx-vp9", "mpeg4", "mjpeg")
@@ -91,36 +91,54 @@ def write_video(
         VideoError: if there are no frames, sizes differ, or the file cannot be written. Errors raised
             by ``frames`` or ``on_frame`` pass through; no file is left behind.
     """
-    path = Path(path)
+    path = checks.path(path, "path", VideoError)
     if path.suffix.lower() != ".mp4":
         raise VideoError(
             f"videos are written as .mp4, not {path.suffix or 'without a suffix'!r}: {path.name}"
         )
-    if not 1 <= fps <= 120:
-        raise VideoError(f"fps must be between 1 and 120, got {fps}")
-    if not 0 <= crf <= 51:
-        raise VideoError(f"crf must be between 0 and 51, got {crf}")
+    fps = check_fps(fps)
+    checks.whole(crf, "crf", 0, 51, VideoError)
+    if on_frame is not None and not callable(on_frame):
+        raise VideoError(f"on_frame must be a function of a number, got {checks.shown(on_frame)}")
     if not path.parent.is_dir():
         raise VideoError(f"the folder {path.parent} does not exist: create it first")
-    pixels = map(to_pixels, frames)
+    pixels = map(to_pixels, iterate(frames))
     first = next(pixels, None)
     if first is None:
         raise VideoError("there are no frames to write")
 
-    temporary = path.with_name(f".facesep-{uuid.uuid4().hex}.tmp")
-    try:
+    with complete(path, VideoError) as part:
         with _explain(f"cannot write {path}"):
-            encoder = _Encoder(temporary, first, fps, crf, {"title": title, "comment": comment}, sound)
+            encoder = _Encoder(part, first, fps, crf, {"title": title, "comment": comment}, sound)
         with encoder:
             for count, frame in enumerate(itertools.chain([first], pixels), 1):
+                if count > MAX_FRAMES:
+                    raise VideoError(f"a video has at most {MAX_FRAMES} frames: write it in parts")
                 encoder.add(frame, count)
                 if on_frame is not None:
                     on_frame(count)
-        with _explain(f"cannot write {path}"):
-            os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return path
+
+
+def check_fps(fps: float) -> float:
+    """Frames per second that a video can have.
+
+    Raises:
+        VideoError: for anything but a number from 1 to 120.
+    """
+    return checks.number(fps, "fps", 1, 120, VideoError)
+
+
+def iterate(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The frames one by one.
+
+    Raises:
+        VideoError: for something that holds none.
+    """
+    try:
+        return iter(frames)
+    except TypeError as error:
+        raise VideoError(f"frames must be an iterable of frames, got {checks.shown(frames)}") from error
 
 
 def read_frames(path: str | Path, *, max_frames: int = MAX_FRAMES) -> Iterator[np.ndarray]:
@@ -219,6 +237,7 @@ def read_sound(path: str | Path, seconds: float) -> np.ndarray | None:
 
 
 def _decode(path: str | Path, max_frames: int) -> Iterator[av.VideoFrame]:
+    checks.whole(max_frames, "max_frames", 1, None, VideoError)
     with _open(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
@@ -352,7 +371,7 @@ def _open(path: str | Path) -> Iterator[av.container.InputContainer]:
     """Opens a video for reading with the allowed containers and codecs only."""
     import av
 
-    path = Path(path)
+    path = checks.path(path, "path", VideoError)
     problem = f"cannot read {path.name[:200]!r} as a video (MP4, MOV, WebM, Matroska or AVI)"
     with _explain(problem):
         if not path.is_file():

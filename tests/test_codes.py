@@ -254,6 +254,36 @@ def test_identity_is_not_written_by_accident(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("given", ["no", "False", 1, None, [True]])
+def test_only_true_is_yes(tmp_path, given):
+    with pytest.raises(CodesError, match="include_identity=True"):
+        codes().save(tmp_path / "a.safetensors", include_identity=given)
+
+
+@pytest.mark.parametrize("name", ["x.png", "x", "x.safetensors.png", ""])
+def test_codes_are_not_written_under_another_suffix(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CodesError, match="written as .safetensors|must be a path"):
+        codes().save(name, include_identity=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_changed_bit_is_found(tmp_path):
+    path = tmp_path / "a.safetensors"
+    codes(4, 2).save(path, include_identity=True)
+    whole = path.read_bytes()
+    start = 8 + int.from_bytes(whole[:8], "little")
+    for place in range(start, len(whole), 97):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(CodesError, match="checksum"):
+            Codes.load(path)
+
+
+def test_numbers_that_identify_are_not_printed():
+    for one in (codes(), codes(0, 2)):
+        assert len(repr(one)) < 60 and f"{float(one.shape.flatten()[0]):.3f}" not in repr(one)
+
+
 def test_wrong_files(tmp_path):
     path = tmp_path / "a.safetensors"
     with pytest.raises(CodesError, match="cannot read"):

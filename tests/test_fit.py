@@ -107,5 +107,5 @@ def test_encoding_fits_when_asked(sep):
 
 @pytest.mark.parametrize("steps", [-1, 1001, 2.0, True, "20", None])
 def test_numbers_of_steps_that_make_no_sense(sep, steps):
-    with pytest.raises(ConfigError, match="whole number of steps from 0 to 1000"):
+    with pytest.raises(ConfigError, match="whole number from 0 to 1000"):
         sep.encode("a photo that is not there.jpg", fit=steps)

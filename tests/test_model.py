@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,13 @@ from PIL import Image
 from facesep import Codes, FaceSep
 from facesep.camera import orbit_path
 from facesep.config import preset
-from facesep.errors import CheckpointError, CodesError, ConfigError, ImageError
+from facesep.demo.examples import FOLDER
+from facesep.errors import CheckpointError, CodesError, ConfigError, ImageError, PhotoWarning, VideoError
 from facesep.faces import Aligned
 from facesep.images import to_tensor
 from facesep.video import read_frames, video_info
 
+ANNA, BEN = (FOLDER / f"london_{name}.jpg" for name in ("016", "036"))
 PHOTOS = Path(__file__).parent / "data" / "photos"
 
 
@@ -188,3 +191,49 @@ def test_the_model_moves_only_to_what_exists(sep):
         sep.to("cuda:99")
     with pytest.raises(ConfigError, match="floating"):
         sep.to(dtype=torch.int8)
+
+
+def test_warnings_of_photos_reach_programs(sep, tmp_path):
+    photo = tmp_path / "cut.png"
+    image = Image.open(ANNA)
+    image.crop((0, int(image.height * 0.35), image.width, image.height)).save(photo)
+    expected = list(sep.align(photo).warnings)
+    assert any("ends close to the face" in text for text in expected)
+    for given, where in ((photo, ""), ([ANNA, photo], "photo 2 of 2: ")):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("default")
+            for _ in range(2):
+                sep.encode(given)  # the same line, so that it is said once
+        assert [str(one.message) for one in caught] == [where + text for text in expected]
+        assert {one.category for one in caught} == {PhotoWarning}
+        assert {one.filename for one in caught} == {__file__}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        sep.encode(sep.align(photo))
+
+
+def test_codes_files_are_as_good_as_photos(sep, tmp_path):
+    anna, ben = sep.encode(ANNA), sep.encode(BEN)
+    file = tmp_path / "anna.safetensors"
+    anna.save(file, include_identity=True)
+    assert torch.equal(sep.transfer(file, ben, "hair").vector(), anna.swap(ben, "hair").vector())
+    assert torch.equal(sep.mix(ben, hair=str(file)).vector(), ben.replace(hair=anna.hair).vector())
+    assert torch.equal(sep.render(file, output="tensor"), sep.render(anna, output="tensor"))
+
+
+def test_sizes_counts_and_durations_have_limits(sep):
+    codes = sep.encode(ANNA)
+    for frames in (1, 10**8, 18_001):
+        with pytest.raises(ConfigError, match="frames must be a whole number from 2 to 18000"):
+            sep.orbit(codes, frames=frames)
+    many = Codes(**{name: code.expand(2**18 + 1, -1) for name, code in codes.batch().items()})
+    with pytest.raises(CodesError, match="at once"):
+        sep.render(many)
+    with pytest.raises(ConfigError, match="at once"):
+        sep.encode([ANNA] * (2**18 + 1), aligned=True)
+    with pytest.raises(VideoError, match="fps"):
+        sep.orbit(codes, frames=2, fps=10**9)
+    shown = []
+    frames = sep.orbit(codes, frames=18_000, on_frame=shown.append)
+    next(frames)
+    assert shown == [1]

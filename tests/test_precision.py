@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 
 from facesep.camera import project, rays, rotation_matrix, slerp_rotation, to_head
 from facesep.codes import CODE_LENGTH, Codes
+from facesep.demo.examples import FOLDER
+from facesep.faces import align
+from facesep.images import load_image
 from facesep.nets.crops import arcface_crop, projected_points, similarity
-from facesep.nets.official.mobilefacenet import align
+from facesep.nets.official.mobilefacenet import align as aligned_by_points
 from facesep.precision import full_precision
 from facesep.training.augment import random_similarity, warp, warp_pose
 
@@ -29,7 +33,7 @@ def places() -> list[torch.Tensor]:
         points,
         similarity(points, points.flip(0)),
         arcface_crop(image, points),
-        align(image, points),
+        aligned_by_points(image, points),
         warp(image, moves, 32),
         warp_pose(codes, moves).vector(),
     ]
@@ -41,6 +45,14 @@ def test_autocast_moves_nothing():
         found = places()
     for a, b in zip(found, wanted, strict=True):
         assert a.dtype == torch.float32 and torch.equal(a, b)
+
+
+def test_faces_are_found_where_they_are():
+    photo = load_image(FOLDER / "london_016.jpg")
+    wanted = align(photo)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = align(photo)
+    assert np.array_equal(found.points, wanted.points) and found.image == wanted.image
 
 
 def test_autocast_goes_on_around_it():

@@ -220,7 +220,7 @@ for module in pkgutil.walk_packages(facesep.__path__, "facesep."):
 
 ORDER = {  # modules may import from lower layers and their own
     "errors": 0, "constants": 0, "attributes": 0, "precision": 0, "camera": 0, "codes": 0, "config": 0,
-    "checks": 0, "checkpoint": 0, "checksums": 0,
+    "checkpoint": 0, "checksums": 0, "checks": 0, "files": 0,
     "nets": 1, "images": 1,
     "faces": 2, "hub": 2, "card": 2, "provenance": 2, "credentials": 2, "video": 2, "watermark": 2,
     "refine": 2, "fitting": 2, "detail": 2,

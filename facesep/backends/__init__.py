@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from facesep import checks
 from facesep.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -35,13 +36,9 @@ def require(name: str) -> None:
     Raises:
         ConfigError: for an unknown name, or if its packages are not installed.
     """
-    if name not in BACKENDS:
-        raise ConfigError(f"unknown backend {name!r}: choose from {', '.join(BACKENDS)}")
+    checks.choice(name, "backend", BACKENDS)
     if lacking := missing(name):
-        raise ConfigError(
-            f"backend {name!r} needs {', '.join(lacking)}: pip install 'facesep[{name}]', "
-            "or use backend='torch'"
-        )
+        raise ConfigError(f"{name} needs {', '.join(lacking)}: pip install 'facesep[{name}]'")
 
 
 def choose(name: str, device: str | torch.device, dtype: torch.dtype) -> str:

@@ -14,8 +14,7 @@ import facesep
 from facesep.checkpoint import read_config, verify_checkpoint
 from facesep.checksums import sha256
 from facesep.cli.console import say
-from facesep.cli.files import is_codes
-from facesep.codes import CODE_SIZES, Codes
+from facesep.codes import CODE_SIZES, Codes, is_codes_file
 from facesep.config import ModelConfig, from_dict, preset
 from facesep.errors import CheckpointError, CodesError, ConfigError
 from facesep.hub import resolve
@@ -89,7 +88,7 @@ def _file(path: str) -> None:
     """Codes of facesep, or a weight file of another project."""
     from facesep.importers import identify
 
-    if is_codes(path):
+    if is_codes_file(path):
         try:
             faces = len(Codes.load(path).batch())
         except CodesError:

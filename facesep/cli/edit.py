@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from argparse import Namespace
 from contextlib import nullcontext
 from functools import partial
@@ -14,18 +13,15 @@ import torch
 
 from facesep.cli.console import Progress, say, tell
 from facesep.cli.files import (
-    CODES,
     PICTURES,
     VIDEOS,
     Reader,
     check_identity,
-    is_codes,
     new_folder,
     output_path,
 )
-from facesep.codes import Codes, parse_attributes
-from facesep.detail.portrait import Portrait, codes_of
-from facesep.errors import ConfigError, FaceSepError, PhotoWarning
+from facesep.codes import SUFFIX, Codes, is_codes_file, parse_attributes
+from facesep.errors import ConfigError, FaceSepError
 from facesep.fitting import check_steps
 from facesep.model import FaceSep
 from facesep.provenance import write_image
@@ -43,16 +39,16 @@ def encode(options: Namespace) -> None:
         raise ConfigError(f"{len(options.photos)} photos need a folder as output: write {given}/")
     jobs: dict[Path, str] = {}
     for photo in options.photos:
-        if is_codes(photo):
+        if is_codes_file(photo):
             raise ConfigError(f"{photo} holds codes already: give photos")
-        name = f"{Path(photo).stem}{CODES}"
+        name = f"{Path(photo).stem}{SUFFIX}"
         path = folder / name if folder else Path(given or name)
         if path in jobs:
             raise ConfigError(f"two photos would be written to {path}: encode them one by one")
         jobs[path] = photo
     with new_folder(folder) if folder else nullcontext():
         if len(jobs) == 1 and not options.skip_existing:  # before the model is loaded
-            output_path(path, [CODES], options.photos, options.overwrite)
+            output_path(path, [SUFFIX], options.photos, options.overwrite)
         failures = _encode(jobs, options)
     if failures and len(jobs) == 1:
         raise failures[0]
@@ -75,8 +71,8 @@ def _encode(jobs: dict[Path, str], options: Namespace) -> list[FaceSepError]:
             progress.note(f"{path} exists already: passed over {photo}")
             continue
         try:
-            output_path(path, [CODES], options.photos, options.overwrite)
-            codes = codes_of(read(photo, options.face))
+            output_path(path, [SUFFIX], options.photos, options.overwrite)
+            codes = read(photo, options.face)
             codes.save(path, include_identity=True)
         except FaceSepError as error:
             failures.append(error)
@@ -137,9 +133,6 @@ def orbit(options: Namespace) -> None:
         pitch=options.pitch,
         frames=options.frames,
         fps=options.fps,
-        size=options.size,
-        detail=options.detail,
-        background=options.background,
         refine=refine,
         on_frame=lambda done: progress.count("rendering", done, options.frames),
     )
@@ -156,8 +149,7 @@ def _start(options: Namespace) -> tuple[Progress, Reader]:
         if options.refiner is not None:
             sep.refiner = _load_refiner(options.refiner)
         sep.refiner  # noqa: B018 without one it raises here, before any work is done
-    detail = vars(options).get("detail", False) and _refinement(options) is False
-    return progress, Reader(sep, progress, options.aligned, options.fit, detail)
+    return progress, Reader(sep, progress, options.aligned, options.fit)
 
 
 def _load_refiner(name: str) -> FaceRefiner:
@@ -199,41 +191,20 @@ def _codes_path(options: Namespace, inputs: list[str]) -> Path | None:
             )
         return None
     check_identity(options.include_identity)
-    return output_path(options.codes, [CODES], inputs, options.overwrite)
+    return output_path(options.codes, [SUFFIX], inputs, options.overwrite)
 
 
 def _write(
-    read: Reader,
-    face: Portrait | Codes,
-    path: Path,
-    options: Namespace,
-    codes_path: Path | None = None,
+    read: Reader, codes: Codes, path: Path, options: Namespace, codes_path: Path | None = None
 ) -> None:
     """Renders and writes the picture, and the codes if they are wanted."""
     refine = _refinement(options)
     if refine is not False:
         shown = {"on_step": partial(Progress(options.quiet).count, "refining")}
         refine = shown if refine is True else refine | shown
-    if options.background == "transparent" and path.suffix.lower() in (".jpg", ".jpeg"):
-        raise ConfigError("JPEG has no transparency: write a .png or .webp file")
-    with warnings.catch_warnings(record=True) as noticed:
-        warnings.simplefilter("always", PhotoWarning)
-        image = read.sep.render(
-            face,
-            yaw=options.yaw,
-            pitch=options.pitch,
-            roll=options.roll,
-            size=options.size,
-            detail=options.detail,
-            background=options.background,
-            refine=refine,
-        )
-    for one in noticed:
-        read.progress.note(str(one.message))
-        read.warnings.append({"photo": options.photo, "text": str(one.message)})
+    image = read.sep.render(codes, yaw=options.yaw, pitch=options.pitch, roll=options.roll, refine=refine)
     written = {"output": str(write_image(image, path))}
     if codes_path is not None:
-        codes = codes_of(face)
         codes.save(codes_path, include_identity=True)
         written["codes"] = str(codes_path)
     _done(options, written, read.warnings)

@@ -7,8 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from facesep.cli.console import Progress
-from facesep.codes import Codes
-from facesep.detail import Portrait
+from facesep.codes import Codes, is_codes_file
 from facesep.errors import (
     CodesError,
     ConfigError,
@@ -20,14 +19,8 @@ from facesep.errors import (
 from facesep.images import load_image
 from facesep.model import FaceSep
 
-CODES = ".safetensors"
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 VIDEOS = (".mp4",)
-
-
-def is_codes(path: str) -> bool:
-    """Whether an argument names a codes file rather than a photo."""
-    return Path(path).suffix.lower() == CODES
 
 
 class Reader:
@@ -38,20 +31,16 @@ class Reader:
         progress: where notes about the photos go.
         aligned: the photos are canonical crops already.
         fit: gradient steps for each photo.
-        detail: photos become portraits, which keep their pixels.
     """
 
-    def __init__(
-        self, sep: FaceSep, progress: Progress, aligned: bool = False, fit: int = 0, detail: bool = False
-    ) -> None:
+    def __init__(self, sep: FaceSep, progress: Progress, aligned: bool = False, fit: int = 0) -> None:
         self.sep, self.progress, self.aligned, self.fit = sep, progress, aligned, fit
-        self.detail = detail
         self.warnings: list[dict[str, str]] = []
         """What the photos read so far were warned of: ``{"photo": path, "text": sentence}`` each."""
-        self._known: dict[tuple[str, int | None], Portrait | Codes] = {}
+        self._known: dict[tuple[str, int | None], Codes] = {}
 
-    def __call__(self, path: str, face: int | None = None, option: str = "--face N") -> Portrait | Codes:
-        """One face: its portrait, or its codes where photos have none or no detail is wanted.
+    def __call__(self, path: str, face: int | None = None, option: str = "--face N") -> Codes:
+        """The codes of one face.
 
         Args:
             path: a photo, or codes written by ``facesep encode``.
@@ -62,7 +51,7 @@ class Reader:
             FaceSepError: naming the file, if it cannot be used.
         """
         if (path, face) not in self._known:
-            read = self._codes if is_codes(path) else self._photo
+            read = self._codes if is_codes_file(path) else self._photo
             self._known[path, face] = read(path, face, option)
         return self._known[path, face]
 
@@ -76,14 +65,13 @@ class Reader:
             raise CodesError(f"{path} has no face {face}: it holds {len(codes)}, counted from 0")
         return codes[face or 0]
 
-    def _photo(self, path: str, face: int | None, option: str) -> Portrait | Codes:
+    def _photo(self, path: str, face: int | None, option: str) -> Codes:
         try:
             if self.aligned:
                 if face is not None:
                     raise ConfigError(f"an aligned picture is taken as it is: leave {option} out")
                 return self.sep.encode(path, aligned=True, fit=self.fit)
-            photo = load_image(path)
-            aligned = self.sep.align(photo, face)
+            aligned = self.sep.align(load_image(path), face)
         except ManyFacesError as error:
             faces = "; ".join(
                 f"{number}: {right - left:.0f} x {bottom - top:.0f} pixels at {left:.0f}, {top:.0f}"
@@ -97,8 +85,6 @@ class Reader:
         for warning in aligned.warnings:
             self.progress.note(f"{path}: {warning}")
             self.warnings.append({"photo": path, "text": warning})
-        if self.detail:
-            return self.sep.portrait(photo, face=aligned.face, fit=self.fit)
         return self.sep.encode(aligned, fit=self.fit)
 
 

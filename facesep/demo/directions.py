@@ -28,7 +28,6 @@ from torch import Tensor
 from facesep.codes import CODE_SIZES, Codes
 from facesep.demo.gpu import on_gpu
 from facesep.demo.limits import MAX_MOVE, check_range
-from facesep.detail.portrait import Portrait, codes_of
 from facesep.errors import ConfigError
 from facesep.model import FaceSep
 
@@ -106,17 +105,16 @@ def directions(sep: FaceSep, faces: Sequence[Codes]) -> tuple[Direction, ...]:
     return tuple(Direction(one.attribute, one.name, one.vector.cpu(), one.origin.cpu()) for one in found)
 
 
-def move(face: Portrait | Codes, chosen: Mapping[Direction, float]) -> Portrait | Codes:
+def move(codes: Codes, chosen: Mapping[Direction, float]) -> Codes:
     """Moves a face along directions.
 
     Args:
-        face: one face.
+        codes: one face.
         chosen: how far along each direction, in units, from where the face stands.
 
     Raises:
         ConfigError: for a distance beyond the range of a slider.
     """
-    codes = codes_of(face)
     changed: dict[str, Tensor] = {}
     for direction, amount in chosen.items():
         check_range(direction.name, amount, -2 * MAX_MOVE, 2 * MAX_MOVE)
@@ -125,7 +123,7 @@ def move(face: Portrait | Codes, chosen: Mapping[Direction, float]) -> Portrait 
             changed[direction.attribute] = code + amount * direction.vector.to(code)
     if "shape" in changed:  # lives on a sphere: keep the length
         changed["shape"] *= codes.shape.norm() / changed["shape"].norm().clamp_min(1e-8)
-    return face.replace(**changed) if changed else face
+    return codes.replace(**changed) if changed else codes
 
 
 def named_moves(found: Sequence[Direction], moves: Mapping[str, float]) -> dict[Direction, float]:

@@ -148,6 +148,8 @@ class Portrait:
         """
         strengths = parse_strengths(attributes, strength)
         codes = self.codes.swap(codes_of(donor), strengths)
+        if not any(strengths.values()):
+            return changed(self, codes=codes)
         donors, shares = dict(self.donors), dict(self.shares)
         for name in PIXELS:
             if strengths.get(name, 0.0) == 0.0:

@@ -6,6 +6,7 @@ import torch
 from PIL import Image, ImageColor
 from torch import Tensor
 
+from facesep.checks import shown, whole
 from facesep.detail.compose import Picture, compose, display, linear, ratio
 from facesep.detail.flow import continued, harden, resize
 from facesep.detail.portrait import Portrait
@@ -38,11 +39,7 @@ def check_size(size: int) -> int:
     Raises:
         ConfigError: for something that is not a whole number from 16 to 1024.
     """
-    if isinstance(size, bool) or not isinstance(size, int) or not LEAST_SIZE <= size <= MOST_PIXELS:
-        raise ConfigError(
-            f"size must be a whole number from {LEAST_SIZE} to {MOST_PIXELS} pixels, got {size!r}"
-        )
-    return size
+    return whole(size, "size", LEAST_SIZE, MOST_PIXELS)
 
 
 def colour(background: Background) -> tuple[int, int, int]:
@@ -54,14 +51,14 @@ def colour(background: Background) -> tuple[int, int, int]:
     try:
         if isinstance(background, str):
             return ImageColor.getrgb(background)[:3]
-        red, green, blue = (int(value) for value in background)
+        red, green, blue = (int(value) for value in background if isinstance(background, list | tuple))
         if all(0 <= value <= 255 for value in (red, green, blue)):
             return red, green, blue
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         pass
     raise ConfigError(
         "background must be 'white', 'transparent', 'keep' or a colour such as 'navy' or '#204060', "
-        f"got {background!r}"
+        f"got {shown(background)}"
     )
 
 
@@ -71,7 +68,7 @@ def check_background(background: Background) -> None:
     Raises:
         ConfigError: for something else.
     """
-    if background not in ("keep", "transparent"):
+    if not isinstance(background, str) or background not in ("keep", "transparent"):
         colour(background)
 
 

@@ -14,6 +14,7 @@ from torch import nn
 from facesep.errors import CheckpointError
 from facesep.faces.networks import FINDER_STRIDE, POINTER_SIZE, Finder, Pointer
 from facesep.faces.types import Face
+from facesep.precision import full_precision
 
 LEVELS = (640, 256)
 """Longest sides at which a photo is searched: small faces show in the first, faces that fill the photo in
@@ -199,6 +200,7 @@ def _point(
     return placed, np.degrees(yaw.double().numpy()), face.sigmoid().double().numpy()
 
 
+@full_precision
 def detect(image: Image.Image) -> list[Face]:
     """All faces of a photo, by the bundled networks.
 

@@ -12,6 +12,7 @@ from PIL import Image
 from facesep.camera import TEMPLATE_5
 from facesep.errors import ConfigError
 from facesep.faces.types import Face
+from facesep.precision import full_precision
 
 FILES = {
     "retinaface_mobile0.25": "detection_mobilenet0.25_Final.pth",
@@ -67,6 +68,7 @@ def _network(name: str, folder: str) -> torch.nn.Module:
     return init_detection_model(name, device="cpu", model_rootpath=folder)
 
 
+@full_precision
 def detect(image: Image.Image, name: str, weights_dir: str | Path | None) -> list[Face]:
     """Faces by RetinaFace, largest first.
 

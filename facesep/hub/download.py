@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from importlib import resources
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
 import facesep
+from facesep.checks import shown
 from facesep.errors import CheckpointError, ConfigError
 from facesep.hub.client import explain
 from facesep.hub.names import NAME_HELP, check_revision, parse_name
@@ -46,9 +48,9 @@ def resolve(
     """
     if name is None:
         return _bundled()
-    text = str(name)
+    text = os.fspath(name) if isinstance(name, str | os.PathLike) else ""
     if not text or "\0" in text or len(text) > 4096:
-        raise ConfigError(f"{text[:60]!r} is not a checkpoint name: {NAME_HELP}")
+        raise ConfigError(f"{shown(name)} is not a checkpoint name: {NAME_HELP}")
     folder = _existing(Path(text).expanduser())
     if folder is not None:
         if revision is not None:

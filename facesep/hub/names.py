@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from facesep.checks import shown
 from facesep.errors import ConfigError
 
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
@@ -13,7 +14,7 @@ NAME_HELP = "give a folder, or a Hub repository as user/repo or user/repo@revisi
 
 def is_repo(name: str) -> bool:
     """Whether a name has the form ``user/repo``."""
-    return bool(_REPO.fullmatch(name)) and ".." not in name and "--" not in name
+    return isinstance(name, str) and bool(_REPO.fullmatch(name)) and ".." not in name and "--" not in name
 
 
 def check_repo(name: str) -> str:
@@ -23,7 +24,7 @@ def check_repo(name: str) -> str:
         ConfigError: if it has not the form ``user/repo``.
     """
     if not is_repo(name):
-        raise ConfigError(f"{name[:200]!r} is not a repository name: give user/repo")
+        raise ConfigError(f"{shown(name)} is not a repository name: give user/repo")
     return name
 
 
@@ -33,9 +34,11 @@ def check_revision(revision: str | None) -> str | None:
     Raises:
         ConfigError: if it cannot be one.
     """
-    if revision is not None and (not _REVISION.fullmatch(revision) or ".." in revision):
+    if revision is None:
+        return None
+    if not isinstance(revision, str) or not _REVISION.fullmatch(revision) or ".." in revision:
         raise ConfigError(
-            f"{revision[:200]!r} is not a revision: give a branch, a tag or a commit, as in user/repo@v1.0"
+            f"{shown(revision)} is not a revision: give a branch, a tag or a commit, as in user/repo@v1.0"
         )
     return revision
 

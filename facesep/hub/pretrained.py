@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from huggingface_hub import ModelCard, ModelHubMixin
 
+from facesep import checks
 from facesep.errors import ConfigError
 from facesep.hub.download import resolve
+from facesep.hub.names import check_repo
 from facesep.hub.upload import upload
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ class Pretrained:
             raise ConfigError("push_to_hub=True needs repo_id='user/repo'")
         if push_options and not push_to_hub:
             raise ConfigError(f"save_pretrained takes {', '.join(push_options)} only with push_to_hub=True")
-        self._save_pretrained(Path(save_directory))
+        self._save_pretrained(checks.path(save_directory, "save_directory"))
         return upload(save_directory, repo_id, **push_options) if push_to_hub else None
 
     def push_to_hub(
@@ -96,6 +98,7 @@ class Pretrained:
         create_pr: bool = False,
     ) -> str:
         """Uploads what would be saved; see :func:`~facesep.hub.upload.upload` for the arguments."""
+        check_repo(repo_id)
         with tempfile.TemporaryDirectory(prefix="facesep-") as temporary:
             folder = Path(temporary) / "checkpoint"
             self._save_pretrained(folder)
