@@ -331,6 +331,8 @@ def _decode(image: Image.Image, data: bytes = b"") -> Image.Image:
         raise
     except Exception as error:  # noqa: BLE001 as in _open
         reason = str(error).strip(". ") or type(error).__name__
+        if "truncated" in reason or "not processed" in reason:
+            reason = "it ends too early"
         raise ImageError(f"the picture is damaged or incomplete ({reason}): {_AS_JPEG}") from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import save_file
 
@@ -450,6 +453,15 @@ def test_a_photo_without_a_face(sep, capsys):
     assert "white.png: no face was found" in fails(capsys, "transfer", ANNA, "white.png")
 
 
+def test_lying_photos_are_turned_when_asked(sep, capsys):
+    Image.open(ANNA).rotate(90, expand=True).save("lying.png")
+    assert "--upright" in fails(capsys, "render", "lying.png")
+    assert main(["render", "lying.png", "--upright", "-o", "new.png"]) == 0
+    assert "lying.png: The photo was turned by 90 degrees clockwise." in capsys.readouterr().err
+    expected = sep.render(sep.encode(sep.align("lying.png", upright=True)))
+    assert Path("new.png").read_bytes() == provenance.encode(expected)
+
+
 def test_one_of_several_faces_is_chosen(sep, capsys):
     sheet = Image.new("RGB", (1024, 512))
     for index, photo in enumerate((ANNA, CARA)):
@@ -545,6 +557,17 @@ def test_info_about_files(sep, capsys):
     assert "codes of 1 face (" in capsys.readouterr().out
     assert main(["info", "other.safetensors"]) == 0
     assert "not a weight file that facesep knows" in capsys.readouterr().out
+    assert main(["info", ANNA]) == 0
+    assert f"{ANNA}: a picture of 512 x 512 pixels; facesep verify" in capsys.readouterr().out
+    Path("notes.txt").write_text("hello")
+    assert "notes.txt is damaged or no weight file" in fails(capsys, "info", "notes.txt")
+
+
+def test_a_photo_that_ends_too_early(sep, capsys):
+    for length in (3000, 20000):
+        Path("short.jpg").write_bytes(Path(ANNA).read_bytes()[:length])
+        message = fails(capsys, "render", "short.jpg")
+        assert "incomplete (it ends too early)" in message and "bytes" not in message
 
 
 def test_a_checkpoint_from_the_hub(sep, hub, capsys):
@@ -570,6 +593,55 @@ def test_verify_tells_results_from_photos(sep, capsys):
 def test_demo_says_what_it_needs(sep, monkeypatch, capsys):
     monkeypatch.setattr("facesep.cli.page.find_spec", lambda name: None)
     assert 'pip install "facesep[demo]"' in fails(capsys, "demo")
+
+
+def test_a_taken_port_is_one_line(sep, capsys):
+    pytest.importorskip("gradio")
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = str(other.getsockname()[1])
+        assert f"port {port}: choose another --port" in fails(capsys, "demo", "--port", port)
+    for wrong in ("0", "-1", "65536"):
+        assert "--port must be a whole number from 1 to 65535" in fails(capsys, "demo", "--port", wrong)
+
+
+ODD = st.sampled_from(
+    ["-1", "0", "2", "0.5", "x", "1e9", "nan", "-inf", "", "9" * 30, "\u7167", "a\0b", "x" * 5000]
+)
+OPTIONS = (
+    "--face", "--fit", "--yaw", "--pitch", "--roll", "--refine-steps", "--refine-seed", "--output",
+    "--device", "--checkpoint", "--refiner",
+)  # fmt: skip
+OWN = {
+    "encode": (),
+    "render": (),
+    "transfer": ("--attributes", "--strength", "--donor-face", "--codes"),
+    "mix": ("--codes",),
+    "orbit": ("--frames", "--fps"),
+}
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_options_of_every_value_end_in_a_promised_way(sep, tmp_path, capsys, data):
+    if not Path("a.safetensors").exists():
+        sep.encode(ANNA, aligned=True).save("a.safetensors", include_identity=True)
+    command = data.draw(st.sampled_from(list(OWN)))
+    given = {"transfer": ["a.safetensors"] * 2, "mix": ["a.safetensors", "hair=a.safetensors"]}
+    arguments = [command, *given.get(command, ["a.safetensors"]), "--overwrite", "--include-identity"]
+    if command == "orbit":
+        arguments = [*arguments[:-1], "--frames", "2"]
+    for option in data.draw(st.lists(st.sampled_from(OPTIONS + OWN[command]), max_size=3, unique=True)):
+        arguments.append(f"{option}={data.draw(ODD)}")
+    capsys.readouterr()
+    try:
+        code = main(arguments)
+    except SystemExit as stop:
+        code = stop.code
+    out, err = capsys.readouterr()
+    assert code in (0, 1, 2)
+    assert code != 1 or (out == "" and [line for line in err.splitlines() if "note:" not in line][1:] == [])
 
 
 def test_every_attribute_is_named_in_the_help(capsys):

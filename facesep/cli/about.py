@@ -11,13 +11,15 @@ from pathlib import Path
 import torch
 
 import facesep
+from facesep import video
 from facesep.checkpoint import read_config, verify_checkpoint
 from facesep.checksums import sha256
 from facesep.cli.console import say
 from facesep.codes import CODE_SIZES, Codes, is_codes_file
 from facesep.config import ModelConfig, from_dict, preset
-from facesep.errors import CheckpointError, CodesError, ConfigError
+from facesep.errors import CheckpointError, CodesError, ConfigError, ImageError
 from facesep.hub import resolve
+from facesep.images import load_image
 from facesep.nets.decoder import Decoder
 from facesep.nets.encoder import build_encoder
 from facesep.nets.size import Size, count, parameters
@@ -85,9 +87,13 @@ def _checkpoint(folder: Path) -> None:
 
 
 def _file(path: str) -> None:
-    """Codes of facesep, or a weight file of another project."""
+    """Codes of facesep, a picture, a video, or a weight file of another project."""
     from facesep.importers import identify
 
+    if Path(path).suffix.lower() in video.SUFFIXES:
+        seen = video.video_info(path)
+        say(f"{path}: a video of {seen.width} x {seen.height} pixels; facesep verify looks for marks in it")
+        return
     if is_codes_file(path):
         try:
             faces = len(Codes.load(path).batch())
@@ -96,7 +102,13 @@ def _file(path: str) -> None:
         else:
             say(f"{path}: facesep codes of {faces} face{'s' if faces > 1 else ''} (biometric data)")
             return
-    say(f"{path}: {identify(path)}")
+    try:
+        picture = load_image(path)
+    except ImageError:
+        say(f"{path}: {identify(path)}")
+    else:
+        size = f"{picture.width} x {picture.height}"
+        say(f"{path}: a picture of {size} pixels; facesep verify looks for marks in it")
 
 
 def _preset(name: str) -> None:

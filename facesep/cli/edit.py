@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from facesep.camera import orbit_path
 from facesep.cli.console import Progress, say, tell
 from facesep.cli.files import (
     PICTURES,
@@ -25,6 +26,7 @@ from facesep.errors import ConfigError, FaceSepError
 from facesep.fitting import check_steps
 from facesep.model import FaceSep
 from facesep.provenance import write_image
+from facesep.video import check_fps
 
 if TYPE_CHECKING:
     from facesep.refine import FaceRefiner
@@ -124,6 +126,8 @@ def orbit(options: Namespace) -> None:
     refine = _refinement(options)
     default = f"{Path(options.photo).stem}-orbit.mp4"
     path = output_path(options.output or default, VIDEOS, [options.photo], options.overwrite)
+    orbit_path(options.frames, options.yaw, options.pitch)  # raises before the model is loaded
+    check_fps(options.fps)
     progress, read = _start(options)
     codes = read(options.photo, options.face)
     read.sep.orbit(
@@ -149,7 +153,7 @@ def _start(options: Namespace) -> tuple[Progress, Reader]:
         if options.refiner is not None:
             sep.refiner = _load_refiner(options.refiner)
         sep.refiner  # noqa: B018 without one it raises here, before any work is done
-    return progress, Reader(sep, progress, options.aligned, options.fit)
+    return progress, Reader(sep, progress, options.aligned, options.fit, options.upright)
 
 
 def _load_refiner(name: str) -> FaceRefiner:

@@ -31,10 +31,14 @@ class Reader:
         progress: where notes about the photos go.
         aligned: the photos are canonical crops already.
         fit: gradient steps for each photo.
+        upright: photos that lie on their side or are upside down are turned.
     """
 
-    def __init__(self, sep: FaceSep, progress: Progress, aligned: bool = False, fit: int = 0) -> None:
+    def __init__(
+        self, sep: FaceSep, progress: Progress, aligned: bool = False, fit: int = 0, upright: bool = False
+    ) -> None:
         self.sep, self.progress, self.aligned, self.fit = sep, progress, aligned, fit
+        self.upright = upright
         self.warnings: list[dict[str, str]] = []
         """What the photos read so far were warned of: ``{"photo": path, "text": sentence}`` each."""
         self._known: dict[tuple[str, int | None], Codes] = {}
@@ -71,7 +75,7 @@ class Reader:
                 if face is not None:
                     raise ConfigError(f"an aligned picture is taken as it is: leave {option} out")
                 return self.sep.encode(path, aligned=True, fit=self.fit)
-            aligned = self.sep.align(load_image(path), face)
+            aligned = self.sep.align(load_image(path), face, upright=self.upright)
         except ManyFacesError as error:
             faces = "; ".join(
                 f"{number}: {right - left:.0f} x {bottom - top:.0f} pixels at {left:.0f}, {top:.0f}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from importlib.util import find_spec
 
+from facesep.checks import whole
 from facesep.errors import ConfigError
 
 
@@ -14,5 +15,11 @@ def demo(options: Namespace) -> None:
         raise ConfigError('the demo needs gradio: pip install "facesep[demo]"')
     from facesep.demo import build, launch_options
 
+    if options.port is not None:
+        whole(options.port, "--port", 1, 65535)
     page = build(options.checkpoint)
-    page.launch(**launch_options(), server_name=options.host, server_port=options.port)
+    try:
+        page.launch(**launch_options(), server_name=options.host, server_port=options.port)
+    except OSError as error:
+        place = f"{options.host or 'this machine'}, port {options.port or 'any'}"
+        raise ConfigError(f"cannot listen on {place}: choose another --port or --host") from error

@@ -200,6 +200,9 @@ def _model_options() -> argparse.ArgumentParser:
         help="which face of the photo: 0 is the largest (default: the only or by far the largest one)",
     )
     group.add_argument(
+        "--upright", action="store_true", help="turn photos that lie on their side or are upside down"
+    )
+    group.add_argument(
         "--aligned", action="store_true", help="the photos are canonical crops or renders already"
     )
     group.add_argument(

@@ -204,7 +204,8 @@ def sliders(visit: Visit, photo: FileData, face: int | None = None) -> list[dict
 def edit(visit: Visit, photo: FileData, moves: dict[str, float], face: int | None = None) -> FileData:
     """The face of a photo, moved along sliders, as a PNG; consent must be true.
 
-    Moves holds, for names of sliders, how far each is moved from where the face stands.
+    Moves holds, for names of sliders, how far each is moved from where the face stands
+    (-6 to 6, since sliders go from -3 to 3).
     """
     codes = _codes(visit, photo, face)
     return _file(visit.picture(move(codes, named_moves(visit.directions(), moves))))

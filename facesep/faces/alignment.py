@@ -7,6 +7,7 @@ from pathlib import Path
 from PIL import Image
 
 from facesep.camera import WINDOW
+from facesep.checks import choice, flag, whole
 from facesep.errors import (
     ConfigError,
     LyingPhotoError,
@@ -17,10 +18,13 @@ from facesep.errors import (
 )
 from facesep.faces.crop import Crop
 from facesep.faces.types import TEMPLATE_INTEROCULAR, Aligned, Face
+from facesep.images import as_picture
 
 DETECTORS = ("bundled", "retinaface_mobile0.25", "retinaface_resnet50")
 DOMINANT = 4.0
 """A face whose box is this many times larger than the next one is meant, unless another is chosen."""
+MOST_SIZE = 4096
+"""Largest side of a canonical crop in pixels."""
 LEAST_INTEROCULAR = 12.0
 """Pixels between the eyes below which a face is refused."""
 LARGEST_YAW = 60.0
@@ -55,9 +59,8 @@ def find_faces(
         ConfigError: for an unknown detector or missing weights.
         CheckpointError: if the bundled weights are damaged.
     """
-    if detector not in DETECTORS:
-        raise ConfigError(f"there is no detector {detector!r}: use one of {', '.join(DETECTORS)}")
-    image = image.convert("RGB")
+    choice(detector, "detector", DETECTORS)
+    image = as_picture(image)
     if detector == "bundled":
         from facesep.faces.detector import detect
 
@@ -80,7 +83,8 @@ def choose(faces: list[Face], face: int | None) -> tuple[Face, list[str]]:
     """
     count = len(faces)
     if face is not None:
-        if not 0 <= face < count:
+        face = whole(face, "face", 0, None)
+        if face >= count:
             raise ConfigError(
                 f"there is no face {face}: the photo shows {count}, counted from 0, largest first"
             )
@@ -208,9 +212,9 @@ def align(
         TurnedFaceError: if the head is turned by more than 60 degrees.
         ConfigError: for a face index, size or detector that does not exist.
     """
-    if size < 16:
-        raise ConfigError(f"size must be at least 16 pixels, got {size}")
-    image = image.convert("RGB")
+    whole(size, "size", 16, MOST_SIZE)
+    flag(upright, "upright")
+    image = as_picture(image)
     turn, warnings = 0, []
     if isinstance(face, Face):
         chosen = face

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,9 +58,10 @@ def read(path: str | Path) -> Any:
             return load_file(str(path))
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).split("\n")
-        detail = next((line for line in reason if "GLOBAL" in line or "global" in line), reason[0])
-        raise CheckpointError(f"{path} holds more than tensors ({detail.strip()}). {SAFE_WAY}") from error
+        unsafe = re.search(r"(?:GLOBAL|global) (\S+)", str(error))
+        if unsafe is None:
+            raise CheckpointError(f"{path} is damaged or no weight file: check what it is") from error
+        raise CheckpointError(f"{path} holds more than tensors ({unsafe[1]}). {SAFE_WAY}") from error
     except (OSError, EOFError, RuntimeError, ValueError, KeyError, SafetensorError) as error:
         raise CheckpointError(f"{path} is damaged or no weight file: download it again ({error})") from error
 
