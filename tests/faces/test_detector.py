@@ -285,7 +285,7 @@ def test_official_detectors_and_parsers_are_never_downloaded(tmp_path: Path) -> 
         find_faces(image, detector="retinaface_resnet50")
     with pytest.raises(ConfigError, match="detection_mobilenet0.25_Final.pth"):
         find_faces(image, detector="retinaface_mobile0.25", weights_dir=tmp_path)
-    with pytest.raises(ConfigError, match="no detector"):
+    with pytest.raises(ConfigError, match="detector must be one of"):
         find_faces(image, detector="haar")
     with pytest.raises(ConfigError, match="parsing_bisenet.pth"):
         parse(image, "bisenet", tmp_path)
