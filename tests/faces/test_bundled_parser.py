@@ -27,7 +27,7 @@ def crop_of(name: str, size: int = 256) -> tuple[torch.Tensor, np.ndarray]:
     """The canonical crop ``Tensor[1, 3, S, S]`` and its labels, 0 outside the photo."""
     crop = Crop.from_points(np.array(TRUTH[name]["points"]))
     image = crop.apply(Image.open(PHOTOS / name).convert("RGB"), size)
-    labels = Image.open((PHOTOS / name).with_suffix(".label.png"))
+    labels = Image.open(PHOTOS.with_name("photo_labels") / Path(name).with_suffix(".png"))
     labels = crop.apply(labels, size, fill=0, resample=Image.NEAREST)
     return torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float() / 255, np.array(labels)
 
