@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +19,8 @@ from huggingface_hub import snapshot_download
 from facesep.errors import CheckpointError, ConfigError, HubError
 from facesep.hub import client, explain, is_repo, upload
 from facesep.hub.rounds import BRANCH, ROUNDS
+
+logger = logging.getLogger(__name__)
 
 
 def push_round(
@@ -107,7 +110,7 @@ class Publisher:
 
 
 def _warn(number: int, error: Exception) -> None:
-    print(f"warning: round {number} is not on the Hub, training goes on: {error}", flush=True)  # noqa: T201
+    logger.warning("round %d is not on the Hub, training goes on: %s", number, error)
 
 
 def _link(source: str, target: str) -> None:
