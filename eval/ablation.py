@@ -11,17 +11,14 @@ import argparse
 import sys
 
 from facesep import ConfigError
-from facesep.evaluation import options, paper, tables
-from facesep.evaluation.processes import processes
-from facesep.evaluation.script import finish, new_parser, run_script
-
-TITLE = "Table 5: ablations"
+from facesep.evaluation import options, paper, quality
+from facesep.evaluation.runner import new_parser, run_script
 
 
 def main() -> int:
-    """Parses the arguments, measures, writes the report."""
+    """Parses the arguments and measures."""
     parser = new_parser(__doc__)
-    options.add_checkpoint(parser, several=True)
+    options.add_checkpoints(parser)
     options.add_data(parser)
     options.add_measures(parser)
     options.add_run(parser)
@@ -30,17 +27,18 @@ def main() -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Measures and reports."""
-    own = processes(args.device)
     checkpoints = options.named(args.checkpoint)
     if len(checkpoints) < 2:
         raise ConfigError("an ablation compares at least two trainings: give --checkpoint NAME=FOLDER twice")
-    measures = options.open_measures(args)
-    result = tables.measured(args, own, checkpoints, measures, "table5")
-    if result is None:
-        return
-    rows = paper.quality_rows(paper.TABLE_5, "training")
-    found = tables.quality_tables(args, *result, measures, TITLE, rows, "training", checkpoints)
-    finish(args, next(iter(checkpoints.values())), found)
+    quality.report(
+        args,
+        checkpoints,
+        "table5",
+        belongs_to=next(iter(checkpoints.values())),
+        title="Table 5: ablations",
+        paper=paper.TABLE_5,
+        label="training",
+    )
 
 
 if __name__ == "__main__":

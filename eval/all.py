@@ -14,16 +14,16 @@ from pathlib import Path
 
 from facesep import ConfigError
 from facesep.evaluation import everything, options
-from facesep.evaluation.script import new_parser, run_script
+from facesep.evaluation.runner import new_parser, run_script
 
 
 def main() -> int:
     """Parses the arguments and runs the scripts."""
     parser = new_parser(__doc__)
-    options.add_checkpoint(parser)
+    options.add(parser, "checkpoint")
     options.add_data(parser)
     options.add_measures(parser)
-    options.add_renders(parser)
+    options.add(parser, *options.RENDERS)
     parser.set_defaults(estimator="encoder=bundled")
     parser.add_argument("--by", default="set", help="label of the photos for the breakdown of Table 2")
     parser.add_argument(
@@ -39,8 +39,7 @@ def main() -> int:
     parser.add_argument("--masks", metavar="COMMAND", help="a hair mask tool: adds hair transfer")
     parser.add_argument("--any-licence", action="store_true", help="show any photo in the figures")
     parser.add_argument("--processes", type=int, default=1, help="for the long steps, through accelerate")
-    parser.add_argument("--seed", type=int, default=0)
-    options.add_device(parser)
+    options.add(parser, "seed", "device")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the report")
     return run_script(parser, run)
 

@@ -9,24 +9,22 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from facesep import ConfigError
-from facesep.evaluation import options, paper, plots, tables
+from facesep.evaluation import options, paper, plots, quality
 from facesep.evaluation.comparison import COLUMNS
-from facesep.evaluation.processes import processes
-from facesep.evaluation.script import finish, new_parser, run_script
+from facesep.evaluation.runner import new_parser, run_script
 from facesep.hub.rounds import pushed_rounds
 
 TITLE = "Table 6: rounds of training"
 
 
 def main() -> int:
-    """Parses the arguments, measures, writes the report."""
+    """Parses the arguments and measures."""
     parser = new_parser(__doc__)
     parser.add_argument("--branch", metavar="USER/REPO[@BRANCH]", help="every round that was pushed to it")
     parser.add_argument("--every", type=int, default=1, help="of the branch only every so many-th round")
-    options.add_checkpoint(parser, several=True)
+    options.add_checkpoints(parser)
     options.add_data(parser)
     options.add_measures(parser)
     options.add_run(parser)
@@ -36,23 +34,17 @@ def main() -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Measures and reports."""
-    own = processes(args.device)
     if bool(args.branch) == bool(args.checkpoint):
         raise ConfigError("give --branch, or --checkpoint NAME=FOLDER for each round")
     if args.branch:
         checkpoints = {f"round {n}": one for n, one in pushed_rounds(args.branch, args.every).items()}
     else:
         checkpoints = options.named(args.checkpoint)
-    measures = options.open_measures(args)
-    result = tables.measured(args, own, checkpoints, measures, "table6")
-    if result is None:
-        return
-    rows = paper.quality_rows(paper.TABLE_6, "round")
-    found = tables.quality_tables(args, *result, measures, TITLE, rows, "round", checkpoints)
-    finish(args, next(reversed(checkpoints.values())), found)
-    if args.plot:
-        rounds = {name: result[1][name] for name in checkpoints}
-        plots.lines(rounds, COLUMNS, Path(args.plot), TITLE)
+    last = next(reversed(checkpoints.values()))
+    about = {"title": TITLE, "paper": paper.TABLE_6, "label": "round"}
+    summary = quality.report(args, checkpoints, "table6", belongs_to=last, **about)
+    if args.plot and summary is not None:
+        plots.lines({name: summary[name] for name in checkpoints}, COLUMNS, args.plot, TITLE)
 
 
 if __name__ == "__main__":

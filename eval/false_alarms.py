@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 from facesep.evaluation.false_alarms import CONFIDENCE, Count, count, files
-from facesep.evaluation.script import new_parser, run_script
+from facesep.evaluation.runner import new_parser, run_script
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from facesep.data.heads import Photo
 from facesep.errors import DataError
 from facesep.evaluation import figures, options
-from facesep.evaluation.script import new_parser, run_script
+from facesep.evaluation.runner import new_parser, run_script
 from facesep.evaluation.sheet import choose, contact_sheet, credits_of, may_be_shown
 from facesep.provenance import write_image
 
@@ -21,9 +21,9 @@ from facesep.provenance import write_image
 def main() -> int:
     """Parses the arguments and draws."""
     parser = new_parser(__doc__)
-    options.add_checkpoint(parser, several=True)
+    options.add_checkpoints(parser)
     options.add_data(parser)
-    options.add_renders(parser)
+    options.add(parser, *options.RENDERS)
     parser.add_argument("--people", type=int, default=6, help="rows, when no names are given")
     parser.add_argument("--names", help="exactly these photos, separated by commas")
     parser.add_argument(
@@ -32,7 +32,7 @@ def main() -> int:
         help="also photos of which no licence is known that lets show them",
     )
     parser.add_argument("--cell", type=int, default=128, help="side of a picture in pixels")
-    options.add_device(parser)
+    options.add(parser, "device")
     parser.add_argument("--out", required=True, metavar="DIR", help="folder for figure3.jpg to figure5.jpg")
     parser.set_defaults(partial=True)
     return run_script(parser, run)
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     for number, rows in (
-        (3, figures.transfers(sep, chosen)),
+        (3, figures.strips(sep, chosen, figures.FIGURE_3, ())),
         (4, figures.hair_views(sep, chosen)),
         (5, figures.methods(models, chosen, renders)),
     ):

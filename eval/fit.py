@@ -12,22 +12,20 @@ import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
 from tqdm import tqdm
 
 from facesep import ConfigError
+from facesep.data.heads import spread
 from facesep.evaluation import fitting, options
-from facesep.evaluation.ledger import Ledger
-from facesep.evaluation.processes import processes
 from facesep.evaluation.report import describe
-from facesep.evaluation.script import new_parser, run_script
+from facesep.evaluation.runner import Processes, ResultLog, measure_units, new_parser, run_script
 from facesep.provenance import write_image
 
 
 def main() -> int:
     """Parses the arguments and fits."""
     parser = new_parser(__doc__)
-    options.add_checkpoint(parser)
+    options.add(parser, "checkpoint")
     options.add_data(parser)
     recipe = fitting.Recipe()
     parser.add_argument("--count", type=int, help="fit only so many of the photos, taken evenly")
@@ -35,7 +33,7 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=recipe.rate, help="learning rate")
     parser.add_argument("--prior", type=float, default=recipe.prior, help="weight of staying near the start")
     parser.add_argument("--start", choices=fitting.STARTS, default=recipe.start, help="codes to begin with")
-    options.add_device(parser)
+    options.add(parser, "device")
     parser.add_argument(
         "--out", required=True, metavar="DIR", help="folder of the renders; fits there are kept"
     )
@@ -44,10 +42,10 @@ def main() -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Fits the photos that are not done yet."""
-    own = processes(args.device)
     if args.count is not None and args.count < 1:
         raise ConfigError("--count must be at least 1")
-    (sep,) = options.open_models({"facesep": args.checkpoint}, own.device).values()
+    processes = Processes.of_this_run(args.device, args.out)
+    (sep,) = options.open_models({"facesep": args.checkpoint}, processes.device).values()
     photos = options.open_photos(args, sep)
     recipe = fitting.Recipe(args.steps, args.rate, args.prior, args.start)
     settings = {
@@ -55,26 +53,25 @@ def run(args: argparse.Namespace) -> None:
         "checkpoint": describe(args.checkpoint)["sha256"],
         "data": {key: value for key, value in photos.origin().items() if key != "rows"},
     }
-    ledger = Ledger(args.out, fitting.LEDGER, settings, own.rank)
-    done = ledger.done()
-    count = len(photos) if args.count is None else min(args.count, len(photos))
-    places = np.linspace(0, len(photos) - 1, count).round().astype(int).tolist()
-    todo = [place for place in places if photos.name(place) not in done][own.rank :: own.count]
-    mean = fitting.mean_codes(sep, photos) if todo and recipe.start == "mean" else None
-    for place in todo:
-        name = photos.name(place)
-        with tqdm(total=recipe.steps, desc=name, unit="step", disable=not own.main) as bar:
-            fitted = fitting.fit_photo(sep, photos, place, recipe, mean, on_step=lambda _: bar.update())
-        if fitted is None:
-            ledger.add(name, None)
-            continue
+    log = ResultLog(args.out, fitting.RESULTS, settings, processes.rank)
+    places = spread(len(photos), args.count)
+    names = [photos.name(place) for place in places]
+    undone = set(names) - set(log.done())
+    mean = fitting.mean_codes(sep, photos) if undone and recipe.start == "mean" else None
+
+    def fit(units: list[int]) -> list[dict | None]:
+        name, photo = names[units[0]], photos.read(places[units[0]])
+        if photo is None:
+            return [None]
+        with tqdm(total=recipe.steps, desc=name, unit="step", disable=not processes.main) as bar:
+            fitted = fitting.fit(sep, photo, recipe, mean, on_step=lambda _: bar.update())
         path = Path(args.out) / f"{name}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_image(fitted.image, path, marked=False)  # marks would be measured
         losses = [round(value, 6) for value in (fitted.losses[0], fitted.losses[-1])]
-        ledger.add(name, {"seconds": fitted.seconds, "loss": losses})
-    own.wait()
-    if own.main:
+        return [{"seconds": fitted.seconds, "loss": losses}]
+
+    if measure_units(names, fit, log, processes) is not None:
         print(f"{args.out}: {fitting.mean_seconds(args.out):.1f} seconds a photo")
 
 

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from facesep.evaluation.parsing import as_markdown, measure, summarise
-from facesep.evaluation.script import new_parser, run_script
+from facesep.evaluation.runner import new_parser, run_script
 
 
 def main() -> int:

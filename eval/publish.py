@@ -13,7 +13,7 @@ import sys
 
 from facesep import ConfigError
 from facesep.evaluation.publish import Benchmark, publish
-from facesep.evaluation.script import new_parser, run_script
+from facesep.evaluation.runner import new_parser, run_script
 
 
 def main() -> int:

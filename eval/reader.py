@@ -12,7 +12,7 @@ import argparse
 import sys
 
 from facesep.environment import hardware
-from facesep.evaluation.script import new_parser, run_script
+from facesep.evaluation.runner import new_parser, run_script
 from facesep.training.dataset import TrainingSet
 from facesep.training.reading import measure
 

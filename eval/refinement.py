@@ -13,13 +13,12 @@ import json
 import sys
 from pathlib import Path
 
-from facesep import FaceSep, FaceSepError
-from facesep.data.heads import ShardPhotos
+from facesep import FaceSepError
 from facesep.environment import command, commit, hardware, versions
-from facesep.evaluation import options, refinement, sheet
+from facesep.evaluation import options, plots, refinement, sheet
 from facesep.evaluation.identity import DlibIdentity
-from facesep.evaluation.script import new_parser, progress, run_script
-from facesep.images import encode_image, note_refined
+from facesep.evaluation.runner import new_parser, progress, run_script
+from facesep.images import note_refined
 from facesep.nets.official.st_lpips import StLpips
 from facesep.provenance import write_image
 
@@ -27,19 +26,19 @@ from facesep.provenance import write_image
 def main() -> int:
     """Parses the arguments, measures, writes numbers and plot."""
     parser = new_parser(__doc__)
-    options.add_checkpoint(parser)
+    options.add(parser, "checkpoint")
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--refiner", help="folder or Hub repository (default: the checkpoint's own)")
     which.add_argument("--unet", help="any unconditional UNet2DModel, a folder or Hub repository")
-    options.add_shards(parser)
+    options.add(parser, "shards", required=True)
+    options.add(parser, "split")
     parser.add_argument("--calls", default=",".join(map(str, refinement.CALLS)), help="UNet calls")
     parser.add_argument("--start", type=int, help="noise level (default: the refiner's)")
     parser.add_argument("--eta", type=float, help="share of fresh noise (default: the refiner's)")
-    parser.add_argument("--identity", default="dlib", choices=("dlib", "none"))
-    parser.add_argument("--st-lpips", help="safetensors file of ST-LPIPS's VGG: adds that distance")
-    parser.add_argument("--limit", type=int, default=50, help="photos")
+    options.add(parser, "identity", "st-lpips")
+    options.add(parser, "limit", default=50)
     parser.add_argument("--frames", type=int, default=12, help="frames of the video; 0 leaves it out")
-    options.add_device(parser)
+    options.add(parser, "device")
     parser.add_argument("--out", help="JSON file for the numbers")
     parser.add_argument("--plot", help="PNG file for the plot")
     parser.add_argument("--pictures", metavar="JPG", help="sheet of photos, renders and refined renders")
@@ -51,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
     """Measures and reports."""
     from facesep.refine import FaceRefiner
 
-    sep = FaceSep.from_pretrained(args.checkpoint).to(args.device)
+    sep, photos = options.open_shards(args)
     if args.refiner:
         sep.refiner = FaceRefiner.from_pretrained(args.refiner)
     elif args.unet:
@@ -63,7 +62,6 @@ def run(args: argparse.Namespace) -> None:
         sep.refiner.times(count, settings.get("start"))  # refuses what cannot be before the work begins
     identity = DlibIdentity() if args.identity == "dlib" else None
     perceptual = StLpips.from_file(args.st_lpips) if args.st_lpips else None
-    photos = ShardPhotos(args.shards, args.split, sep.image_size, limit=args.limit)
     rows = refinement.curve(
         sep, photos, calls, perceptual, identity, lambda done: progress(done, len(photos)), **settings
     )
@@ -84,9 +82,9 @@ def run(args: argparse.Namespace) -> None:
     if args.out:
         Path(args.out).write_text(json.dumps(report, indent=1) + "\n")
     if args.plot:
-        Path(args.plot).write_bytes(encode_image(refinement.plot(rows)))
+        plots.refinement(rows, args.plot, "Refinement")
     if args.pictures:
-        shown = sheet.first(ShardPhotos(args.shards, args.split, sep.image_size), args.people)
+        shown = sheet.first(options.open_shards(args, limited=False)[1], args.people)
         page = sheet.contact_sheet(refinement.strips(sep, shown, calls, **settings), sheet.credits_of(shown))
         write_image(note_refined(page), args.pictures, quality=88)
     for row in rows:

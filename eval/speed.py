@@ -20,16 +20,17 @@ import sys
 import torch
 
 from facesep import ConfigError
-from facesep.environment import hardware
-from facesep.evaluation import fitting, forms, fps, growth, options, plots, race, speed
-from facesep.evaluation.report import markdown, table
-from facesep.evaluation.script import finish, new_parser, progress, run_script
+from facesep.evaluation import fitting, options, plots
+from facesep.evaluation.bench import comparison, scaling, steps
+from facesep.evaluation.bench.forms import REFERENCE
+from facesep.evaluation.report import markdown, write_speed
+from facesep.evaluation.runner import finish, new_parser, progress, run_script
 
 
 def main() -> int:
     """Parses the arguments, measures, writes the report."""
     parser = new_parser(__doc__)
-    options.add_checkpoint(parser)
+    options.add(parser, "checkpoint")
     parser.add_argument("--photo", help="a photo with one face; needed without --preset")
     parser.add_argument("--refiner", help="to time with --photo; by default the checkpoint's")
     parser.add_argument("--preset", help="compare the forms of computing this preset with random weights")
@@ -44,8 +45,7 @@ def main() -> int:
     parser.add_argument("--frames", type=int, default=60, help="of the orbit; 0 leaves it out")
     parser.add_argument("--threads", type=int, help="of torch; its own choice by default")
     parser.add_argument("--fit", metavar="DIR", help="folder of eval/fit.py: adds its seconds for a photo")
-    options.add_device(parser)
-    parser.add_argument("--out", help="eval.json to write or to add to")
+    options.add(parser, "device", "out")
     return run_script(parser, run)
 
 
@@ -55,82 +55,32 @@ def run(args: argparse.Namespace) -> None:
         raise ConfigError("repeats and threads must be at least 1, frames at least 0")
     if args.threads:
         torch.set_num_threads(args.threads)
-    if args.preset:
-        grow(args) if args.growth else compare(args)
+    shared = {"device": args.device, "repeats": args.repeats, "on_round": lambda n: progress(n, args.repeats)}
+    if args.preset is None:
+        if args.photo is None:
+            raise ConfigError("give a photo with --photo, or compare the forms of a --preset")
+        fitted = {"per-image fitting of our decoder": fitting.mean_seconds(args.fit)} if args.fit else None
+        measured = steps.measure(
+            args.checkpoint, args.photo, frames=args.frames, refiner=args.refiner, **shared
+        )
+        finish(args, args.checkpoint, steps.tables(measured, args.device, fitted))
         return
-    if args.photo is None:
-        raise ConfigError("give a photo with --photo, or compare the forms of a --preset")
-    measured = speed.measure(
-        args.checkpoint,
-        args.photo,
-        args.repeats,
-        args.frames,
-        args.device,
-        args.refiner,
-        on_round=lambda done: progress(done, args.repeats),
-    )
-    machine = hardware(args.device)
-    best, median = measured.gflops
-    results = {"seconds": measured.steps, "matmul_gflops": {"best": best, "median": median}}
-    fitted = {"per-image fitting of our decoder": fitting.mean_seconds(args.fit)} if args.fit else None
-    rates = fps.frames_per_second(measured, fitted)
-    tables = [
-        table(
-            f"Speed ({machine})",
-            speed.rows(measured),
-            speed.note(measured, args.checkpoint, args.photo, args.repeats),
-            results,
-            device=args.device,
-        ),
-        table(
-            f"Table 4: frames per second ({machine})",
-            fps.rows(rates),
-            fps.NOTE.format(machine=machine),
-            rates,
-            device=args.device,
-        ),
-    ]
-    finish(args, args.checkpoint, tables)
-
-
-def compare(args: argparse.Namespace) -> None:
-    """Compares the forms of a preset."""
-    tables = race.race(
-        args.preset,
-        args.sizes or [None],
-        args.forms,
-        device=args.device,
-        stages=args.stages,
-        batches=args.batches,
-        frames=args.frames,
-        repeats=args.repeats,
-        memory=not args.no_memory,
-        on_round=lambda done: progress(done, args.repeats),
-    )
+    if args.growth:
+        points = scaling.POINTS | ({scaling.SIZE: args.sizes} if args.sizes else {})
+        points |= {} if args.frames else {scaling.FRAMES: ()}
+        rows = scaling.measure(args.preset, args.forms or [REFERENCE, "float32"], points, **shared)
+        tables = [scaling.scaling_table(rows, args.preset, args.repeats, args.device)]
+        if args.plot:
+            plots.growth(rows, args.plot, f"{args.preset}: seconds")
+    else:
+        shared |= {"stages": args.stages, "batches": args.batches, "frames": args.frames}
+        tables = [
+            comparison.comparison_table(args.preset, size, args.forms, memory=not args.no_memory, **shared)
+            for size in args.sizes or [None]
+        ]
     if args.out:
-        race.write(args.out, tables)
+        write_speed(args.out, tables)
     print(markdown(tables))
-
-
-def grow(args: argparse.Namespace) -> None:
-    """Measures how the cost of a preset grows."""
-    names = args.forms or [forms.REFERENCE, "float32"]
-    points = growth.POINTS | ({growth.SIZE: args.sizes} if args.sizes else {})
-    points |= {} if args.frames else {growth.FRAMES: ()}
-    rows = growth.measure(
-        args.preset,
-        names,
-        points,
-        device=args.device,
-        repeats=args.repeats,
-        on_round=lambda done: progress(done, args.repeats),
-    )
-    found = growth.as_table(rows, args.preset, args.repeats, args.device)
-    if args.plot:
-        plots.growth(rows, args.plot, f"{args.preset}: seconds")
-    if args.out:
-        race.write(args.out, [found])
-    print(markdown([found]))
 
 
 if __name__ == "__main__":

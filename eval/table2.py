@@ -10,20 +10,17 @@ from __future__ import annotations
 import argparse
 import sys
 
-from facesep.evaluation import options, paper, tables
-from facesep.evaluation.processes import processes
-from facesep.evaluation.script import finish, new_parser, run_script
-
-TITLE = "Table 2: reconstruction"
+from facesep.evaluation import options, paper, quality
+from facesep.evaluation.runner import new_parser, run_script
 
 
 def main() -> int:
-    """Parses the arguments, measures, writes the report."""
+    """Parses the arguments and measures."""
     parser = new_parser(__doc__)
-    options.add_checkpoint(parser, several=True)
+    options.add_checkpoints(parser)
     options.add_data(parser)
     options.add_measures(parser)
-    options.add_renders(parser)
+    options.add(parser, *options.RENDERS)
     parser.add_argument(
         "--by", default="set", help="label of the photos for a second table; 'none' leaves it out"
     )
@@ -33,16 +30,17 @@ def main() -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Measures and reports."""
-    own = processes(args.device)
     checkpoints = options.named(args.checkpoint)
-    measures = options.open_measures(args)
-    result = tables.measured(args, own, checkpoints, measures, "table2")
-    if result is None:
-        return
-    rows = paper.quality_rows(paper.TABLE_2, "method")
-    by = None if args.by == "none" else args.by
-    found = tables.quality_tables(args, *result, measures, TITLE, rows, "method", checkpoints, by)
-    finish(args, next(iter(checkpoints.values())), found)
+    quality.report(
+        args,
+        checkpoints,
+        "table2",
+        belongs_to=next(iter(checkpoints.values())),
+        title="Table 2: reconstruction",
+        paper=paper.TABLE_2,
+        label="method",
+        by=None if args.by == "none" else args.by,
+    )
 
 
 if __name__ == "__main__":

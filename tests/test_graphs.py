@@ -15,7 +15,7 @@ from facesep.backends.graphs import Recorded, record
 from facesep.codes import CODE_LENGTH, Codes
 from facesep.config import preset
 from facesep.constants import constant
-from facesep.evaluation import forms
+from facesep.evaluation.bench import forms
 
 ON_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 

@@ -16,7 +16,7 @@ from facesep.cli import main
 from facesep.config import EncoderConfig, ModelConfig, preset
 from facesep.demo import driving
 from facesep.demo import photos as page_photos
-from facesep.evaluation import sheet
+from facesep.evaluation import figures
 from facesep.evaluation.encoded import encode_all
 from facesep.evaluation.fitting import mean_codes
 from facesep.evaluation.folder import MASK, FolderPhotos
@@ -77,7 +77,7 @@ def test_evaluation_measures_what_a_user_gets(sep, photos):
     wanted = sep.encode(PHOTO)
     same(encode_all(sep, photos).codes[0], wanted)
     same(mean_codes(sep, photos), wanted)
-    render = sheet.strips(sep, [photos.read(0)] * 2)[0].pictures["render"]
+    render = figures.strips(sep, [photos.read(0)] * 2)[0]["render"]
     assert np.array_equal(np.asarray(render), np.asarray(sep.render(wanted)))
 
 

@@ -172,7 +172,7 @@ ENCODERS = {
     "facesep/backends/graphs.py",  # the pass itself
     "facesep/demo/directions.py",  # renders
     "facesep/evaluation/estimators.py",  # renders, and photos the way renders are read
-    "facesep/evaluation/forms.py",  # the time of the pass
+    "facesep/evaluation/bench/comparison.py",  # counts the work of the pass
     "facesep/model.py",
 }
 

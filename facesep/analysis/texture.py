@@ -120,7 +120,7 @@ def separate(samples: Samples, train: Tensor, rounds: int = 3, patterns: int = 8
     seen = weight[:half] + weight[half:]
     for _ in range(rounds):
         gamma = fit_light(colour, normal, pattern, weight)
-        level = _level(gamma, mean_basis)
+        level = light_level(gamma, mean_basis)
         albedo = _both_sides(colour / shading(normal, gamma).clamp_min(0.1), weight)
         usual = (albedo * seen[..., None])[train].sum(0) / seen[train].sum(0).clamp_min(1e-6)[:, None]
         usual = torch.where(seen[train].sum(0)[:, None] > 0, usual, skin)
@@ -133,18 +133,30 @@ def separate(samples: Samples, train: Tensor, rounds: int = 3, patterns: int = 8
     relative = level - level[:half][train].mean(0)
     relative = (relative[:half] + relative[half:]) / 2
     gain = (-level[:half][train].mean(0) - (1 - LIGHT_SHARE) * relative).exp()
+    light = scaled_light(gamma, gain.repeat(2, 1))
+    return Separation(light, albedo / gain[:, None], seen, relative)
+
+
+def light_level(gamma: Tensor, mean_basis: Tensor) -> Tensor:
+    """Logarithm of the mean shading ``Tensor[B, 3]`` on a face.
+
+    Args:
+        gamma: ``Tensor[B, 27]``.
+        mean_basis: mean of the spherical harmonics on the face, ``Tensor[9]``, or ``[B, 9, 1]`` for each
+            picture's own.
+    """
     light = gamma.unflatten(1, (3, BANDS)).clone()
     light[..., 0] += AMBIENT
-    light = light * gain.repeat(2, 1)[..., None]
+    return (light @ mean_basis).clamp_min(0.02).log().flatten(1)
+
+
+def scaled_light(gamma: Tensor, gain: Tensor) -> Tensor:
+    """Light ``Tensor[B, 27]`` whose shading is ``gain`` ``Tensor[B, 3]`` times that of ``gamma``."""
+    light = gamma.unflatten(1, (3, BANDS)).clone()
+    light[..., 0] += AMBIENT
+    light = light * gain[..., None]
     light[..., 0] -= AMBIENT
-    return Separation(light.flatten(1), albedo / gain[:, None], seen, relative)
-
-
-def _level(gamma: Tensor, mean_basis: Tensor) -> Tensor:
-    """Logarithm of the mean shading ``Tensor[B, 3]`` on a face seen from the front."""
-    light = gamma.unflatten(1, (3, BANDS)).clone()
-    light[..., 0] += AMBIENT
-    return (light @ mean_basis).clamp_min(0.02).log()
+    return light.flatten(1)
 
 
 def _both_sides(albedo: Tensor, weight: Tensor) -> Tensor:

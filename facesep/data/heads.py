@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,56 @@ class Photo:
         return to_tensor(self.image) * self.mask + (1 - self.mask)
 
 
-class ShardPhotos:
-    """Iterates over the photos of one split.
+class PhotoSet(ABC):
+    """Photos by their place.
+
+    Attributes:
+        size: side of the crops in pixels.
+        align: photo to aligned face.
+        refused: photos that detection and alignment refused in the last pass, by the kind of error.
+    """
+
+    def __init__(self, size: int, align: Callable[[Image.Image], Aligned] | None) -> None:
+        self.size, self.align = size, align
+        self.refused: Counter[str] = Counter()
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def read(self, place: int) -> Photo | None:
+        """The photo at a place, None if detection or alignment refuses it."""
+
+    @abstractmethod
+    def name(self, place: int) -> str:
+        """Name of the photo at a place."""
+
+    @abstractmethod
+    def origin(self) -> dict[str, Any]:
+        """What tells this selection from others, as JSON data."""
+
+    def __iter__(self) -> Iterator[Photo]:
+        self.refused.clear()
+        return (photo for place in range(len(self)) if (photo := self.read(place)) is not None)
+
+    def aligned(self, path: Path) -> tuple[Image.Image, Aligned] | None:
+        """A photo and its face; None, and counted, if the photo or its face is refused."""
+        try:
+            photo = load_image(path)
+            return photo, self.align(photo)
+        except (FaceError, ImageError) as error:
+            self.refused[type(error).__name__] += 1
+            return None
+
+
+def spread(count: int, limit: int | None) -> list[int]:
+    """At most ``limit`` of ``count`` places, taken evenly."""
+    some = count if limit is None else min(limit, count)
+    return np.linspace(0, count - 1, some).round().astype(int).tolist()
+
+
+class ShardPhotos(PhotoSet):
+    """The photos of one split.
 
     The crops come from the shards, or, with ``folder``, from the original photos by way of detection and
     alignment, as for a user; the head masks of the shards then move along.
@@ -87,20 +136,12 @@ class ShardPhotos:
         self.shards = ShardSet(shards, split)
         if not len(self.shards):
             raise DataError(f"{shards} has no photos in the split {split!r}")
-        self.size = size
+        super().__init__(size, align)
         self.folder = None if folder is None else Path(folder)
-        self.align = align
-        count = len(self.shards) if limit is None else min(limit, len(self.shards))
-        self.rows = np.linspace(0, len(self.shards) - 1, count).round().astype(int).tolist()
-        self.refused: Counter[str] = Counter()
-        """Photos that detection and alignment refused in the last pass, by the kind of error."""
+        self.rows = spread(len(self.shards), limit)
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    def __iter__(self) -> Iterator[Photo]:
-        self.refused.clear()
-        return (photo for place in range(len(self)) if (photo := self.read(place)) is not None)
 
     def read(self, place: int) -> Photo | None:
         """The photo at a place, None if detection or alignment refuses it."""
@@ -111,12 +152,10 @@ class ShardPhotos:
                 image = image.resize((self.size, self.size), Image.Resampling.LANCZOS)
             points = np.asarray(sample.meta["points5"], np.float64) * (self.size / self.shards.size)
             return self._photo(sample, Aligned.of_crop(image, points), Image.fromarray(sample.label))
-        try:
-            aligned = self.align(load_image(_file(self.folder, sample.meta["name"])))
-        except (FaceError, ImageError) as error:
-            self.refused[type(error).__name__] += 1
+        found = self.aligned(_file(self.folder, sample.meta["name"]))
+        if found is None:
             return None
-        return self._photo(sample, aligned, _moved_label(sample, aligned, self.size))
+        return self._photo(sample, found[1], _moved_label(sample, found[1], self.size))
 
     def name(self, place: int) -> str:
         """Name of the photo at a place."""
@@ -137,17 +176,29 @@ class ShardPhotos:
         return Photo(name, person, sample.meta, aligned, torch.from_numpy(mask)[None])
 
 
+def mean_of(photos: Iterable[Photo]) -> Tensor:
+    """The pixel mean of photos, heads on white: ``Tensor[3, S, S]``.
+
+    Raises:
+        DataError: if there is none.
+    """
+    total, count = None, 0
+    for photo in photos:
+        total = torch.zeros(photo.target.shape) if total is None else total
+        total += photo.target
+        count += 1
+    if total is None:
+        raise DataError("none of the photos can be used: detection refused them all")
+    return total / count
+
+
 def mean_face(shards: str | Path, size: int) -> Tensor:
-    """The pixel mean of all training photos, heads on white: ``Tensor[3, S, S]``.
+    """The pixel mean of all training photos, see :func:`mean_of`.
 
     Raises:
         DataError: if the shards hold no training photos.
     """
-    total, count = torch.zeros(3, size, size), 0
-    for photo in ShardPhotos(shards, "train", size):
-        total += photo.target
-        count += 1
-    return total / count
+    return mean_of(ShardPhotos(shards, "train", size))
 
 
 def _file(folder: Path, name: str) -> Path:

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from facesep.data.heads import Photo
+from facesep.data.heads import Photo, PhotoSet
 from facesep.errors import ConfigError, DataError
 from facesep.evaluation.estimators import Estimator, cosine, factors
-from facesep.evaluation.ledger import Ledger
 from facesep.evaluation.metrics import l1, ssim
 from facesep.evaluation.perceptual import Perceptual
-from facesep.evaluation.processes import Processes
 from facesep.evaluation.renders import Renders
+from facesep.evaluation.runner import Processes, ResultLog, measure_units
+from facesep.evaluation.statistics import Scores
 from facesep.images import to_tensor
 from facesep.model import FaceSep
 
@@ -26,23 +26,6 @@ COPY, MEAN = "copy of the photo", "mean face"
 DISTANCES = {"AED": "expression", "ATD": "texture", "AID": "illumination", "APD": "pose"}
 """Columns of the paper and the attribute that each compares."""
 COLUMNS = ("LPIPS", "ST-LPIPS", "L1", "SSIM", "IC", "IC dlib", *DISTANCES)
-
-
-class PhotoSet(Protocol):
-    """Photos by their place."""
-
-    size: int
-
-    def __len__(self) -> int: ...
-
-    def read(self, place: int) -> Photo | None:
-        """The photo at a place, None if it cannot be used."""
-
-    def name(self, place: int) -> str:
-        """Its name."""
-
-    def origin(self) -> dict[str, Any]:
-        """What tells this selection from others."""
 
 
 class Identity(Protocol):
@@ -105,44 +88,26 @@ class Methods:
     renders: Sequence[Renders] = ()
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Values of each photo.
-
-    Attributes:
-        people: ``N`` names.
-        metas: what is known about each photo.
-        values: ``{method: {column: [N]}}``, NaN where there is no value.
-        refused: photos that could not be used.
-    """
-
-    people: list[str]
-    metas: list[dict[str, Any]]
-    values: dict[str, dict[str, np.ndarray]]
-    refused: int = 0
-    names: list[str] = field(default_factory=list)
-
-
 @torch.no_grad()
 def compare(
     methods: Methods,
     photos: PhotoSet,
     measures: Measures,
-    ledger: Ledger,
+    log: ResultLog,
     processes: Processes,
     batch: int = 16,
-    on_photo: Callable[[int], object] | None = None,
-) -> Comparison | None:
+    on_photo: Callable[[int, int], object] | None = None,
+) -> Scores | None:
     """Measures every method on every photo, batch by batch; a stopped run goes on where it was.
 
     Args:
         methods: what to compare.
         photos: what to measure on.
         measures: how.
-        ledger: keeps what is done.
+        log: keeps what is done.
         processes: batches are dealt out to them.
         batch: photos at a time; results do not depend on it beyond rounding.
-        on_photo: called with the number of photos done by this process.
+        on_photo: called with the numbers of photos done and to do by this process.
 
     Returns:
         None in processes that do not report.
@@ -154,26 +119,20 @@ def compare(
     for name, model in methods.models.items():
         if model.image_size != photos.size:
             raise ConfigError(f"{name} renders {model.image_size} px and not {photos.size}: compare one size")
-    known = ledger.done()
-    starts = range(0, len(photos), batch)[processes.rank :: processes.count]
-    done = 0
-    for start in starts:
-        places = range(start, min(start + batch, len(photos)))
-        if not all(str(place) in known for place in places):
-            chosen = {place: photo for place in places if (photo := photos.read(place)) is not None}
-            records = _measure(methods, list(chosen.values()), measures) if chosen else []
-            found = dict(zip(chosen, records, strict=True))
-            for place in places:
-                ledger.add(str(place), found.get(place))
-        done += len(places)
-        if on_photo:
-            on_photo(done)
-    processes.wait()
-    return _collect(ledger.done(), len(photos)) if processes.main else None
+
+    def measure(places: Sequence[int]) -> list[Any]:
+        chosen = {place: photo for place in places if (photo := photos.read(place)) is not None}
+        records = _measure(methods, list(chosen.values()), measures) if chosen else []
+        found = dict(zip(chosen, records, strict=True))
+        return [found.get(place) for place in places]
+
+    keys = [str(place) for place in range(len(photos))]
+    records = measure_units(keys, measure, log, processes, batch, on_photo)
+    return None if records is None else _collect([records[key] for key in keys])
 
 
-def _collect(records: Mapping[str, Any], count: int) -> Comparison:
-    used = [record for place in range(count) if (record := records[str(place)]) is not None]
+def _collect(records: Sequence[dict[str, Any] | None]) -> Scores:
+    used = [record for record in records if record is not None]
     if not used:
         raise DataError("none of the photos can be used: detection refused them all")
     methods = {name: list(columns) for record in used for name, columns in record["values"].items()}
@@ -186,13 +145,8 @@ def _collect(records: Mapping[str, Any], count: int) -> Comparison:
         }
         for method, columns in methods.items()
     }
-    return Comparison(
-        [record["person"] for record in used],
-        [record["meta"] for record in used],
-        values,
-        count - len(used),
-        [record["name"] for record in used],
-    )
+    people, metas, names = ([record[key] for record in used] for key in ("person", "meta", "name"))
+    return Scores(people, metas, values, len(records) - len(used), names)
 
 
 def _number(value: float | None) -> float:
@@ -251,8 +205,7 @@ def _estimates(
 
 def reconstruct(model: FaceSep, photos: Sequence[Photo]) -> Tensor:
     """Encodes photos and renders the codes: ``Tensor[B, 3, S, S]`` on the CPU."""
-    codes = model.encode([photo.aligned for photo in photos])
-    return model.render(codes, output="tensor").float().cpu()
+    return model.render(model.encode([photo.aligned for photo in photos]), output="tensor").float().cpu()
 
 
 def _plain(meta: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from facesep.codes import Codes
+from facesep.data.heads import PhotoSet
 from facesep.errors import DataError
-from facesep.evaluation.comparison import PhotoSet
 from facesep.model import FaceSep
 
 
@@ -30,23 +30,23 @@ class Encoded:
     places: list[int]
 
 
-@torch.no_grad()
 def encode_all(sep: FaceSep, photos: PhotoSet, batch: int = 16, steps: int = 0) -> Encoded:
-    """Encodes all photos that can be used, with so many gradient steps after the forward pass.
+    """Encodes all photos that can be used.
+
+    Args:
+        sep: the model.
+        photos: what to encode.
+        batch: photos at a time.
+        steps: gradient steps after the forward pass.
 
     Raises:
         DataError: if there are none.
     """
-    places, found = [], []
-    for place in range(len(photos)):
-        photo = photos.read(place)
-        if photo is not None:
-            places.append(place)
-            found.append(photo)
+    found = {place: one for place in range(len(photos)) if (one := photos.read(place)) is not None}
     if not found:
         raise DataError("none of the photos can be used: detection refused them all")
-    parts = []
-    for start in range(0, len(found), batch):
-        parts.append(sep.encode([photo.aligned for photo in found[start : start + batch]], fit=steps))
-    targets = torch.stack([photo.target for photo in found])
-    return Encoded(Codes.stack(parts), [photo.person for photo in found], targets, places)
+    some = list(found.values())
+    aligned = [photo.aligned for photo in some]
+    parts = [sep.encode(aligned[start : start + batch], fit=steps) for start in range(0, len(some), batch)]
+    targets = torch.stack([photo.target for photo in some])
+    return Encoded(Codes.stack(parts), [photo.person for photo in some], targets, list(found))

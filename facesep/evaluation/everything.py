@@ -14,20 +14,14 @@ import numpy as np
 
 from facesep.data.shards import ShardSet
 from facesep.errors import ConfigError
-from facesep.evaluation import plots
+from facesep.evaluation import options, plots
 from facesep.evaluation.comparison import COLUMNS
 from facesep.evaluation.expression import EXPRESSIONS
-from facesep.evaluation.ledger import Ledger
 from facesep.evaluation.paper import FACTORS
 from facesep.evaluation.report import describe, markdown, read_report
+from facesep.evaluation.runner import ResultLog
 from facesep.evaluation.statistics import Estimate
 
-DATA = ("shards", "split", "photos", "parser", "parser_weights", "limit")
-MEASURES = (
-    *("lpips", "lpips_weights", "st_lpips", "identity", "arcface", "region", "ssim_window"),
-    *("background",),
-)
-ESTIMATOR = ("estimator", "morphable", "labels", "landmarks", "pose")
 SHARED = ("seed", "device")
 FITTED = "per-image fitting of our decoder"
 REPORT, TEXT = "eval.json", "report.md"
@@ -42,64 +36,48 @@ def steps(args: argparse.Namespace) -> list[list[str]]:
     report = ["--out", str(out / REPORT)]
     one = ["--checkpoint", args.checkpoint] if args.checkpoint else []
     many = ["--checkpoint", f"facesep={args.checkpoint}"] if args.checkpoint else []
-    data = forward(args, DATA)
-    run = forward(args, SHARED)
-    device = forward(args, ("device",))
+    data, device = forward(args, *options.DATA), forward(args, "device")
+    run = [*forward(args, *SHARED), *report]
     renders = [word for text in args.renders for word in ("--renders", text)]
     commands = []
+
+    def on_shards(script: str, *names: str) -> None:
+        commands.append([script, *one, *forward(args, "shards", "split", *names), *run])
+
     if args.shards:
-        names = ("shards", "split", "photos", "identity", "st_lpips", "limit")
-        commands.append(["representation.py", *one, *forward(args, names), *run, *report])
+        on_shards("representation.py", "photos", "identity", "st-lpips", "limit")
     fitted = []
     if args.fit:
         folder = str(out / "fitted")
         amount = ["--count", str(args.fit), "--steps", str(args.fit_steps)]
         commands.append(["fit.py", *one, *data, *amount, *device, "--out", folder])
-        renders += ["--renders", f"{FITTED}={folder}", "--partial"]
+        renders += ["--renders", f"{FITTED}={folder}"]
         fitted = ["--fit", folder]
-    elif args.partial:
-        renders.append("--partial")
-    commands.append(
-        [
-            *("table2.py", *many, *data, *forward(args, MEASURES), *forward(args, ESTIMATOR), *renders),
-            *("--by", args.by, *run, *work, *report),
-        ]
-    )
+    partial = ["--partial"] if args.fit or args.partial else []
+    measures = forward(args, *options.MEASURES, *options.ESTIMATOR)
+    commands.append(["table2.py", *many, *data, *measures, *renders, *partial, "--by", args.by, *work, *run])
     if args.estimator != "none":
         amount = ["--sets", str(args.sets), "--values", str(args.values)]
         plot = ["--plot", str(out / "table3.png")]
-        commands.append(
-            [
-                *("separation.py", *one, *data, *forward(args, ESTIMATOR), *amount),
-                *(*run, *work, *report, *plot),
-            ]
-        )
+        estimator = forward(args, *options.ESTIMATOR)
+        commands.append(["separation.py", *one, *data, *estimator, *amount, *work, *run, *plot])
     photo = args.photo or str(example())
     commands.append(["speed.py", *one, "--photo", photo, *fitted, *device, *report])
     if args.shards and has_pairs(args.shards, args.split):
-        landmarks = ["--landmarks", args.landmarks] if args.landmarks else []
-        names = ("shards", "split")
-        commands.append(["expression.py", *one, *forward(args, names), *landmarks, *run, *report])
+        on_shards("expression.py", "landmarks")
     if args.tddfa:
-        names = ("shards", "split", "labels", "tddfa", "limit")
-        commands.append(["pose.py", *one, *forward(args, names), *run, *report])
+        on_shards("pose.py", "labels", "tddfa", "limit")
     if args.masks:
-        names = ("shards", "split", "masks", "limit")
-        commands.append(["hair.py", *one, *forward(args, names), *run, *report])
-    shown = [word for word in renders if word != "--partial"]
+        on_shards("hair.py", "masks", "limit")
     licence = ["--any-licence"] if args.any_licence else []
-    commands.append(["figures.py", *many, *data, *shown, *licence, *device, "--out", str(out)])
+    commands.append(["figures.py", *many, *data, *renders, *licence, *device, "--out", str(out)])
     return commands
 
 
-def forward(args: argparse.Namespace, names: Sequence[str]) -> list[str]:
+def forward(args: argparse.Namespace, *names: str) -> list[str]:
     """The options of that name which were given, as words of a command line."""
-    words = []
-    for name in names:
-        value = getattr(args, name)
-        if value is not None:
-            words += [f"--{name.replace('_', '-')}", str(value)]
-    return words
+    values = {f"--{name}": getattr(args, name.replace("-", "_")) for name in names}
+    return [word for name, value in values.items() if value is not None for word in (name, str(value))]
 
 
 def has_pairs(shards: str, split: str) -> bool:
@@ -140,31 +118,26 @@ def run_all(scripts: Path, commands: Sequence[Sequence[str]], args: argparse.Nam
     settings = {"checkpoint": describe(args.checkpoint)["sha256"]}
     if args.shards:
         settings["shards"] = [shard["sha256"] for shard in ShardSet(args.shards, args.split).shards]
-    ledger = Ledger(out / "work", "steps", settings)
+    log = ResultLog(out / "work", "steps", settings)
     try:
-        _run_each(scripts, commands, args, ledger)
+        done = log.done()
+        for number, (script, *arguments) in enumerate(commands, start=1):
+            key = " ".join([script, *arguments])
+            sys.stderr.write(f"[{number}/{len(commands)}] {script}{' (done before)' * (key in done)}\n")
+            if key in done:
+                continue
+            start = [sys.executable]
+            if args.processes > 1 and script in PARALLEL:
+                # Not `accelerate launch --cpu`, which starts one process whatever it is asked for.
+                start += ["-m", "torch.distributed.run", "--standalone"]
+                start += ["--nproc_per_node", str(args.processes)]
+            status = subprocess.run([*start, str(scripts / script), *arguments]).returncode
+            if status:
+                raise ConfigError(f"{script} failed; the same command goes on from there once that is mended")
+            log.add(key, True)
     finally:
         if (out / REPORT).is_file():
             finish(out)
-
-
-def _run_each(
-    scripts: Path, commands: Sequence[Sequence[str]], args: argparse.Namespace, ledger: Ledger
-) -> None:
-    done = ledger.done()
-    for number, (script, *arguments) in enumerate(commands, start=1):
-        key = " ".join([script, *arguments])
-        sys.stderr.write(f"[{number}/{len(commands)}] {script}{' (done before)' * (key in done)}\n")
-        if key in done:
-            continue
-        start = [sys.executable]
-        if args.processes > 1 and script in PARALLEL:
-            # Not `accelerate launch --cpu`, which starts one process whatever it is asked for.
-            start += ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", str(args.processes)]
-        status = subprocess.run([*start, str(scripts / script), *arguments]).returncode
-        if status:
-            raise ConfigError(f"{script} failed; the same command goes on from there once that is mended")
-        ledger.add(key, True)
 
 
 def finish(out: Path) -> None:

@@ -10,8 +10,7 @@ from PIL import Image
 
 from facesep.data.heads import Photo
 from facesep.evaluation.mouth import MouthTool
-from facesep.evaluation.report import Row, percent
-from facesep.evaluation.statistics import Estimate, estimate
+from facesep.evaluation.statistics import Estimate, Row, estimate, percent
 from facesep.model import FaceSep
 
 EXPRESSIONS = ("neutral", "smiling")
@@ -176,16 +175,12 @@ def rows(summaries: list[Summary], photos: float) -> list[Row]:
         {
             "transfer": one.direction,
             "transfers": one.transfers,
-            "towards the donor": _cell(one.towards),
-            "way": _cell(one.way),
-            "donor's own render": percent(one.own_towards.value),
-            "its way": None if one.own_way is None else percent(one.own_way.value),
+            "towards the donor": one.towards.text(percent),
+            "way": one.way and one.way.text(percent),
+            "donor's own render": one.own_towards.text(percent, False),
+            "its way": one.own_way and one.own_way.text(percent, False),
             "face found": percent(one.found),
             "photos": percent(photos),
         }
         for one in summaries
     ]
-
-
-def _cell(found: Estimate | None) -> str | None:
-    return found and f"{percent(found.value)} ({percent(found.low)} to {percent(found.high)})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,10 +11,9 @@ from pathlib import Path
 from torch import Tensor
 
 from facesep.codes import Codes
+from facesep.data.heads import Photo, PhotoSet
 from facesep.errors import ConfigError
-from facesep.evaluation.comparison import PhotoSet
-from facesep.evaluation.ledger import read_records
-from facesep.faces.types import Aligned
+from facesep.evaluation.runner import read_results
 from facesep.fitting import descend, on_sphere
 from facesep.model import FaceSep
 
@@ -21,8 +21,8 @@ STARTS = ("mean", "encoder")
 """Where codes begin: the mean of the codes of some photos, or the photo's own; the pose is its own."""
 CAMERA_RATE = 0.2
 """Learning rate of rotation and translation against that of the other codes."""
-LEDGER = "fit"
-"""Name of the records beside the renders."""
+RESULTS = "fit"
+"""Name of the results beside the renders."""
 MEAN_OF = 32
 """Photos whose codes make the mean."""
 
@@ -63,22 +63,15 @@ class Fitted:
 
 def mean_codes(sep: FaceSep, photos: PhotoSet) -> Codes:
     """The mean of the codes of the first photos; the shape code keeps its length."""
-    found = []
-    for place in range(len(photos)):
-        photo = photos.read(place)
-        if photo is not None:
-            found.append(sep.encode(photo.aligned))
-        if len(found) == MEAN_OF:
-            break
-    batch = Codes.stack(found)
+    first = itertools.islice(photos, MEAN_OF)
+    batch = Codes.stack([sep.encode(photo.aligned) for photo in first])
     mean = Codes(**{name: code.mean(0) for name, code in batch.items()})
     return mean.replace(shape=on_sphere(mean.shape))
 
 
 def fit(
     sep: FaceSep,
-    aligned: Aligned,
-    target: Tensor,
+    photo: Photo,
     recipe: Recipe,
     mean: Codes | None = None,
     on_step: Callable[[int], object] | None = None,
@@ -89,8 +82,7 @@ def fit(
 
     Args:
         sep: the model.
-        aligned: what the encoder reads.
-        target: ``Tensor[3, S, S]``, the head on white.
+        photo: the encoder reads its crop, and its head on white is the aim.
         recipe: how.
         mean: codes to start from, with ``start="mean"``.
         on_step: called with the number of steps done.
@@ -103,11 +95,11 @@ def fit(
     if recipe.start == "mean" and mean is None:
         raise ConfigError("a fit that starts from mean codes needs them")
     begin = time.perf_counter()
-    start = sep.encode(aligned)
+    start = sep.encode(photo.aligned)
     if recipe.start == "mean":
         start = mean.replace(rotation=start.rotation, translation=start.translation)
     start = start.batch().to(sep.device)
-    goal = target[None].to(sep.device)
+    goal = photo.target[None].to(sep.device)
     losses = []
 
     def loss(moved: Codes) -> Tensor:
@@ -118,23 +110,8 @@ def fit(
 
     codes = descend(start, loss, recipe.steps, recipe.rate, CAMERA_RATE, on_step=on_step)[0]
     picture = sep.render(codes, output="tensor").float().cpu()
-    losses.append(float((picture - target).abs().mean()))
+    losses.append(float((picture - photo.target).abs().mean()))
     return Fitted(codes, picture, losses, time.perf_counter() - begin)
-
-
-def fit_photo(
-    sep: FaceSep,
-    photos: PhotoSet,
-    place: int,
-    recipe: Recipe,
-    mean: Codes | None = None,
-    on_step: Callable[[int], object] | None = None,
-) -> Fitted | None:
-    """Fits the photo at a place; None if it cannot be used."""
-    photo = photos.read(place)
-    if photo is None:
-        return None
-    return fit(sep, photo.aligned, photo.target, recipe, mean, on_step)
 
 
 def mean_seconds(folder: str | Path) -> float:
@@ -143,7 +120,7 @@ def mean_seconds(folder: str | Path) -> float:
     Raises:
         ConfigError: if it holds no fits.
     """
-    seconds = [record["seconds"] for record in read_records(folder, LEDGER).values() if record]
+    seconds = [record["seconds"] for record in read_results(folder, RESULTS).values() if record]
     if not seconds:
         raise ConfigError(f"{folder} holds no fits: run eval/fit.py first")
     return sum(seconds) / len(seconds)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from facesep.data.heads import SUFFIXES, Photo
+from facesep.data.heads import SUFFIXES, Photo, PhotoSet, spread
 from facesep.data.shards import file_sha256
-from facesep.errors import DataError, FaceError, ImageError
+from facesep.errors import DataError
 from facesep.faces.parsing import head_mask, parse
 from facesep.faces.types import Aligned
 from facesep.images import load_image
@@ -25,7 +24,7 @@ LABELS = "labels.csv"
 """What is known about photos: a column ``name``, and any of person, set, expression, licence, credit, ..."""
 
 
-class FolderPhotos:
+class FolderPhotos(PhotoSet):
     """Photos of a folder, in the order of their names.
 
     A photo's head mask is ``<name>.mask.png`` beside it, as large as the photo; without one a parser
@@ -60,28 +59,20 @@ class FolderPhotos:
         )
         if not paths:
             raise DataError(f"{folder} has no photos ({', '.join(SUFFIXES)}): check the path")
-        rows = np.linspace(0, len(paths) - 1, min(limit or len(paths), len(paths))).round().astype(int)
-        self.paths = [paths[row] for row in rows]
+        super().__init__(size, align)
+        self.paths = [paths[row] for row in spread(len(paths), limit)]
         bare = [path for path in self.paths if not _mask_path(path).is_file()]
         if bare and parser is None:
             raise DataError(
                 f"{bare[0].name} and {len(bare) - 1} other photos have no head mask: put NAME{MASK} beside "
                 "each, or name a parser with --parser and the folder of its weights"
             )
-        self.size = size
-        self.align = align
         self.parser = parser
         self.weights = weights
         self.labels = _labels(self.folder / LABELS)
-        self.refused: Counter[str] = Counter()
-        """Photos that detection and alignment refused, by the kind of error."""
 
     def __len__(self) -> int:
         return len(self.paths)
-
-    def __iter__(self) -> Iterator[Photo]:
-        self.refused.clear()
-        return (photo for place in range(len(self)) if (photo := self.read(place)) is not None)
 
     def name(self, place: int) -> str:
         """Name of the photo at a place: its path in the folder without suffix."""
@@ -95,12 +86,10 @@ class FolderPhotos:
     def read(self, place: int) -> Photo | None:
         """The photo at a place, None if detection or alignment refuses it."""
         path, name = self.paths[place], self.name(place)
-        try:
-            photo = load_image(path)
-            aligned = self.align(photo)
-        except (FaceError, ImageError) as error:
-            self.refused[type(error).__name__] += 1
+        found = self.aligned(path)
+        if found is None:
             return None
+        photo, aligned = found
         mask = self._mask(path, photo, aligned)
         meta = {"name": name, **self.labels.get(name, {})}
         return Photo(name, meta.get("person") or name, meta, aligned, torch.from_numpy(mask)[None])

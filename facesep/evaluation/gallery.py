@@ -7,7 +7,7 @@ from pathlib import Path
 
 from facesep.codes import ATTRIBUTES
 from facesep.data.heads import Photo
-from facesep.evaluation import sheet
+from facesep.evaluation import figures, sheet
 from facesep.model import FaceSep
 from facesep.provenance import write_image
 
@@ -71,14 +71,14 @@ def write_gallery(
     page = Path(page)
     folder = page.parent / "images" / page.stem
     folder.mkdir(parents=True, exist_ok=True)
-    rows = sheet.strips(sep, photos, on_row, ATTRIBUTES, VIEWS)
+    rows = figures.strips(sep, photos, ATTRIBUTES, VIEWS, on_row)
     credit = sheet.credits_of(photos)
-    views = [label for label in rows[0].pictures if label.startswith("yaw")]
+    views = [label for label in rows[0] if label.startswith("yaw")]
     for name, labels in (
-        ("transfers", [label for label in rows[0].pictures if label not in views]),
+        ("transfers", [label for label in rows[0] if label not in views]),
         ("views", ["photo", *views]),
     ):
-        part = [sheet.Strip({label: row.pictures[label] for label in labels}) for row in rows]
+        part = [{label: row[label] for label in labels} for row in rows]
         write_image(sheet.contact_sheet(part, credit), folder / f"{name}.jpg", quality=88)
     lines = []
     for number, photo in enumerate(photos[:videos], 1):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,8 +12,7 @@ import torch
 from facesep.errors import ConfigError
 from facesep.evaluation.encoded import Encoded
 from facesep.evaluation.external import call
-from facesep.evaluation.report import Row, percent
-from facesep.evaluation.statistics import Estimate, estimate
+from facesep.evaluation.statistics import Row, estimate, percent, summary_rows
 from facesep.images import to_image
 from facesep.model import FaceSep
 
@@ -111,41 +111,26 @@ def measure(
     )
 
 
-def summarise(
-    found: Overlaps, people: Sequence[str], seed: int = 0
-) -> dict[str, dict[str, Estimate | int | None]]:
+def summarise(found: Overlaps, people: Sequence[str], seed: int = 0) -> dict[str, dict[str, Any]]:
     """Over all transfers, and over those between clearly different hairstyles."""
     known = ~np.isnan(found.donor) & ~np.isnan(found.source)
-    nearer = np.where(known, found.donor > found.source, np.nan)
-    result: dict[str, dict[str, Estimate | int | None]] = {}
+    columns = {
+        "donor nearer": np.where(known, found.donor > found.source, np.nan),
+        "overlap with donor": found.donor,
+        "with source": found.source,
+        "source's own render": found.before,
+        "the two photos": found.photos,
+    }
+    result: dict[str, dict[str, Any]] = {}
     for name, chosen in (("all", known), ("clearly different", known & (found.photos < DIFFERENT))):
         some = np.flatnonzero(chosen)
         who = [people[row] for row in some]
-        columns = {
-            "donor nearer": nearer,
-            "overlap with donor": found.donor,
-            "with source": found.source,
-            "source's own render": found.before,
-            "the two photos": found.photos,
-        }
-        result[name] = {
-            "transfers": len(some),
-            **{column: estimate(values[some], who, seed=seed) for column, values in columns.items()},
-        }
+        means = {column: estimate(values[some], who, seed=seed) for column, values in columns.items()}
+        result[name] = {"transfers": len(some), **means}
     return result
 
 
-def rows(summary: Mapping[str, Mapping[str, Estimate | int | None]]) -> list[Row]:
+def rows(summary: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     """The table."""
-    return [
-        {"pairs": name, **{column: _cell(column, one) for column, one in columns.items()}}
-        for name, columns in summary.items()
-    ]
-
-
-def _cell(column: str, one: Estimate | int | None) -> str | int | None:
-    if not isinstance(one, Estimate):
-        return one
-    if column == "donor nearer":
-        return f"{percent(one.value)} ({percent(one.low)} to {percent(one.high)})"
-    return f"{one.value:.2f} ({one.low:.2f} to {one.high:.2f})"
+    columns = dict.fromkeys(next(iter(summary.values())), "{:.2f}".format) | {"donor nearer": percent}
+    return summary_rows(summary, "pairs", columns)

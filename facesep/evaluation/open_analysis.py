@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from facesep.analysis.analyse import IDLE
 from facesep.analysis.components import Components, Standard
 from facesep.analysis.labels import Labels
 from facesep.analysis.landmarks import MEDIAPIPE_68, landmark_sigma
-from facesep.analysis.lighting import AMBIENT, BANDS, fit_light, sh_basis, shading
+from facesep.analysis.lighting import BANDS, fit_light, sh_basis, shading
 from facesep.analysis.morphable import FACE, MorphableModel
-from facesep.analysis.texture import LIGHT_SHARE, Samples, sample_colours
+from facesep.analysis.texture import LIGHT_SHARE, Samples, light_level, sample_colours, scaled_light
 from facesep.errors import DataError
 from facesep.evaluation.estimators import PARTS, Estimates
 from facesep.evaluation.mouth import ExternalTool
@@ -69,16 +70,10 @@ class OpenAnalysis:
         images = images.cpu()
         seen, landmarks = self._landmarks(images)
         decode = self.labels.decode
-        sizes = (
-            decode["identity.mean"].numel(),
-            decode["expression.mean"].numel(),
-            decode["texture.std"].numel(),
-            3 * BANDS,
-            3,
-            3,
-        )
+        means = (decode["identity.mean"], decode["expression.mean"], decode["texture.std"])
+        sizes = (*(len(one) for one in means), 3 * BANDS, 3, 3)
         result = {name: np.full((len(images), n), np.nan) for name, n in zip(PARTS, sizes, strict=True)}
-        if len(seen):
+        if seen:
             for name, values in self._read(images[seen], landmarks).items():
                 result[name][seen] = values.double().numpy()
         return result
@@ -86,17 +81,14 @@ class OpenAnalysis:
     def _read(self, images: Tensor, landmarks: Tensor) -> dict[str, Tensor]:
         decode = self.labels.decode
         movable = torch.tensor([not name.startswith(IDLE) for name in self.model.expression_names])
-        found = fitting.fit(
-            self.model, landmarks, landmark_sigma(), offset=decode["landmarks.offset"], movable=movable
-        )
+        offset = decode["landmarks.offset"]
+        found = fitting.fit(self.model, landmarks, landmark_sigma(), offset=offset, movable=movable)
         points = self.model.vertices(found.identity, found.expression, slice(0, FACE))
         narrow = self.model.triangles_within(torch.arange(len(self.model.neutral)) < FACE)
         everywhere = torch.ones_like(images[:, :1])
-        vertices = decode["texture.vertices"]
-        samples = sample_colours(
-            images, everywhere, points, narrow, vertices, found.rotation, found.translation
-        )
-        texture, gamma = self._skin(samples)
+        vertices, pose = decode["texture.vertices"], (found.rotation, found.translation)
+        samples = sample_colours(images, everywhere, points, narrow, vertices, *pose)
+        texture, gamma = split_light(samples, decode)
         identity = Standard(decode["identity.mean"], decode["identity.std"])
         expression = Standard(decode["expression.mean"], decode["expression.std"])
         return {
@@ -108,34 +100,40 @@ class OpenAnalysis:
             "translation": found.translation,
         }
 
-    def _skin(self, samples: Samples) -> tuple[Tensor, Tensor]:
-        """Albedo components and light, as :func:`facesep.analysis.texture.separate` has them."""
-        decode = self.labels.decode
-        skin = Components(decode["texture.mean"], decode["texture.std"], decode["texture.basis"])
-        usual = skin.mean.unflatten(0, (-1, 3))
-        colour, normal, weight = samples.colour, samples.normal, samples.weight
-        front = (sh_basis(normal) * weight[..., None]).sum(1) / weight.sum(1, keepdim=True).clamp_min(1e-6)
-        pattern = usual.expand_as(colour)
-        for _ in range(ROUNDS):
-            gamma = fit_light(colour, normal, pattern, weight)
-            light = gamma.unflatten(1, (3, BANDS)).clone()
-            light[..., 0] += AMBIENT
-            level = (light @ front[..., None])[..., 0].clamp_min(0.02).log()
-            albedo = (colour / shading(normal, gamma).clamp_min(0.1)).clamp(0, 1.5)
-            albedo = torch.where(weight[..., None] > 0, albedo, usual)
-            smooth = skin.undo(skin.apply(albedo.flatten(1)).clamp(-3, 3)).unflatten(1, (-1, 3))
-            smooth = smooth.clamp_min(0.02)
-            # The level of a picture belongs to its light here; patterns must not take it away.
-            pattern = smooth * usual.mean(0) / smooth.mean(1, keepdim=True)
-        gain = (-(1 - LIGHT_SHARE) * level).exp()
-        light = light * gain[..., None]
-        light[..., 0] -= AMBIENT
-        albedo = torch.where(weight[..., None] > 0, albedo / gain[:, None], usual)
-        return skin.apply(albedo.flatten(1)), light.flatten(1)
-
     def _landmarks(self, images: Tensor) -> tuple[list[int], Tensor]:
         """Pictures with a face, and their 68 landmarks in pixels at 256."""
         size = (TOOL_SIZE, TOOL_SIZE)
         rows, points = self.tool.landmarks([to_image(image).resize(size, Image.LANCZOS) for image in images])
         chosen = points[:, list(MEDIAPIPE_68), :2] if rows else np.zeros((0, len(MEDIAPIPE_68), 2))
         return rows, torch.from_numpy(chosen.astype(np.float32)) * (fitting.SIZE / TOOL_SIZE)
+
+
+def split_light(samples: Samples, decode: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """Albedo components and light of single pictures, in the terms of a label file.
+
+    :func:`facesep.analysis.texture.separate` does the same for a whole data set, whose patterns of albedo
+    it finds on the way; here they are given.
+
+    Args:
+        samples: colours of B pictures.
+        decode: means and components of the label file.
+
+    Returns:
+        ``Tensor[B, K]`` and ``Tensor[B, 27]``.
+    """
+    skin = Components(decode["texture.mean"], decode["texture.std"], decode["texture.basis"])
+    usual = skin.mean.unflatten(0, (-1, 3))
+    colour, normal, weight = samples.colour, samples.normal, samples.weight
+    front = (sh_basis(normal) * weight[..., None]).sum(1) / weight.sum(1, keepdim=True).clamp_min(1e-6)
+    pattern = usual.expand_as(colour)
+    for _ in range(ROUNDS):
+        gamma = fit_light(colour, normal, pattern, weight)
+        albedo = (colour / shading(normal, gamma).clamp_min(0.1)).clamp(0, 1.5)
+        albedo = torch.where(weight[..., None] > 0, albedo, usual)
+        smooth = skin.undo(skin.apply(albedo.flatten(1)).clamp(-3, 3)).unflatten(1, (-1, 3))
+        smooth = smooth.clamp_min(0.02)
+        # The level of a picture belongs to its light here; patterns must not take it away.
+        pattern = smooth * usual.mean(0) / smooth.mean(1, keepdim=True)
+    gain = (-(1 - LIGHT_SHARE) * light_level(gamma, front[..., None])).exp()
+    albedo = torch.where(weight[..., None] > 0, albedo / gain[:, None], usual)
+    return skin.apply(albedo.flatten(1)), scaled_light(gamma, gain)

@@ -6,12 +6,12 @@ import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import torch
 from torch import Tensor
 
-from facesep.data.heads import ShardPhotos, mean_face
-from facesep.errors import ConfigError, DataError
+from facesep.data.heads import ShardPhotos, mean_face, mean_of
+from facesep.errors import ConfigError
 from facesep.evaluation import comparison
 from facesep.evaluation.estimators import POSES, Estimator, build_estimator
 from facesep.evaluation.folder import FolderPhotos
@@ -24,108 +24,109 @@ from facesep.model import FaceSep
 
 Photos = ShardPhotos | FolderPhotos
 
+OPTIONS: dict[str, dict[str, Any]] = {
+    "checkpoint": {"help": "folder or Hub repository; the bundled one by default"},
+    "shards": {"help": "folder written by train/prepare_data.py"},
+    "split": {"default": "val", "choices": ("train", "val", "test")},
+    "photos": {"help": "with --shards: the originals, to detect and align; alone: any photo folder"},
+    "parser": {"choices": PARSERS, "help": "head masks of photos without NAME.mask.png"},
+    "parser-weights": {"metavar": "DIR", "help": "folder with the parser's weights"},
+    "limit": {"type": int, "help": "only so many photos, taken evenly"},
+    "lpips": {"default": "alex", "choices": (*TRUNKS, "none"), "help": "trunk of LPIPS"},
+    "lpips-weights": {"metavar": "FILE", "help": "torchvision's file of that trunk"},
+    "st-lpips": {"metavar": "FILE", "help": "adds ST-LPIPS from a safetensors file"},
+    "identity": {"default": "dlib", "choices": ("dlib", "none")},
+    "arcface": {"metavar": "FILE", "help": "adds ArcFace, as in the paper (imported weights)"},
+    "region": {"default": "whole", "choices": ("whole", "head"), "help": "of L1 and SSIM"},
+    "ssim-window": {"default": "gaussian", "choices": SSIM_WINDOWS},
+    "background": {
+        "default": "white",
+        "choices": ("white", "photo"),
+        "help": "behind photos in the estimator",
+    },
+    "estimator": {
+        "default": "none",
+        "metavar": "NAME",
+        "help": "deep3d=FILE (imported R-Net, as in the paper), open (needs the three below), "
+        "encoder=CHECKPOINT or none",
+    },
+    "morphable": {"metavar": "FILE", "help": "open: the ICT face model"},
+    "labels": {"metavar": "FILE", "help": "open: label file of train/analyse.py"},
+    "landmarks": {"metavar": "COMMAND", "help": "open: landmark tool (docs/evaluation.md)"},
+    "pose": {"default": "rotation", "choices": POSES, "help": "what counts as the pose"},
+    "batch": {"type": int, "default": 16, "help": "photos or sets at a time"},
+    "work": {"metavar": "DIR", "help": "keeps what is done: a stopped run goes on from there"},
+    "seed": {"type": int, "default": 0, "help": "of draws and of the bootstrap"},
+    "fit": {
+        "type": int,
+        "default": 0,
+        "metavar": "N",
+        "help": "gradient steps on each photo's codes; not zero-shot",
+    },
+    "renders": {
+        "action": "append",
+        "default": [],
+        "metavar": "NAME=DIR",
+        "help": "a method's pictures of the same photos, NAME.png on white at the size of the checkpoint",
+    },
+    "partial": {"action": "store_true", "help": "measure renders of some of the photos"},
+    "device": {"default": "cpu"},
+    "out": {"help": "eval.json to write or to add to"},
+}
+"""Every shared option by its name, as :meth:`argparse.ArgumentParser.add_argument` takes it."""
+
+SHARDS = ("shards", "split")
+DATA = (*SHARDS, "photos", "parser", "parser-weights", "limit")
+MEASURES = (
+    *("lpips", "lpips-weights", "st-lpips", "identity", "arcface", "region", "ssim-window", "background"),
+)
+ESTIMATOR = ("estimator", "morphable", "labels", "landmarks", "pose")
+RUN = ("batch", "work", "seed", "device", "out")
+RENDERS = ("renders", "partial")
+
+
+def add(parser: argparse._ActionsContainer, *names: str, **changes: Any) -> None:
+    """Adds shared options.
+
+    Args:
+        parser: the script's, or a group of it.
+        *names: keys of :data:`OPTIONS`.
+        **changes: what is different here, such as ``required=True``.
+    """
+    for name in names:
+        parser.add_argument(f"--{name}", **OPTIONS[name] | changes)
+
 
 def add_data(parser: argparse.ArgumentParser) -> None:
     """Where the photos come from."""
-    group = parser.add_argument_group("photos: prepared shards, or a folder of photos")
-    add_shards(group, required=False)
-    group.add_argument(
-        "--photos", help="with --shards: the originals, to detect and align; alone: any photo folder"
-    )
-    group.add_argument("--parser", choices=PARSERS, help="head masks of photos without NAME.mask.png")
-    group.add_argument("--parser-weights", metavar="DIR", help="folder with the parser's weights")
-    group.add_argument("--limit", type=int, help="only so many photos, taken evenly")
-
-
-def add_shards(parser: argparse._ActionsContainer, required: bool = True) -> None:
-    """Prepared data."""
-    parser.add_argument("--shards", required=required, help="folder written by train/prepare_data.py")
-    parser.add_argument("--split", default="val", choices=("train", "val", "test"))
+    add(parser.add_argument_group("photos: prepared shards, or a folder of photos"), *DATA)
 
 
 def add_measures(parser: argparse.ArgumentParser) -> None:
     """What is measured."""
-    group = parser.add_argument_group("measures; each choice is named in the output")
-    group.add_argument("--lpips", default="alex", choices=(*TRUNKS, "none"), help="trunk of LPIPS")
-    group.add_argument("--lpips-weights", metavar="FILE", help="torchvision's file of that trunk")
-    group.add_argument("--st-lpips", metavar="FILE", help="adds ST-LPIPS from a safetensors file")
-    group.add_argument("--identity", default="dlib", choices=("dlib", "none"))
-    group.add_argument("--arcface", metavar="FILE", help="adds ArcFace, as in the paper (imported weights)")
-    group.add_argument("--region", default="whole", choices=("whole", "head"), help="of L1 and SSIM")
-    group.add_argument("--ssim-window", default="gaussian", choices=SSIM_WINDOWS)
-    group.add_argument(
-        "--background", default="white", choices=("white", "photo"), help="behind photos in the estimator"
-    )
+    add(parser.add_argument_group("measures; each choice is named in the output"), *MEASURES)
     add_estimator(parser)
 
 
 def add_estimator(parser: argparse.ArgumentParser) -> None:
     """What reads attributes off pictures."""
-    group = parser.add_argument_group("attribute estimator")
-    group.add_argument(
-        "--estimator",
-        default="none",
-        metavar="NAME",
-        help="deep3d=FILE (imported R-Net, as in the paper), open (needs the three below), "
-        "encoder=CHECKPOINT or none",
-    )
-    group.add_argument("--morphable", metavar="FILE", help="open: the ICT face model")
-    group.add_argument("--labels", metavar="FILE", help="open: label file of train/analyse.py")
-    group.add_argument("--landmarks", metavar="COMMAND", help="open: landmark tool (docs/evaluation.md)")
-    group.add_argument("--pose", default="rotation", choices=POSES, help="what counts as the pose")
+    add(parser.add_argument_group("attribute estimator"), *ESTIMATOR)
 
 
 def add_run(parser: argparse.ArgumentParser) -> None:
     """How it runs."""
-    group = parser.add_argument_group("run")
-    group.add_argument("--batch", type=int, default=16, help="photos or sets at a time")
-    group.add_argument("--work", metavar="DIR", help="keeps what is done: a stopped run goes on from there")
-    group.add_argument("--seed", type=int, default=0, help="of draws and of the bootstrap")
-    add_device(group)
-    add_out(group)
+    add(parser.add_argument_group("run"), *RUN)
 
 
-def add_fit(parser: argparse._ActionsContainer) -> None:
-    """Gradient steps of the codes."""
+def add_checkpoints(parser: argparse.ArgumentParser) -> None:
+    """Which weights are measured, several of them."""
     parser.add_argument(
-        "--fit", type=int, default=0, metavar="N", help="gradient steps on each photo's codes; not zero-shot"
-    )
-
-
-def add_device(parser: argparse._ActionsContainer) -> None:
-    """Where the networks run."""
-    parser.add_argument("--device", default="cpu")
-
-
-def add_out(parser: argparse._ActionsContainer) -> None:
-    """The report."""
-    parser.add_argument("--out", help="eval.json to write or to add to")
-
-
-def add_checkpoint(parser: argparse.ArgumentParser, several: bool = False) -> None:
-    """Which weights are measured."""
-    if several:
-        parser.add_argument(
-            "--checkpoint",
-            action="append",
-            metavar="[NAME=]CHECKPOINT",
-            help="folder, Hub repository (user/repo@revision) or 'bundled'; may be given several times. "
-            "The first is the one that the report belongs to; the bundled one by default",
-        )
-    else:
-        parser.add_argument("--checkpoint", help="folder or Hub repository; the bundled one by default")
-
-
-def add_renders(parser: argparse.ArgumentParser) -> None:
-    """Pictures of other methods."""
-    parser.add_argument(
-        "--renders",
+        "--checkpoint",
         action="append",
-        default=[],
-        metavar="NAME=DIR",
-        help="a method's pictures of the same photos, NAME.png on white at the size of the checkpoint",
+        metavar="[NAME=]CHECKPOINT",
+        help="folder, Hub repository (user/repo@revision) or 'bundled'; may be given several times. "
+        "The first is the one that the report belongs to; the bundled one by default",
     )
-    parser.add_argument("--partial", action="store_true", help="measure renders of some of the photos")
 
 
 def named(given: Sequence[str] | None) -> dict[str, str | None]:
@@ -150,6 +151,18 @@ def open_models(checkpoints: Mapping[str, str | None], device: str) -> dict[str,
     return {name: FaceSep.from_pretrained(one).to(device) for name, one in checkpoints.items()}
 
 
+def open_shards(args: argparse.Namespace, limited: bool = True) -> tuple[FaceSep, ShardPhotos]:
+    """The model and the photos of a script that measures one checkpoint on prepared shards.
+
+    Args:
+        args: the script's options.
+        limited: whether its ``--limit``, if it has one, counts photos.
+    """
+    sep = FaceSep.from_pretrained(args.checkpoint).to(args.device)
+    folder, limit = getattr(args, "photos", None), getattr(args, "limit", None) if limited else None
+    return sep, ShardPhotos(args.shards, args.split, sep.image_size, folder, sep.align, limit=limit)
+
+
 def open_photos(args: argparse.Namespace, sep: FaceSep) -> Photos:
     """The photos that the options name.
 
@@ -169,13 +182,8 @@ def open_photos(args: argparse.Namespace, sep: FaceSep) -> Photos:
 
 def open_estimator(args: argparse.Namespace) -> Estimator | None:
     """The attribute estimator that the options name."""
-    return build_estimator(
-        args.estimator,
-        morphable=args.morphable,
-        labels=args.labels,
-        landmarks=args.landmarks,
-        device=args.device,
-    )
+    files = {name: getattr(args, name) for name in ("morphable", "labels", "landmarks", "device")}
+    return build_estimator(args.estimator, **files)
 
 
 def open_measures(args: argparse.Namespace) -> comparison.Measures:
@@ -190,15 +198,8 @@ def open_measures(args: argparse.Namespace) -> comparison.Measures:
         identities.append(ArcFaceIdentity(args.arcface, args.device))
     if args.identity == "dlib":
         identities.append(DlibIdentity())
-    return comparison.Measures(
-        perceptual,
-        identities,
-        open_estimator(args),
-        args.region,
-        args.ssim_window,
-        args.pose,
-        args.background,
-    )
+    choices = (args.region, args.ssim_window, args.pose, args.background)
+    return comparison.Measures(perceptual, identities, open_estimator(args), *choices)
 
 
 def open_renders(args: argparse.Namespace, photos: Photos) -> list[Renders]:
@@ -227,15 +228,7 @@ def open_renders(args: argparse.Namespace, photos: Photos) -> list[Renders]:
 
 def mean_picture(args: argparse.Namespace, photos: Photos) -> Tensor:
     """Mean of the training photos of the shards, or of the folder's own photos."""
-    if args.shards:
-        return mean_face(args.shards, photos.size)
-    total, count = torch.zeros(3, photos.size, photos.size), 0
-    for photo in photos:
-        total += photo.target
-        count += 1
-    if not count:
-        raise DataError("none of the photos can be used: detection refused them all")
-    return total / count
+    return mean_face(args.shards, photos.size) if args.shards else mean_of(photos)
 
 
 def where(args: argparse.Namespace) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from facesep.evaluation.report import Row
+from collections.abc import Mapping, Sequence
+
+from facesep.evaluation.statistics import Row
 
 QUALITY = ("LPIPS", "L1", "SSIM", "IC", "AED", "ATD", "AID", "APD")
 """Columns of the paper's Tables 2, 5 and 6. IC grows with likeness, as SSIM; the others shrink."""
@@ -45,7 +47,7 @@ TABLE_6: dict[str, tuple[float, ...]] = {
 }
 
 
-def quality_rows(values: dict[str, tuple[float, ...]], label: str) -> list[Row]:
+def quality_rows(values: Mapping[str, Sequence[float]], label: str) -> list[Row]:
     """Rows of Table 2, 5 or 6 as the paper prints them."""
     return [
         {label: f"paper: {name}", **{c: f"{v:.4f}" for c, v in zip(QUALITY, row, strict=True)}}

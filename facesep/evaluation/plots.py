@@ -14,6 +14,12 @@ from facesep.evaluation.statistics import Estimate
 from facesep.provenance import write_image
 
 DPI = 110
+REFINEMENT = {
+    "ST-LPIPS": "ST-LPIPS to the photo",
+    "L1": "L1 to the photo",
+    "identity distance": "identity distance",
+}
+"""Measures of refined pictures and the labels of their axes."""
 
 
 def bars(
@@ -64,6 +70,22 @@ def growth(rows: Sequence[Mapping[str, Any]], path: str | Path, title: str) -> P
         axis.set_xticks(values, [str(value) for value in values])
         axis.set_xlabel(varied)
         axis.set_ylabel("seconds")
+        axis.grid(alpha=0.3)
+        axis.legend()
+    return _write(figure, path)
+
+
+def refinement(rows: Sequence[Mapping[str, Any]], path: str | Path, title: str) -> Path:
+    """One panel for each measure against UNet calls; pictures that need no calls are lines across."""
+    panels = {name: about for name, about in REFINEMENT.items() if name in rows[0]}
+    figure, axes = _figure(len(panels), title)
+    refined = [row for row in rows if row["calls"]]
+    for axis, (name, about) in zip(axes, panels.items(), strict=True):
+        axis.plot([row["calls"] for row in refined], [row[name] for row in refined], "o-", label="refined")
+        for row, style in zip((row for row in rows if not row["calls"]), ("--", ":"), strict=False):
+            axis.axhline(row[name], linestyle=style, color="grey", label=row["picture"])
+        axis.set_xlabel("UNet calls")
+        axis.set_ylabel(about)
         axis.grid(alpha=0.3)
         axis.legend()
     return _write(figure, path)

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from facesep.camera import euler_angles, rotation_matrix
 from facesep.codes import Codes
-from facesep.evaluation.report import Row
-from facesep.evaluation.statistics import Estimate, estimate
+from facesep.evaluation.statistics import Row, Scores, Summary, summary_rows
 from facesep.model import FaceSep
 from facesep.nets.official.tddfa import CROP, Tddfa, rotation
 
@@ -165,25 +164,12 @@ def view_name(yaw: float | None) -> str:
     return "own pose" if yaw is None else f"yaw {yaw:+.0f}" if yaw else "yaw 0"
 
 
-def summarise(
-    found: Mapping[str, PoseErrors], people: Sequence[str], seed: int = 0
-) -> dict[str, dict[str, Estimate]]:
+def summarise(found: Mapping[str, PoseErrors], people: Sequence[str], seed: int = 0) -> Summary:
     """Means over people with intervals, by view."""
-    return {
-        view: {
-            name: estimate(values, people, seed=seed)
-            for name, values in {"turn": one.turn, **one.angles}.items()
-        }
-        for view, one in found.items()
-    }
+    values = {view: {"turn": one.turn, **one.angles} for view, one in found.items()}
+    return Scores(list(people), [], values).summary(seed)
 
 
-def rows(summary: Mapping[str, Mapping[str, Estimate]]) -> list[Row]:
-    """The table."""
-    return [
-        {
-            "view": view,
-            **{name: f"{one.value:.1f} ({one.low:.1f} to {one.high:.1f})" for name, one in columns.items()},
-        }
-        for view, columns in summary.items()
-    ]
+def rows(summary: Summary) -> list[Row]:
+    """The table, in degrees."""
+    return summary_rows(summary, "view", dict.fromkeys(("turn", *ANGLES), "{:.1f}".format))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,9 +12,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from facesep.data.heads import Photo
-from facesep.evaluation import sheet
 from facesep.evaluation.identity import DlibIdentity
 from facesep.evaluation.metrics import l1
+from facesep.evaluation.sheet import Pictures
 from facesep.evaluation.statistics import estimate
 from facesep.images import to_image, to_tensor
 from facesep.model import FaceSep
@@ -26,11 +25,6 @@ if TYPE_CHECKING:
 CALLS = (1, 2, 3, 5, 8, 12, 20)
 """UNet calls at which the curve is measured by default."""
 RENDER, ESTIMATE, REFINED = "render", "estimator alone", "refined"
-AXES = {
-    "ST-LPIPS": "ST-LPIPS to the photo",
-    "L1": "L1 to the photo",
-    "identity distance": "identity distance",
-}
 
 
 @torch.no_grad()
@@ -98,7 +92,7 @@ def _summary(rows: Sequence[dict], renders: Sequence[dict], people: Sequence[str
     return summary
 
 
-def strips(sep: FaceSep, photos: Sequence[Photo], calls: Sequence[int], **options: Any) -> list[sheet.Strip]:
+def strips(sep: FaceSep, photos: Sequence[Photo], calls: Sequence[int], **options: Any) -> list[Pictures]:
     """Rows to look at: photo, render, the estimator's proposal, and the render refined with some calls.
 
     Args:
@@ -115,7 +109,7 @@ def strips(sep: FaceSep, photos: Sequence[Photo], calls: Sequence[int], **option
             pictures[ESTIMATE] = sep.refiner.refine(render, steps=0, **options)
         for count in calls:
             pictures[f"{count} call{'s' * (count > 1)}"] = sep.refiner.refine(render, steps=count, **options)
-        rows.append(sheet.Strip(pictures))
+        rows.append(pictures)
     return rows
 
 
@@ -149,31 +143,3 @@ def video_flicker(refiner: FaceRefiner, frames: Sequence[Image.Image], **options
     fresh = torch.stack([refiner.refine(frame, seed=k, **options) for k, frame in enumerate(plain)])
     moved = float((plain[1:] - plain[:-1]).abs().mean())
     return {"shared": flicker(plain, shared), "fresh": flicker(plain, fresh), "video": moved}
-
-
-def plot(rows: Sequence[dict[str, float]], title: str = "") -> Image.Image:
-    """Draws the curve: one panel for each measure, calls on the horizontal axis, what needs none as lines.
-
-    Raises:
-        ImportError: without matplotlib.
-    """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    names = [name for name in AXES if name in rows[0]]
-    figure = Figure(figsize=(4 * len(names), 3.2), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    for axis, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
-        refined = [row for row in rows if row["picture"] == REFINED]
-        axis.plot([row["calls"] for row in refined], [row[name] for row in refined], "o-", label=REFINED)
-        for row, style in zip((row for row in rows if row["picture"] != REFINED), ("--", ":"), strict=False):
-            axis.axhline(row[name], linestyle=style, color="grey", label=row["picture"])
-        axis.set_xlabel("UNet calls")
-        axis.set_ylabel(AXES[name])
-        axis.grid(alpha=0.3)
-        axis.legend()
-    if title:
-        figure.suptitle(title)
-    buffer = io.BytesIO()
-    canvas.print_png(buffer)
-    return Image.open(buffer).convert("RGB")

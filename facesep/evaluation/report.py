@@ -18,16 +18,10 @@ from facesep.card import markdown_table
 from facesep.checksums import CHECKSUMS
 from facesep.environment import command, commit, hardware, versions, without_folders
 from facesep.errors import ConfigError
+from facesep.evaluation.statistics import Row
 from facesep.hub import resolve
 
-FORMAT = "facesep-eval-1"
-
-Row = dict[str, Any]
-
-
-def percent(share: float) -> str:
-    """A share in 0..1 as text."""
-    return f"{100 * share:.0f} %"
+FORMAT, SPEED_FORMAT = "facesep-eval-1", "facesep-speed-1"
 
 
 def table(
@@ -99,6 +93,18 @@ def write_report(path: str | Path, checkpoint: str | None, tables: Sequence[dict
     temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
     os.replace(temporary, path)
     return report
+
+
+def write_speed(path: str | Path, tables: Sequence[dict[str, Any]]) -> None:
+    """Writes timings of random weights, which belong to no checkpoint, as JSON.
+
+    Raises:
+        ConfigError: if the file cannot be written.
+    """
+    try:
+        Path(path).write_text(json.dumps({"format": SPEED_FORMAT, "tables": list(tables)}, indent=1) + "\n")
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 
 
 def read_report(path: str | Path) -> dict[str, Any]:

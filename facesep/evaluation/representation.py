@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from facesep.data.heads import ShardPhotos
 from facesep.evaluation.identity import DlibIdentity, rank
 from facesep.evaluation.metrics import l1, psnr, ssim
-from facesep.evaluation.report import Row, percent
-from facesep.evaluation.statistics import Estimate, estimate
+from facesep.evaluation.report import table
+from facesep.evaluation.statistics import Row, Scores, Summary, percent, summary_rows
 from facesep.images import to_image
 from facesep.model import FaceSep
 
@@ -49,21 +49,6 @@ NOTE = (
 )
 
 
-@dataclass(frozen=True)
-class Measurements:
-    """Values of each photo.
-
-    Attributes:
-        people: ``N`` names.
-        groups: the set that each photo is from.
-        values: ``{method: {column: [N]}}``, NaN where a value does not exist.
-    """
-
-    people: list[str]
-    groups: list[str]
-    values: dict[str, dict[str, np.ndarray]]
-
-
 @torch.no_grad()
 def measure(
     sep: FaceSep,
@@ -73,7 +58,7 @@ def measure(
     perceptual: nn.Module | None = None,
     on_photo: Callable[[int], object] | None = None,
     steps: int = 0,
-) -> Measurements:
+) -> Scores:
     """Encodes and renders every photo and compares.
 
     Args:
@@ -85,12 +70,12 @@ def measure(
         on_photo: called with the number of photos done.
         steps: gradient steps on the codes of each photo; 0 for the zero-shot codes.
     """
-    people, groups = [], []
+    people, metas = [], []
     pixels: dict[str, list[dict[str, float]]] = {RENDER: [], COPY: [], MEAN: []}
     embeddings: dict[str, list[np.ndarray]] = {"photo": [], RENDER: [], COPY: []}
     for done, photo in enumerate(photos, start=1):
         people.append(photo.person)
-        groups.append(str(photo.meta.get("set") or "all"))
+        metas.append(photo.meta)
         target = photo.target
         render = sep.render(sep.encode(photo.aligned, fit=steps), output="tensor").cpu()
         for method, picture in ((RENDER, render), (COPY, target), (MEAN, mean)):
@@ -115,7 +100,7 @@ def measure(
         }
         for method, vectors in shown.items():
             values.setdefault(method, {}).update(_identity(vectors, own, people))
-    return Measurements(people, groups, values)
+    return Scores(people, metas, values)
 
 
 def _compare(picture: Tensor, target: Tensor, mask: Tensor, perceptual: nn.Module | None) -> dict[str, float]:
@@ -151,51 +136,33 @@ def _other_photos(own: np.ndarray, people: list[str]) -> np.ndarray:
     return others
 
 
-def summarise(measured: Measurements, seed: int = 0) -> dict[str, dict[str, Estimate]]:
-    """``{method: {column: estimate over people}}``."""
-    found: dict[str, dict[str, Estimate]] = {}
-    for method, columns in measured.values.items():
-        estimates = {name: estimate(v, measured.people, seed=seed) for name, v in columns.items()}
-        found[method] = {name: one for name, one in estimates.items() if one is not None}
-    return {method: columns for method, columns in found.items() if columns}
+def rows(summary: Summary, label: str = "method", intervals: Sequence[str] = (RENDER,)) -> list[Row]:
+    """The table: one row for each method, the named ones with their intervals."""
+    return summary_rows(summary, label, COLUMNS, intervals)
 
 
-def rows(
-    summary: dict[str, dict[str, Estimate]], label: str = "method", intervals: Sequence[str] = (RENDER,)
-) -> list[Row]:
-    """The table: one row for each method.
-
-    Args:
-        summary: estimates by method and column.
-        label: heading of the first column.
-        intervals: methods that are shown with their intervals.
-    """
-    columns = [name for name in COLUMNS if any(name in one for one in summary.values())]
-    table = []
-    for method, found in summary.items():
-        row: Row = {label: method}
-        for name in columns:
-            row[name] = _cell(found.get(name), COLUMNS[name], method in intervals)
-        table.append(row)
-    return table
-
-
-def _cell(found: Estimate | None, write: Callable[[float], str], interval: bool) -> str | None:
-    if found is None:
-        return None
-    if not np.isfinite(found.value):
-        return "infinite"
-    return write(found.value) + (f" ({write(found.low)} to {write(found.high)})" if interval else "")
-
-
-def by_group(measured: Measurements, seed: int = 0) -> dict[str, dict[str, Estimate]]:
+def by_set(measured: Scores, seed: int = 0) -> Summary:
     """The render's estimates for each set of photos, with the number of people in its name."""
     found = {}
-    for group in sorted(set(measured.groups)):
-        rows = [row for row, name in enumerate(measured.groups) if name == group]
-        people = [measured.people[row] for row in rows]
-        part = {RENDER: {name: v[rows] for name, v in measured.values[RENDER].items()}}
-        summary = summarise(Measurements(people, [group] * len(rows), part), seed)
-        count = len(set(people))
-        found[f"{group} ({count} {'person' if count == 1 else 'people'})"] = summary[RENDER]
+    for group, part in measured.by_label(RENDER, "set", "all").items():
+        count = len(set(part.people))
+        found[f"{group} ({count} {'person' if count == 1 else 'people'})"] = part.summary(seed)[RENDER]
     return found
+
+
+def tables(measured: Scores, seed: int, where: str, note: str, device: str = "cpu") -> list[dict[str, Any]]:
+    """The table of all photos, and the render's row by set.
+
+    Args:
+        measured: from :func:`measure`.
+        seed: of the bootstrap.
+        where: what the photos are, for the titles.
+        note: of the first table.
+        device: where it was measured.
+    """
+    summary, groups = measured.summary(seed), by_set(measured, seed)
+    about = "The first row of the table before, by the set that the photos are from; ranks are among all."
+    return [
+        table(f"Representation ({where})", rows(summary), note, summary, device=device),
+        table(f"Representation by set ({where})", rows(groups, "set"), about, groups, device=device),
+    ]

@@ -19,17 +19,17 @@ import torch
 from torch import Tensor
 
 from facesep.codes import Codes
+from facesep.data.heads import PhotoSet
 from facesep.errors import ConfigError, DataError
-from facesep.evaluation.comparison import PhotoSet
 from facesep.evaluation.encoded import encode_all
 from facesep.evaluation.estimators import Estimator, factors
-from facesep.evaluation.ledger import Ledger
-from facesep.evaluation.paper import FACTORS
-from facesep.evaluation.processes import Processes
-from facesep.evaluation.report import Row, percent
-from facesep.evaluation.statistics import LEVEL, REPEATS, Estimate
+from facesep.evaluation.paper import FACTORS, score_rows
+from facesep.evaluation.report import table
+from facesep.evaluation.runner import Processes, ResultLog, measure_units
+from facesep.evaluation.statistics import Estimate, Row, Summary, draws, interval, percent, summary_rows
 from facesep.model import FaceSep
 
+TITLE = "Table 3: disentanglement score"
 ATTRIBUTES = {
     "shape": ("shape",),
     "expression": ("expression",),
@@ -120,7 +120,7 @@ def measure(
     photos: PhotoSet,
     estimator: Estimator,
     plan: Plan,
-    ledger: Ledger,
+    log: ResultLog,
     processes: Processes,
     batch: int = 16,
     on_set: Callable[[int, int], object] | None = None,
@@ -132,7 +132,7 @@ def measure(
         photos: people and donors.
         estimator: reads attributes.
         plan: how much.
-        ledger: keeps what is done.
+        log: keeps what is done.
         processes: sets are dealt out to them.
         batch: photos encoded at a time, and sets read at a time (an external landmark tool starts once
             for each).
@@ -150,42 +150,28 @@ def measure(
     if plan.spread not in SPREADS:
         raise ConfigError(f"unknown spread {plan.spread!r}: choose from {', '.join(SPREADS)}")
     encoded = encode_all(sep, photos, batch)
-    codes, people, targets = encoded.codes, encoded.people, encoded.targets
+    codes, people = encoded.codes, encoded.people
     if len(set(people)) < plan.values + 1:
         raise ConfigError(f"sets of {plan.values} values need photos of at least {plan.values + 1} people")
-    reference = _reference(estimator, targets, plan)
+    reference = _reference(estimator, encoded.targets, plan)
     units = [(factor, number) for factor in FACTORS for number in range(plan.sets)]
-    mine = units[processes.rank :: processes.count]
-    known = ledger.done()
-    todo = [unit for unit in mine if _key(unit) not in known]
-    done = len(mine) - len(todo)
-    for start in range(0, len(todo), batch):
-        chosen = todo[start : start + batch]
-        pictures = torch.cat([_render_set(sep, codes, people, plan, *unit) for unit in chosen])
+
+    def measure_sets(places: Sequence[int]) -> list[list[float | None]]:
+        pictures = torch.cat([_render_set(sep, codes, people, plan, *units[place]) for place in places])
         read = factors(estimator.estimate(pictures), plan.pose)
-        for row, unit in enumerate(chosen):
+        records = []
+        for row in range(len(places)):
             rows = slice(row * plan.values, (row + 1) * plan.values)
             spreads = [spread_of(read[name][rows], plan.spread) / reference[name] for name in FACTORS]
-            ledger.add(_key(unit), [value if math.isfinite(value) else None for value in spreads])
-        done += len(chosen)
-        if on_set:
-            on_set(done, len(mine))
-    processes.wait()
-    if not processes.main:
+            records.append([value if math.isfinite(value) else None for value in spreads])
+        return records
+
+    keys = [f"{factor}-{number}" for factor, number in units]
+    records = measure_units(keys, measure_sets, log, processes, batch, on_set)
+    if records is None:
         return None
-    records = ledger.done()
-    return Separation(
-        {
-            factor: np.array([records[_key((factor, n))] for n in range(plan.sets)], np.float64)
-            for factor in FACTORS
-        },
-        len(people),
-        plan.spread,
-    )
-
-
-def _key(unit: tuple[str, int]) -> str:
-    return f"{unit[0]}-{unit[1]}"
+    sets = np.array([records[key] for key in keys], np.float64).reshape(len(FACTORS), plan.sets, -1)
+    return Separation(dict(zip(FACTORS, sets, strict=True)), len(people), plan.spread)
 
 
 def _reference(estimator: Estimator, targets: Tensor, plan: Plan) -> dict[str, float]:
@@ -230,30 +216,25 @@ def matrix(found: Separation) -> np.ndarray:
     return np.stack([np.nanmean(found.sets[factor], 0) for factor in FACTORS])
 
 
-def side_effects(found: Separation, seed: int = 0) -> dict[str, dict[str, Estimate]]:
+def side_effects(found: Separation, seed: int = 0) -> Summary:
     """How far attribute j moves where i varies, as a share of how far it moves where j itself varies.
 
     Distances, so square roots of the ratio of variances if spreads are variances. Intervals: sets of both
     are drawn with replacement, independently.
     """
     power = 0.5 if found.kind == "variance" else 1.0
-    rng = np.random.default_rng(seed)
-    resampled = {}
-    for factor in FACTORS:
-        sets = found.sets[factor]
-        draws = rng.integers(0, len(sets), (REPEATS, len(sets)))
-        resampled[factor] = np.nanmean(sets[draws], 1)
+    random = np.random.default_rng(seed)
+    sets = found.sets
+    resampled = {name: np.nanmean(sets[name][draws(len(sets[name]), seed=random)], 1) for name in FACTORS}
     spreads = matrix(found)
-    result: dict[str, dict[str, Estimate]] = {}
+    result: Summary = {}
     for row, varied in enumerate(FACTORS):
         result[varied] = {}
         for column, moved in enumerate(FACTORS):
-            if row == column:
-                continue
-            many = (resampled[varied][:, column] / resampled[moved][:, column]) ** power
-            low, high = np.quantile(many, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-            value = (spreads[row, column] / spreads[column, column]) ** power
-            result[varied][moved] = Estimate(float(value), float(low), float(high))
+            if row != column:
+                many = (resampled[varied][:, column] / resampled[moved][:, column]) ** power
+                value = (spreads[row, column] / spreads[column, column]) ** power
+                result[varied][moved] = interval(value, many)
     return result
 
 
@@ -272,28 +253,9 @@ def scores(found: Separation, seed: int = 0) -> dict[str, Estimate]:
         sets = sets[~np.isnan(sets).any(1)]
         if not len(sets):
             continue
-        value = score(sets.mean(0), row)
-        draws = np.random.default_rng(seed).integers(0, len(sets), (REPEATS, len(sets)))
-        many = [score(mean, row) for mean in sets[draws].mean(1)]
-        low, high = np.quantile(many, ((1 - LEVEL) / 2, (1 + LEVEL) / 2))
-        result[factor] = Estimate(value, float(low), float(high))
+        many = [score(mean, row) for mean in sets[draws(len(sets), seed=seed)].mean(1)]
+        result[factor] = interval(score(sets.mean(0), row), many)
     return result
-
-
-def score_rows(found: Mapping[str, Mapping[str, Estimate]], label: str) -> list[Row]:
-    """Scores by model, with their intervals."""
-    return [
-        {
-            label: name,
-            **{
-                factor: f"{one.value:.3g} ({one.low:.3g} to {one.high:.3g})"
-                if (one := estimates.get(factor))
-                else None
-                for factor in FACTORS
-            },
-        }
-        for name, estimates in found.items()
-    ]
 
 
 def matrix_rows(found: Separation) -> list[Row]:
@@ -304,20 +266,9 @@ def matrix_rows(found: Separation) -> list[Row]:
     ]
 
 
-def side_effect_rows(found: Mapping[str, Mapping[str, Estimate]]) -> list[Row]:
+def side_effect_rows(found: Summary) -> list[Row]:
     """Side effects in percent."""
-    return [
-        {
-            "transferred": varied,
-            **{
-                name: f"{percent(one.value)} ({percent(one.low)} to {percent(one.high)})"
-                if (one := columns.get(name))
-                else None
-                for name in FACTORS
-            },
-        }
-        for varied, columns in found.items()
-    ]
+    return summary_rows(found, "transferred", dict.fromkeys(FACTORS, percent))
 
 
 def note(plan: Plan, photos: int, estimator: Estimator) -> str:
@@ -334,7 +285,7 @@ def note(plan: Plan, photos: int, estimator: Estimator) -> str:
     )
 
 
-def side_effects_note(found: Mapping[str, Mapping[str, Estimate]]) -> str:
+def side_effects_note(found: Summary) -> str:
     """What the table of side effects says."""
     cells = [one for columns in found.values() for one in columns.values()]
     return SIDE_EFFECTS_NOTE.format(
@@ -344,6 +295,46 @@ def side_effects_note(found: Mapping[str, Mapping[str, Estimate]]) -> str:
     )
 
 
-def settings(plan: Plan, estimator: Estimator, photos: PhotoSet) -> dict[str, Any]:
-    """JSON data that tells these results from others."""
-    return {"plan": vars(plan), "estimator": estimator.name, "photos": photos.origin()}
+def tables(
+    found: Separation, plan: Plan, estimator: Estimator, where: str, device: str, inputs: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """The scores, the spreads behind them, and the side effects.
+
+    Args:
+        found: from :func:`measure`.
+        plan: what was rendered.
+        estimator: what read the attributes.
+        where: what the photos are, for the titles.
+        device: where it was measured.
+        inputs: sums of files that the numbers depend on.
+    """
+    summary, effects = {"facesep": scores(found, plan.seed)}, side_effects(found, plan.seed)
+    lines = summary_rows(summary, "method", dict.fromkeys(FACTORS, "{:.3g}".format)) + score_rows("method")
+    spreads = {
+        factor: dict(zip(FACTORS, line, strict=True))
+        for factor, line in zip(FACTORS, matrix(found), strict=True)
+    }
+    return [
+        table(
+            f"{TITLE} ({where})",
+            lines,
+            note(plan, found.photos, estimator),
+            summary,
+            device=device,
+            inputs=inputs,
+        ),
+        table(
+            f"Table 3: spreads behind the scores ({where})",
+            matrix_rows(found),
+            MATRIX_NOTE,
+            spreads,
+            device=device,
+        ),
+        table(
+            f"Table 3: side effects of single transfers ({where})",
+            side_effect_rows(effects),
+            side_effects_note(effects),
+            effects,
+            device=device,
+        ),
+    ]

@@ -1,15 +1,13 @@
-"""Contact sheets: photos, renders, single-attribute transfers and other views side by side."""
+"""Contact sheets: which photos may be shown, and pictures laid out in rows with labels and credits."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from PIL import Image, ImageDraw, ImageFont
 
 from facesep.data.heads import Photo
-from facesep.errors import ConfigError, DataError
-from facesep.model import FaceSep
+from facesep.errors import DataError
 
 SHOWABLE = {
     "london_frl": "CC BY 4.0",
@@ -17,18 +15,10 @@ SHOWABLE = {
     "gsa_18f": "CC0 1.0",
 }
 """Sets of photos whose licence, as noted in the shards, lets a project show them."""
-TRANSFERS = ("expression", "texture", "illumination", "hair", "shape")
-VIEWS = (-35.0, 0.0, 35.0)
-"""Yaw of the further views in degrees."""
+Pictures = dict[str, Image.Image]
+"""One row of a sheet: pictures by label."""
 GAP, LABEL = 4, 20
 """Pixels between pictures and for the line of labels."""
-
-
-@dataclass(frozen=True, eq=False)
-class Strip:
-    """One row of a sheet: pictures by label."""
-
-    pictures: dict[str, Image.Image]
 
 
 def choose(photos: Iterable[Photo], count: int, names: Sequence[str] | None = None) -> list[Photo]:
@@ -89,55 +79,7 @@ def first(photos: Iterable[Photo], count: int) -> list[Photo]:
     raise DataError(f"only {len(found)} people may be shown, {count} are wanted")
 
 
-def strips(
-    sep: FaceSep,
-    photos: Sequence[Photo],
-    on_row: Callable[[int], object] | None = None,
-    transfers: Sequence[str] = TRANSFERS,
-    views: Sequence[float] = VIEWS,
-) -> list[Strip]:
-    """Renders the rows of a sheet; the donor of each row is the person of the next one.
-
-    Args:
-        sep: the model.
-        photos: one of each row.
-        on_row: called with the number of rows done, for progress.
-        transfers: attributes that are taken from the donor, one at a time.
-        views: yaw of the further views in degrees.
-
-    Raises:
-        ConfigError: for fewer than two photos.
-    """
-    if len(photos) < 2:
-        raise ConfigError("a sheet needs at least two photos: each is the donor of another")
-    codes = [sep.encode(photo.aligned) for photo in photos]
-    result = []
-    for row, photo in enumerate(photos):
-        donor = (row + 1) % len(photos)
-        result.append(
-            Strip(
-                {
-                    "photo": photo.image,
-                    "render": sep.render(codes[row]),
-                    "donor": photos[donor].image,
-                    **{
-                        f"donor's {name}": sep.render(codes[row].swap(codes[donor], name))
-                        for name in transfers
-                    },
-                    **{_view(yaw): sep.render(codes[row], yaw=yaw) for yaw in views},
-                }
-            )
-        )
-        if on_row:
-            on_row(row + 1)
-    return result
-
-
-def _view(yaw: float) -> str:
-    return f"yaw {yaw:+.0f}" if yaw else "yaw 0"
-
-
-def contact_sheet(rows: Sequence[Strip], credit: str = "", cell: int = 128) -> Image.Image:
+def contact_sheet(rows: Sequence[Pictures], credit: str = "", cell: int = 128) -> Image.Image:
     """Lays rows of pictures out on white, with labels above and a credit line below.
 
     Args:
@@ -145,7 +87,7 @@ def contact_sheet(rows: Sequence[Strip], credit: str = "", cell: int = 128) -> I
         credit: text under the pictures.
         cell: side of a picture in pixels.
     """
-    labels = {label: _wrapped(label, cell) for label in rows[0].pictures}
+    labels = {label: _wrapped(label, cell) for label in rows[0]}
     step, top = cell + GAP, LABEL * max(map(len, labels.values()))
     width = len(labels) * step + GAP
     lines = _wrapped(credit, width - 2 * GAP)
@@ -157,7 +99,7 @@ def contact_sheet(rows: Sequence[Strip], credit: str = "", cell: int = 128) -> I
             height = top - LABEL * (len(heading) - number - 0.5)
             draw.text((left + cell / 2, height), line, fill="black", font=_font(), anchor="mm")
         for place, row in enumerate(rows):
-            picture = row.pictures[label].resize((cell, cell), Image.LANCZOS)
+            picture = row[label].resize((cell, cell), Image.LANCZOS)
             sheet.paste(picture, (left, top + place * step))
     for number, line in enumerate(lines):
         height = sheet.height - LABEL * (len(lines) - number - 0.5)

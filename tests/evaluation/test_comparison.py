@@ -15,15 +15,13 @@ from facesep.data.heads import ShardPhotos
 from facesep.errors import ConfigError, DataError, ImageError
 from facesep.evaluation import comparison, quality
 from facesep.evaluation.comparison import COPY, MEAN, Measures, Methods, compare
-from facesep.evaluation.ledger import Ledger
 from facesep.evaluation.perceptual import Perceptual
-from facesep.evaluation.processes import Processes
 from facesep.evaluation.renders import Renders
-from facesep.evaluation.tables import with_partial
+from facesep.evaluation.runner import Processes, ResultLog
 from facesep.images import to_image
 from facesep.provenance import write_image
 
-ALONE = Processes(0, 1, "cpu", lambda: None)
+ALONE = Processes()
 
 
 class ByBlocks:
@@ -58,9 +56,9 @@ def photos(shards, model) -> ShardPhotos:
     return ShardPhotos(shards, "val", model.image_size)
 
 
-def run(model, photos, ledger=None, processes=ALONE, renders=(), measures=MEASURES, batch=3):
+def run(model, photos, log=None, processes=ALONE, renders=(), measures=MEASURES, batch=3):
     methods = Methods({"ours": model}, torch.full((3, photos.size, photos.size), 0.5), renders)
-    return compare(methods, photos, measures, ledger or Ledger(None, "x", {}), processes, batch)
+    return compare(methods, photos, measures, log or ResultLog(None, "x", {}), processes, batch)
 
 
 def test_copy_is_perfect_and_numbers_are_the_formulas(model, photos):
@@ -101,18 +99,18 @@ def test_a_stopped_run_goes_on_and_processes_share(model, photos, tmp_path):
 
     photos.__class__ = Counting
     waiting = Processes(1, 2, "cpu", lambda: None)
-    assert run(model, photos, Ledger(tmp_path, "x", {"a": 1}, 1), waiting, batch=1) is None
+    assert run(model, photos, ResultLog(tmp_path, "x", {"a": 1}, 1), waiting, batch=1) is None
     assert seen == [1, 3]
     with open(tmp_path / "x.1.jsonl", "a") as file:
         file.write('["2", {"name"')  # as if it had been stopped while it wrote
-    again = run(model, photos, Ledger(tmp_path, "x", {"a": 1}), batch=1)
+    again = run(model, photos, ResultLog(tmp_path, "x", {"a": 1}), batch=1)
     assert seen == [1, 3, 0, 2]
     assert again.names == whole.names and again.people == whole.people
     for method, columns in whole.values.items():
         for column, values in columns.items():
             np.testing.assert_array_equal(again.values[method][column], values)
     with pytest.raises(ConfigError, match="other settings"):
-        Ledger(tmp_path, "x", {"a": 2})
+        ResultLog(tmp_path, "x", {"a": 2})
 
 
 def test_one_size_and_usable_photos(model, photos, shards):
@@ -142,7 +140,7 @@ def test_renders_of_another_method(model, photos, tmp_path):
         renders.check(found.names)
     assert renders.check(found.names, partial=True) == 3
     part = run(model, photos, renders=[renders])
-    rows = with_partial(part, "ours", [renders], 0)
+    rows = quality.estimates(part, "ours", {"theirs"}, 0)
     assert list(rows) == ["ours", COPY, MEAN, "theirs (3 photos)", "ours (the same 3 photos)"]
     people, same = part.people[1:], part.values["ours"]["L1"][1:]
     means = [np.mean([v for v, p in zip(same, people, strict=True) if p == q]) for q in dict.fromkeys(people)]
@@ -189,8 +187,8 @@ def test_misaligned_renders_are_refused(shards, tmp_path):
 
 def test_rows_and_note_name_every_choice(model, photos):
     found = run(model, photos)
-    summary = quality.summarise(found)
-    rows = quality.table_rows(summary, "method", intervals=["ours"])
+    summary = found.summary()
+    rows = quality.rows(summary, "method", ["ours"])
     assert [row["method"] for row in rows] == ["ours", COPY, MEAN]
     assert set(rows[0]) == {"method", "LPIPS", "L1", "SSIM", "IC", "AED", "ATD", "AID", "APD"}
     one = summary["ours"]["L1"]

@@ -15,7 +15,7 @@ from facesep.analysis.texture import LIGHT_SHARE, Samples
 from facesep.camera import project
 from facesep.errors import CheckpointError, ConfigError
 from facesep.evaluation.estimators import PARTS, build_estimator, cosine, factors
-from facesep.evaluation.open_analysis import OpenAnalysis
+from facesep.evaluation.open_analysis import OpenAnalysis, split_light
 from facesep.nets.crops import deep3d_crop
 from facesep.nets.files import write_network
 from facesep.nets.official.rnet import RNet
@@ -134,9 +134,7 @@ def test_open_analysis_splits_light_and_skin():
     tone = torch.tensor([1.0, 1.0, 0.7])
     light = shading(normal.expand(3, -1, -1), gamma.flatten(1))
     samples = Samples(0.5 * tone[:, None, None] * light, normal.expand(3, -1, -1), torch.ones(3, 400))
-    model = synthetic_model()
-    analysis = OpenAnalysis(model, labels(model, torch.arange(400)), Known({}))
-    texture, found = analysis._skin(samples)
+    texture, found = split_light(samples, labels(synthetic_model(), torch.arange(400)).decode)
     bands = found.unflatten(1, (3, 9))
     assert bands[0, :, 1:].mean(0).abs().argmax() == 2 and bands[1, :, 1:].mean(0).abs().argmax() == 0
     assert bands[0, :, 3].mean() == pytest.approx(0.15, abs=0.06)  # some goes to the patterns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ from PIL import Image
 from facesep import FaceSep
 from facesep.data.heads import ShardPhotos
 from facesep.errors import ConfigError
-from facesep.evaluation import fitting, fps
+from facesep.evaluation import fitting
+from facesep.evaluation.bench.rounds import Timing
+from facesep.evaluation.bench.steps import ALIGNING, BOTH, Speed, fps_rows, frames_per_second
 from facesep.evaluation.fitting import Recipe, fit
-from facesep.evaluation.speed import ALIGNING, BOTH, Speed, Timing
 from facesep.faces import Aligned
 
 
@@ -32,7 +34,7 @@ def test_it_descends_towards_the_photo(model, shards):
     photo = photos.read(0)
     before = [p.clone() for p in model.decoder.parameters()]
     steps = []
-    found = fit(model, photo.aligned, photo.target, Recipe(25), mean, on_step=steps.append)
+    found = fit(model, photo, Recipe(25), mean, on_step=steps.append)
     assert found.losses[-1] < found.losses[0] - 1e-3 and len(found.losses) == 26 and steps[-1] == 25
     assert found.losses[-1] == pytest.approx((found.image - photo.target).abs().mean().item(), abs=1e-6)
     assert found.codes.shape.norm().item() == pytest.approx(512**0.5, rel=1e-4)
@@ -45,20 +47,22 @@ def test_a_render_of_the_start_needs_no_fit(model, shards):
     photo = ShardPhotos(shards, "val", model.image_size).read(0)
     codes = model.encode(photo.aligned)
     target = model.render(codes, output="tensor")
-    found = fit(model, photo.aligned, target, Recipe(1, rate=1e-9, start="encoder"))
+    same = SimpleNamespace(aligned=photo.aligned, target=target)
+    found = fit(model, same, Recipe(1, rate=1e-9, start="encoder"))
     assert max(found.losses) < 1e-5
 
 
 def test_recipes_that_make_no_sense(model):
     size = model.image_size
     aligned = Aligned.of_crop(Image.new("RGB", (size, size)), np.zeros((5, 2)))
+    photo = SimpleNamespace(aligned=aligned, target=torch.rand(3, size, size))
     for recipe, words in (
         (Recipe(0), "at least one step"),
         (Recipe(start="magic"), "a start from"),
         (Recipe(), "needs them"),
     ):
         with pytest.raises(ConfigError, match=words):
-            fit(model, aligned, torch.rand(3, size, size), recipe)
+            fit(model, photo, recipe)
 
 
 def test_seconds_and_frames_per_second(tmp_path):
@@ -69,9 +73,9 @@ def test_seconds_and_frames_per_second(tmp_path):
         (tmp_path / f"fit.{rank}.jsonl").write_text("\n".join(lines) + '\n["cut sho')
     mean = fitting.mean_seconds(tmp_path)
     assert mean == 3.0
-    speed = Speed({BOTH: Timing(0.1, 0.2), ALIGNING: Timing(0.2, 0.3)}, Timing(1, 1))
-    rates = fps.frames_per_second(speed, {"fitted": mean})
+    speed = Speed({BOTH: Timing([0.1, 0.2, 0.3]), ALIGNING: Timing([0.3])}, Timing([1.0]), {})
+    rates = frames_per_second(speed, {"fitted": mean})
     assert [round(value, 6) for value in rates.values()] == [5.0, 2.0, 0.333333]
-    rows = fps.rows(rates)
+    rows = fps_rows(rates)
     assert rows[0] == {"method": "facesep, from the aligned crop", "FPS": "5", "seconds a photo": "0.2"}
     assert {"method": "paper: HeadNeRF", "FPS": "0.031", "seconds a photo": "32.3"} in rows

@@ -76,11 +76,11 @@ def test_summary_is_over_people(measured):
     values = measured.values[RENDER]["L1"]
     a = np.mean([v for v, person in zip(values, measured.people, strict=True) if person == "a"])
     rest = [v for v, person in zip(values, measured.people, strict=True) if person != "a"]
-    assert representation.summarise(measured)[RENDER]["L1"].value == pytest.approx(np.mean([a, *rest]))
+    assert measured.summary()[RENDER]["L1"].value == pytest.approx(np.mean([a, *rest]))
 
 
 def test_rows_are_ready_to_read(measured):
-    summary = representation.summarise(measured)
+    summary = measured.summary()
     table = representation.rows(summary)
     assert [row["method"] for row in table] == [RENDER, COPY, MEAN, OTHER]
     assert all(list(row) == ["method", *representation.COLUMNS] for row in table)
@@ -90,9 +90,9 @@ def test_rows_are_ready_to_read(measured):
 
 
 def test_groups(measured):
-    groups = representation.by_group(measured)
+    groups = representation.by_set(measured)
     assert list(groups) == ["gsa_pif (2 people)", "london_frl (2 people)"]
-    rows = [i for i, group in enumerate(measured.groups) if group == "gsa_pif"]
+    rows = [i for i, meta in enumerate(measured.metas) if meta["set"] == "gsa_pif"]
     expected = measured.values[RENDER]["SSIM"][rows].mean()
     assert groups["gsa_pif (2 people)"]["SSIM"].value == pytest.approx(expected)
     first = representation.rows(groups, label="set")[0]
@@ -105,5 +105,5 @@ def test_without_identity(shards, checkpoint):
     seen = []
     found = representation.measure(model, photos, torch.zeros(3, 32, 32), on_photo=seen.append)
     assert set(found.values) == {RENDER, COPY, MEAN} and seen == [1]
-    assert "identity distance" not in representation.rows(representation.summarise(found))[0]
+    assert "identity distance" not in representation.rows(found.summary())[0]
     assert model.image_size != SIZE  # crops were resized

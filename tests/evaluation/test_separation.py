@@ -10,13 +10,12 @@ from facesep.codes import CODE_SIZES, Codes
 from facesep.data.heads import Photo
 from facesep.errors import ConfigError, DataError
 from facesep.evaluation import separation
-from facesep.evaluation.ledger import Ledger
 from facesep.evaluation.paper import FACTORS
-from facesep.evaluation.processes import Processes
+from facesep.evaluation.runner import Processes, ResultLog
 from facesep.evaluation.separation import Plan, Separation, spread_of
 from facesep.faces import Aligned
 
-ALONE = Processes(0, 1, "cpu", lambda: None)
+ALONE = Processes()
 SIDE = 27  # 27 * 27 pixels hold the 705 numbers of a code
 LEAK = 0.1
 
@@ -93,7 +92,7 @@ def test_spread_against_numpy():
 def test_leak_is_measured(world, kind):
     """What varies spreads as among photos (1), pose follows expression by the leak, the rest stays still."""
     plan = Plan(sets=40, values=8, spread=kind)
-    found = separation.measure(world, world, world, plan, Ledger(None, "x", {}), ALONE)
+    found = separation.measure(world, world, world, plan, ResultLog(None, "x", {}), ALONE)
     assert world.renders == 5 * 40 * 8
     table = separation.matrix(found)
     np.testing.assert_allclose(np.diag(table), 1, atol=0.12)
@@ -109,7 +108,7 @@ def test_side_effects(world, kind):
     """Pose moves with expression by the leak, as a share of its own moves; nothing else moves."""
     plan = Plan(sets=40, values=8, spread=kind)
     found = separation.side_effects(
-        separation.measure(world, world, world, plan, Ledger(None, "x", {}), ALONE)
+        separation.measure(world, world, world, plan, ResultLog(None, "x", {}), ALONE)
     )
     leak = found["expression"]["pose"]
     assert leak.value == pytest.approx(LEAK, rel=0.15) and leak.low < LEAK < leak.high
@@ -142,11 +141,11 @@ def test_draws_are_fixed_and_of_other_people():
 
 def test_it_goes_on_and_shares(world, tmp_path):
     plan = Plan(sets=3, values=4)
-    whole = separation.measure(world, world, world, plan, Ledger(None, "x", {}), ALONE)
+    whole = separation.measure(world, world, world, plan, ResultLog(None, "x", {}), ALONE)
     second = Processes(1, 2, "cpu", lambda: None)
-    assert separation.measure(world, world, world, plan, Ledger(tmp_path, "x", {}, 1), second, 2) is None
+    assert separation.measure(world, world, world, plan, ResultLog(tmp_path, "x", {}, 1), second, 2) is None
     before = world.renders
-    again = separation.measure(world, world, world, plan, Ledger(tmp_path, "x", {}), ALONE, 2)
+    again = separation.measure(world, world, world, plan, ResultLog(tmp_path, "x", {}), ALONE, 2)
     assert world.renders - before == 8 * 4
     for factor in FACTORS:
         np.testing.assert_allclose(again.sets[factor], whole.sets[factor], atol=1e-6)
@@ -159,7 +158,7 @@ def test_impossible_plans(world):
         (Plan(values=400), "at least 401 people"),
     ):
         with pytest.raises(ConfigError, match=words):
-            separation.measure(world, world, world, plan, Ledger(None, "x", {}), ALONE)
+            separation.measure(world, world, world, plan, ResultLog(None, "x", {}), ALONE)
     world.vectors[:] = 0.5
     with pytest.raises(DataError, match="no differences"):
-        separation.measure(world, world, world, Plan(), Ledger(None, "x", {}), ALONE)
+        separation.measure(world, world, world, Plan(), ResultLog(None, "x", {}), ALONE)

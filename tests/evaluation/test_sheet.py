@@ -12,7 +12,7 @@ from PIL import Image
 from facesep import FaceSep
 from facesep.data.heads import ShardPhotos
 from facesep.errors import ConfigError, DataError
-from facesep.evaluation import sheet
+from facesep.evaluation import figures, sheet
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_names_give_the_order(photos):
 def test_strips_show_what_their_labels_say(shards, checkpoint):
     sep = FaceSep.from_pretrained(checkpoint)
     chosen = sheet.choose(ShardPhotos(shards, "val", sep.image_size), 2)
-    first, last = sheet.strips(sep, chosen)
+    first, last = figures.strips(sep, chosen)
     a, b = (sep.encode(photo.aligned) for photo in chosen)
     expected = {
         "photo": chosen[0].image,
@@ -61,16 +61,16 @@ def test_strips_show_what_their_labels_say(shards, checkpoint):
         "yaw 0": sep.render(a, yaw=0),
     }
     for label, picture in expected.items():
-        assert first.pictures[label].tobytes() == picture.tobytes(), label
-    assert len(first.pictures) == 3 + 5 + 3
-    assert last.pictures["donor"].tobytes() == chosen[0].image.tobytes()
+        assert first[label].tobytes() == picture.tobytes(), label
+    assert len(first) == 3 + 5 + 3
+    assert last["donor"].tobytes() == chosen[0].image.tobytes()
     with pytest.raises(ConfigError, match="two photos"):
-        sheet.strips(sep, chosen[:1])
+        figures.strips(sep, chosen[:1])
 
 
 def test_layout():
     colours = ["red", "lime", "blue"]
-    rows = [sheet.Strip({str(i): Image.new("RGB", (9, 9), c) for i, c in enumerate(colours)})] * 2
+    rows = [{str(i): Image.new("RGB", (9, 9), c) for i, c in enumerate(colours)}] * 2
     drawn = sheet.contact_sheet(rows, "credit", cell=40)
     step = 40 + sheet.GAP
     assert drawn.size == (3 * step + sheet.GAP, 2 * step + 2 * sheet.LABEL)
@@ -91,7 +91,7 @@ def test_credits_name_every_source_once(photos):
 def test_a_long_label_takes_more_lines():
     picture = Image.new("RGB", (32, 32), "red")
     short, long = (
-        sheet.contact_sheet([sheet.Strip({label: picture, "photo": picture})])
+        sheet.contact_sheet([{label: picture, "photo": picture}])
         for label in ("render", "per-image fitting of our decoder")
     )
     assert long.width == short.width and long.height == short.height + sheet.LABEL

@@ -118,7 +118,7 @@ def test_the_switch_is_off_and_the_visit_follows_it(sep, tmp_path):
 
 
 def test_the_speed_of_refining_is_measured_where_there_is_a_refiner(folders):
-    from facesep.evaluation import speed
+    from facesep.evaluation.bench import steps as speed
 
     photo = Path(__file__).parents[1] / "data" / "photos" / "london_101.jpg"
     steps = speed.measure(None, photo, repeats=1, frames=0, refiner=str(folders / "refiner")).steps

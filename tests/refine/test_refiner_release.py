@@ -48,6 +48,6 @@ def test_rows_to_look_at(tmp_path):
     aligned = Aligned.of_crop(picture, np.zeros((5, 2)))
     photo = Photo("one", "somebody", {}, aligned, torch.ones(1, sep.image_size, sep.image_size))
     (row,) = strips(sep, [photo], (1, 2))
-    assert list(row.pictures) == ["photo", "render", "estimator alone", "1 call", "2 calls"]
-    assert len({one.tobytes() for one in row.pictures.values()}) == 5
-    assert row.pictures["photo"].tobytes() == picture.tobytes()
+    assert list(row) == ["photo", "render", "estimator alone", "1 call", "2 calls"]
+    assert len({one.tobytes() for one in row.values()}) == 5
+    assert row["photo"].tobytes() == picture.tobytes()

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-import dataclasses
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +12,10 @@ import torch
 from facesep.config import preset
 from facesep.environment import hardware
 from facesep.errors import ConfigError
-from facesep.evaluation import forms
-from facesep.evaluation.forms import FORMS, REFERENCE
+from facesep.evaluation.bench.forms import REFERENCE, build, changed, random_codes, random_model
+from facesep.evaluation.bench.rounds import OnRound, Task, time_rounds, warm_up
 from facesep.evaluation.report import table
+from facesep.evaluation.statistics import Row
 
 SIZE, SAMPLES, BATCH, FRAMES = "pixels a side", "samples a ray", "faces at once", "frames of an orbit"
 POINTS: dict[str, tuple[int, ...]] = {
@@ -26,13 +25,13 @@ POINTS: dict[str, tuple[int, ...]] = {
     FRAMES: (15, 30, 60, 120),
 }
 """What is varied, one at a time, and its values by default."""
+SETTING = {SIZE: "image_size", SAMPLES: "samples"}
+"""The decoder's setting behind what is varied."""
 NOTE = (
     "Preset {preset}, random weights; one thing is varied at a time, the others are those of the preset. "
     "{repeats} interleaved rounds, the fastest counts. Size, samples and batch: seconds to render codes; "
     "frames: seconds to render an orbit and to write it as an mp4."
 )
-
-Task = Callable[[], object]
 
 
 def tasks(
@@ -46,7 +45,7 @@ def tasks(
 
     Args:
         name: of a preset.
-        names: forms, see :data:`facesep.evaluation.forms.FORMS`.
+        names: forms, see :data:`facesep.evaluation.bench.forms.FORMS`.
         points: values of each thing that is varied.
         device: where.
         folder: for the videos.
@@ -56,29 +55,19 @@ def tasks(
     """
     config = preset(name)
     found: dict[tuple[str, int, str], Task] = {}
-    codes = forms.random_codes(max(points.get(BATCH, (1,)))).to(device)
-
-    def render(changed: dict[str, int], count: int) -> dict[str, Task]:
-        model = dataclasses.replace(config, decoder=dataclasses.replace(config.decoder, **changed))
-        built = forms.build(forms.random_model(model, device), names)
-        return {form.name: lambda form=form: form.render(codes[:count]) for form in built}
-
-    for size in points.get(SIZE, ()):
-        found |= {(SIZE, size, form): task for form, task in render({"image_size": size}, 1).items()}
-    for samples in points.get(SAMPLES, ()):
-        found |= {(SAMPLES, samples, form): task for form, task in render({"samples": samples}, 1).items()}
-    batched = {count: render({}, count) for count in points.get(BATCH, ())}
-    found |= {(BATCH, count, form): task for count, group in batched.items() for form, task in group.items()}
+    codes = random_codes(max(points.get(BATCH, (1,)))).to(device)
+    for varied in (SIZE, SAMPLES, BATCH):
+        for value in points.get(varied, ()):
+            setting = {SETTING[varied]: value} if varied in SETTING else {}
+            some = codes[: value if varied == BATCH else 1]
+            for form in build(random_model(changed(config, **setting), device), names):
+                found[varied, value, form.name] = lambda f=form, c=some: f.render(c)
     if points.get(FRAMES) and folder is not None:
-        sep = forms.random_model(config, device)
-        for form in (one for one in names if one != REFERENCE):
-            backend, dtype = FORMS[form]
-            one = copy.deepcopy(sep)._with_backend(backend, sep.device, dtype)
+        for form in build(random_model(config, device), [one for one in names if one != REFERENCE]):
+            path = folder / f"{form.name.replace(' ', '-')}.mp4"
             for count in points[FRAMES]:
-                path = folder / f"{form.replace(' ', '-')}.mp4"
-                found[FRAMES, count, form] = lambda one=one, path=path, count=count: one.orbit(
-                    codes[0], path, frames=count
-                )
+                task = lambda f=form, p=path, n=count: f.sep.orbit(codes[0], p, frames=n)  # noqa: E731
+                found[FRAMES, count, form.name] = task
     return found
 
 
@@ -90,7 +79,7 @@ def measure(
     *,
     device: str = "cpu",
     repeats: int = 3,
-    on_round: Callable[[int], object] | None = None,
+    on_round: OnRound = None,
 ) -> list[dict[str, Any]]:
     """Times all points in rounds, after one round that does not count.
 
@@ -106,32 +95,26 @@ def measure(
         One row for each point and form: ``varied``, ``value``, ``form``, ``seconds`` (of the fastest round)
         and ``CPU seconds``.
     """
-    with tempfile.TemporaryDirectory(prefix="facesep-growth-") as folder:
+    with tempfile.TemporaryDirectory(prefix="facesep-scaling-") as folder:
         todo = tasks(name, names, points, device, Path(folder))
         if not todo:
             raise ConfigError("there is nothing to measure: name sizes, samples, batches or frames")
-        best: dict[tuple[str, int, str], tuple[float, float]] = {}
-        for done in range(repeats + 1):
-            for key, task in todo.items():
-                wall, cpu = forms.timed(task, torch.device(device))
-                if done:
-                    best[key] = min(best.get(key, (wall, cpu)), (wall, cpu))
-            if on_round and done:
-                on_round(done)
+        warm_up(todo.values(), device)
+        found = time_rounds(todo, repeats, device, on_round)
     return [
-        {"varied": varied, "value": value, "form": form, "seconds": wall, "CPU seconds": cpu}
-        for (varied, value, form), (wall, cpu) in best.items()
+        {"varied": varied, "value": value, "form": form, "seconds": one.least, "CPU seconds": min(one.cpu)}
+        for (varied, value, form), one in found.items()
     ]
 
 
-def as_table(rows: Sequence[Mapping[str, Any]], name: str, repeats: int, device: str) -> dict[str, Any]:
-    """The rows as a table for people, one column for each form."""
-    shown: dict[tuple[str, int], dict[str, Any]] = {}
+def scaling_table(rows: Sequence[Mapping[str, Any]], name: str, repeats: int, device: str) -> dict[str, Any]:
+    """The rows for people, one column for each form."""
+    shown: dict[tuple[str, int], Row] = {}
     for row in rows:
         line = shown.setdefault((row["varied"], row["value"]), {"varied": row["varied"], "": row["value"]})
         line[f"{row['form']} (s)"] = f"{row['seconds']:.3f}"
-    title = f"How cost grows, {name} ({hardware(device)})"
     columns = dict.fromkeys(key for line in shown.values() for key in line)
     lines = [{key: line.get(key, "") for key in columns} for line in shown.values()]
     note = NOTE.format(preset=name, repeats=repeats)
+    title = f"How cost grows, {name} ({hardware(device)})"
     return table(title, lines, note, {"points": list(rows)}, device=device)

@@ -18,7 +18,7 @@ def added_megabytes(name: str, preset: str, size: int, stage: str) -> float | No
     """Measures one form in a new process, so that no other form's memory is used again.
 
     Args:
-        name: of :data:`facesep.evaluation.forms.FORMS`.
+        name: of :data:`facesep.evaluation.bench.forms.FORMS`.
         preset: of the model.
         size: of its images in pixels.
         stage: ``encode`` or ``render``.
@@ -32,7 +32,7 @@ def added_megabytes(name: str, preset: str, size: int, stage: str) -> float | No
     """
     if not RESET.exists():
         return None
-    words = [sys.executable, "-m", "facesep.evaluation.memory", name, preset, str(size), stage]
+    words = [sys.executable, "-m", "facesep.evaluation.bench.memory", name, preset, str(size), stage]
     run = subprocess.run([*words, str(torch.get_num_threads())], capture_output=True, text=True)
     if run.returncode:
         raise ConfigError(f"measuring the memory of {name} failed: {run.stderr.strip()[-300:]}")
@@ -47,7 +47,7 @@ def _status(key: str) -> float:
 
 def main(name: str, preset: str, size: str, stage: str, threads: str) -> None:
     """Measures in this process and prints MB."""
-    from facesep.evaluation import forms
+    from facesep.evaluation.bench import forms
 
     torch.set_num_threads(int(threads))
     sep = forms.random_model(forms.sized(preset, int(size)))
