@@ -1,0 +1,79 @@
+"""What photo detail gives beside the plain render, on photos of a portraits folder.
+
+Example:
+    python eval/detail.py --portraits PORTRAITS --without gsa_18f --limit 60
+        --st-lpips st_vgg.pth --tddfa tddfa_mb05.safetensors --out detail.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from functools import partial
+from pathlib import Path
+
+from facesep import FaceSep
+from facesep.errors import FaceSepError
+from facesep.evaluation import detail
+from facesep.evaluation.identity import DlibIdentity
+from facesep.evaluation.perceptual import st_lpips_distance
+from facesep.evaluation.pose import TddfaPose
+
+
+def main() -> int:
+    """Parses the arguments, measures, writes JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--portraits", required=True, help="folder with index.csv and photos")
+    parser.add_argument("--checkpoint", help="folder or user/repo (default: the bundled one)")
+    parser.add_argument("--split", default="val", choices=("train", "val"))
+    parser.add_argument("--without", nargs="*", default=[], metavar="SET", help="sets that are left out")
+    parser.add_argument("--limit", type=int, help="only so many photos, taken evenly")
+    parser.add_argument("--st-lpips", metavar="FILE", help="weights of ST-LPIPS; measures expressions")
+    parser.add_argument("--tddfa", metavar="FILE", help="3DDFA_V2's mb05_120x120.safetensors; measures poses")
+    parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.add_argument("--out", help="JSON file to write")
+    args = parser.parse_args()
+    try:
+        found = measure(args)
+    except FaceSepError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    text = json.dumps(found, indent=2, default=dataclasses.asdict)
+    if args.out:
+        Path(args.out).write_text(text + "\n", encoding="utf-8")
+    print(text)
+    return 0
+
+
+def measure(args: argparse.Namespace) -> dict:
+    """All that can be measured with what was given."""
+    detail.quiet()
+    sep = FaceSep.from_pretrained(args.checkpoint)
+    sitters = detail.read_sitters(
+        sep, args.portraits, args.split, args.limit, args.without, partial(_progress, "photos")
+    )
+    found = {
+        "photos": len(sitters),
+        "people": len({one.person for one in sitters}),
+        "largest difference without an edit": detail.exactness(sep, sitters),
+        "skin colour": detail.colour_shares(sep, sitters, args.seed),
+        "likeness": detail.likeness(sep, sitters, DlibIdentity(), args.seed, partial(_progress, "views")),
+    }
+    if args.tddfa:
+        found["pose"] = detail.poses(sep, sitters, TddfaPose(args.tddfa), args.seed)
+    if args.st_lpips:
+        distance = st_lpips_distance(args.st_lpips).distance
+        found["expression, ST-LPIPS of the face"] = detail.expressions(sep, sitters, distance, args.seed)
+    return found
+
+
+def _progress(what: str, done: int, total: int) -> None:
+    print(f"{done}/{total} {what}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,259 @@
+"""What photo detail gives: exactness, likeness, colours and expressions, beside the plain render.
+
+Photos come from a portraits folder at their own resolution. Everything is measured on white, before marks.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from skimage.color import rgb2lab
+from torch import Tensor
+
+from facesep.camera import rotation_matrix
+from facesep.data.portraits import PortraitSource
+from facesep.detail import Portrait
+from facesep.errors import FaceError, ImageError
+from facesep.evaluation.identity import DlibIdentity, rank
+from facesep.evaluation.pose import PoseTool, angle_between, constant_turn
+from facesep.evaluation.statistics import Estimate, estimate
+from facesep.images import to_tensor
+from facesep.model import FaceSep
+
+YAWS = (-40.0, -20.0, 20.0, 40.0)
+SIZE = 512
+"""Side of the measured pictures in pixels."""
+COLOURS = ("texture", "illumination")
+FACE = (0.40, 0.72), (0.34, 0.66)
+"""First and last row and column of the face in the canonical image, as shares of its side."""
+LEAST_CHANGE = 2.0
+"""Change of colour (Lab) of the plain render below which its share is not asked for."""
+
+Progress = Callable[[int, int], object]
+
+
+@dataclass(frozen=True, eq=False)
+class Sitter:
+    """One photo: its portrait, its crop on the size of the measurement, and who it shows."""
+
+    name: str
+    person: str
+    expression: str
+    portrait: Portrait
+    crop: Tensor
+
+
+def read_sitters(
+    sep: FaceSep,
+    folder: str | Path,
+    split: str,
+    limit: int | None,
+    without: Sequence[str],
+    on_photo: Progress | None = None,
+) -> list[Sitter]:
+    """Portraits of a portraits folder, taken evenly; photos without a usable face are passed over.
+
+    Args:
+        sep: the model.
+        folder: with ``index.csv``.
+        split: ``train`` or ``val``.
+        limit: only so many photos.
+        without: names of sets that are left out.
+        on_photo: called with the numbers of photos done and to do.
+    """
+    source = PortraitSource(folder)
+    names = [
+        name
+        for name in source.names()
+        if source.facts(name)["split"] == split and name.partition("/")[0] not in without
+    ]
+    if limit is not None and limit < len(names):
+        names = [names[round(k * len(names) / limit)] for k in range(limit)]
+    found = []
+    for done, name in enumerate(names, 1):
+        facts = source.facts(name)
+        try:
+            portrait = sep.portrait(source.path(name), face=0)
+        except (FaceError, ImageError):
+            continue
+        frame = portrait.frames[0]
+        crop = to_tensor(frame.crop.apply(frame.photo, SIZE))
+        found.append(Sitter(name, facts["person"] or name, facts["expression"], portrait, crop))
+        if on_photo:
+            on_photo(done, len(names))
+    return found
+
+
+def exactness(sep: FaceSep, sitters: Sequence[Sitter]) -> int:
+    """Largest difference between photos and their results without an edit, of 255."""
+    worst = 0
+    for one in sitters:
+        photo = one.portrait.frames[0].photo
+        kept = sep.render(one.portrait, background="keep")
+        worst = max(worst, int(np.abs(np.asarray(kept, np.int16) - np.asarray(photo, np.int16)).max()))
+    return worst
+
+
+def likeness(
+    sep: FaceSep,
+    sitters: Sequence[Sitter],
+    identity: DlibIdentity,
+    seed: int = 0,
+    on_view: Progress | None = None,
+) -> dict[str, dict[str, Estimate | None]]:
+    """Distance to the own photo, and whether it is the nearest of all, by view and form.
+
+    Returns:
+        ``{"yaw -40": {"detail distance": ..., "detail nearest": ..., "plain distance": ..., ...}, ...}``, and
+        under ``texture`` and ``illumination`` the same for transfers from the next person in the list.
+    """
+    people = [one.person for one in sitters]
+    points = torch.zeros(1, 5, 2)
+    photos = np.concatenate([identity.embed_all(one.crop[None], points) for one in sitters])
+    found: dict[str, dict[str, Estimate | None]] = {}
+    views: list[tuple[str, float | None, str | None]] = [(f"yaw {yaw:+.0f}", yaw, None) for yaw in YAWS]
+    views += [(name, None, name) for name in COLOURS]
+    for done, (title, yaw, attribute) in enumerate(views, 1):
+        found[title] = {}
+        for form, detail in (("detail", True), ("plain", False)):
+            pictures = []
+            for k, one in enumerate(sitters):
+                face = one.portrait
+                if attribute:
+                    face = face.swap(sitters[(k + 1) % len(sitters)].portrait, attribute)
+                size = SIZE if detail else None
+                image = sep.render(face, yaw=yaw, size=size, detail=detail, output="tensor")
+                pictures.append(identity.embed_all(image[None].clamp(0, 1), points)[0])
+            ranking = rank(np.stack(pictures), photos, people)
+            found[title][f"{form} distance"] = estimate(ranking.distance, people, seed=seed)
+            found[title][f"{form} nearest"] = estimate(ranking.nearest, people, seed=seed)
+        if on_view:
+            on_view(done, len(views))
+    return found
+
+
+def skin(image: Tensor) -> np.ndarray:
+    """Mean colour of the middle of the face, ``float64[3]`` in CIE Lab."""
+    size = image.shape[-1]
+    rows, columns = (slice(round(first * size), round(last * size)) for first, last in FACE)
+    return rgb2lab(image[:, rows, columns].permute(1, 2, 0).clamp(0, 1).cpu().numpy()).reshape(-1, 3).mean(0)
+
+
+def colour_shares(sep: FaceSep, sitters: Sequence[Sitter], seed: int = 0) -> dict[str, Estimate | None]:
+    """How much of the plain render's change of skin colour the detailed result makes, by attribute.
+
+    The projection of the one change onto the other over its squared length, for transfers from the next
+    person in the list, where the plain render changes by at least :data:`LEAST_CHANGE`.
+    """
+    people = [one.person for one in sitters]
+    found = {}
+    for attribute in COLOURS:
+        shares = []
+        for k, one in enumerate(sitters):
+            edited = one.portrait.swap(sitters[(k + 1) % len(sitters)].portrait, attribute)
+            change = []
+            for detail in (True, False):
+                size = SIZE // 2 if detail else None
+                before, after = (
+                    sep.render(face, size=size, detail=detail, output="tensor")
+                    for face in (one.portrait, edited)
+                )
+                change.append(skin(after) - skin(before))
+            length = float(change[1] @ change[1])
+            shares.append(float(change[0] @ change[1]) / length if length > LEAST_CHANGE**2 else math.nan)
+        found[attribute] = estimate(np.array(shares), people, seed=seed)
+    return found
+
+
+def expressions(
+    sep: FaceSep, sitters: Sequence[Sitter], distance: Callable[[Tensor, Tensor], Tensor], seed: int = 0
+) -> dict[str, Estimate | None]:
+    """Neutral to smiling and back, with the codes of the person's other photo, which is the truth.
+
+    No pixels come from the other photo. Distances of the face (a box around it) to that photo, in its pose;
+    ``unmoved`` has the expression of the photo as it was.
+    """
+    pairs: dict[str, dict[str, Sitter]] = {}
+    for one in sitters:
+        if one.expression:
+            pairs.setdefault(one.person, {})[one.expression] = one
+    found: dict[str, list[float]] = {"detail": [], "plain": [], "unmoved": []}
+    people = []
+    for person, both in pairs.items():
+        if len(both) != 2:
+            continue
+        for base, other in (tuple(both.values()), tuple(both.values())[::-1]):
+            moving = {
+                name: getattr(other.portrait.codes, name)
+                for name in ("expression", "rotation", "translation")
+            }
+            posed = base.portrait.replace(**{name: moving[name] for name in ("rotation", "translation")})
+            truth = _face(other.crop, other.portrait.base.matte)
+            forms = {
+                "detail": sep.render(base.portrait.replace(**moving), size=SIZE, output="tensor"),
+                "plain": sep.render(
+                    base.portrait.replace(**moving), size=SIZE, detail=False, output="tensor"
+                ),
+                "unmoved": sep.render(posed, size=SIZE, output="tensor"),
+            }
+            for form, image in forms.items():
+                found[form].append(float(distance(_box(image)[None], truth[None])))
+            people.append(person)
+    return {form: estimate(np.array(values), people, seed=seed) for form, values in found.items()}
+
+
+def poses(
+    sep: FaceSep, sitters: Sequence[Sitter], tool: PoseTool, seed: int = 0
+) -> dict[str, dict[str, Estimate | None]]:
+    """Angle between the pose asked for and the one that a network reads off results, by view and form.
+
+    The constant turn between the conventions of network and codes is estimated on the photos.
+    """
+    people = [one.person for one in sitters]
+    photos = torch.stack([_laid(one.crop, one.portrait.base.matte) for one in sitters])
+    own = torch.stack([one.portrait.codes.rotation.float().cpu() for one in sitters])
+    offset = constant_turn(rotation_matrix(own), tool.rotations(photos))
+    found: dict[str, dict[str, Estimate | None]] = {}
+    for yaw in YAWS:
+        angles = own.clone()
+        angles[:, 1] = math.radians(yaw)
+        expected, row = rotation_matrix(angles) @ offset, {}
+        for form, detail in (("detail", True), ("plain", False)):
+            images = torch.stack(
+                [
+                    sep.render(one.portrait, yaw=yaw, size=SIZE, detail=detail, output="tensor")
+                    .cpu()
+                    .clamp(0, 1)
+                    for one in sitters
+                ]
+            )
+            row[form] = estimate(angle_between(expected, tool.rotations(images)).numpy(), people, seed=seed)
+        found[f"yaw {yaw:+.0f}"] = row
+    return found
+
+
+def _laid(crop: Tensor, matte: Tensor) -> Tensor:
+    from facesep.detail.flow import resize
+
+    alpha = resize(matte.cpu(), crop.shape[-1])[0].clamp(0, 1)
+    return crop * alpha + 1 - alpha
+
+
+def _box(image: Tensor) -> Tensor:
+    size = image.shape[-1]
+    return image[:, round(0.28 * size) : round(0.85 * size), round(0.22 * size) : round(0.78 * size)]
+
+
+def _face(crop: Tensor, matte: Tensor) -> Tensor:
+    return _box(_laid(crop, matte))
+
+
+def quiet() -> None:
+    """Far turns and odd photos are expected here."""
+    warnings.simplefilter("ignore")
