@@ -80,7 +80,7 @@ def paste(frame: Frame, picture: Picture, source: Source, moved: bool) -> Image.
     else:
         shown = to_tensor(crop.apply(photo, size))[None].to(matte)
         radius = max(round(SEAM * size), 1)
-        # Where the head has left. Elsewhere its soft edge, a mixture with what is behind it, is the photo's own.
+        # Where the head has left. Elsewhere its soft edge, mixed with what is behind it, is the photo's own.
         left = _grown(((matte - picture.alpha - 0.15) / 0.35).clamp(0, 1), radius)
         behind = torch.lerp(shown, _behind(shown, _grown(matte, radius)), left)
         result = torch.lerp(behind, picture.colours, picture.alpha)
