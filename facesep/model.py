@@ -633,6 +633,8 @@ class FaceSep(CheckpointMixin):
         if isinstance(refine, Mapping) and not isinstance(refine.get("seed", 0), int):
             raise ConfigError("the frames of a video share one seed")
         self._refinement(refine)  # before the first frame is asked for
+        if size is None and isinstance(face, Portrait) and detail:
+            size = choose_size(face.resolution, self.image_size) // 2 * 2  # what video codecs want
         show = functools.partial(self.render, size=size, detail=detail, background=background, refine=refine)
         pictures = (show(face.replace(rotation=pose)) for pose in poses)
         if path is None:
