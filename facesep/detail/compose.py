@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from facesep.codes import Codes
@@ -37,6 +38,8 @@ LARGEST_RATIO = 4.0
 CENTRE = (0.0, 0.1, -0.3)
 """Middle of the head in its frame, decimetres: outlines are seen from there."""
 SOLID_RENDER = 0.9
+EDGE_OF_RENDER = 48
+"""The edge of a render is one of so many parts of its side."""
 TONE = 10.0
 """Blur of the tone that the render takes from the photo, pixels of the render at 128."""
 
@@ -154,10 +157,21 @@ def pull(
     return Layer(colours.clamp(0, 1), alpha, hair, sure, hole)
 
 
+def inside(opacity: Tensor, count: int) -> Tensor:
+    """Pixels of a render that show the head alone, 0 or 1: its edge is mixed with white.
+
+    Args:
+        opacity: ``Tensor[B, 1, n, n]``.
+        count: side of the render in pixels.
+    """
+    solid = (resize(opacity, count) > SOLID_RENDER).float()
+    return -F.max_pool2d(-solid, 2 * (count // EDGE_OF_RENDER) + 1, 1, count // EDGE_OF_RENDER)
+
+
 def filled(plain: Tensor, opacity: Tensor, layer: Layer) -> Tensor:
     """The render at the layer's size, its tone that of the photo beside it."""
     count, size = plain.shape[-1], layer.colours.shape[-1]
-    solid = (resize(opacity, count) > SOLID_RENDER).to(plain.dtype)
+    solid = inside(opacity, count)
     render = continued(plain, solid)
     weight = resize(layer.confidence * layer.alpha, count) * solid
     sigma = TONE * count / 128

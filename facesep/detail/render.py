@@ -7,10 +7,10 @@ from PIL import Image, ImageColor
 from torch import Tensor
 
 from facesep.checks import shown, whole
-from facesep.detail.compose import Picture, compose, display, linear, ratio
+from facesep.detail.compose import Picture, compose, display, inside, linear, ratio
 from facesep.detail.flow import continued, harden, resize
 from facesep.detail.portrait import Portrait
-from facesep.detail.source import INSIDE, MOST_PIXELS
+from facesep.detail.source import MOST_PIXELS
 from facesep.errors import ConfigError
 from facesep.nets.decoder import Decoder, Rendering
 from facesep.nets.landmarks import LandmarkHead
@@ -90,8 +90,7 @@ def lay(picture: Picture, background: Background) -> Tensor:
 def plain_picture(rendering: Rendering, size: int) -> Picture:
     """The model's render without its white background."""
     image = rendering.image.float().clamp(0, 1)
-    opacity = resize(rendering.opacity.float(), image.shape[-1])
-    colours = continued(image, (opacity > INSIDE).to(image.dtype))
+    colours = continued(image, inside(rendering.opacity.float(), image.shape[-1]))
     alpha = harden(resize(rendering.opacity.float(), size, "bicubic"))
     return Picture(resize(colours, size, "bicubic").clamp(0, 1), alpha, torch.zeros_like(alpha))
 
