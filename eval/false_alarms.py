@@ -1,8 +1,7 @@
 """How often the watermark is found on photos that carry none.
 
 Example:
-    python eval/false_alarms.py --photos photos/ --cuts 4 --workers 2
-    python eval/false_alarms.py --photos photos/ --cuts 4 --keys 8 --search --workers 2
+    python eval/false_alarms.py --photos photos/ --cuts 2 --keys 8 --workers 2
 """
 
 from __future__ import annotations
@@ -22,7 +21,6 @@ def main() -> int:
     parser.add_argument("--photos", required=True, help="folder of photos that facesep did not make")
     parser.add_argument("--cuts", type=int, default=0, help="random cuts of each that are looked at, too")
     parser.add_argument("--keys", type=int, default=1, help="keys for each picture, the one in use first")
-    parser.add_argument("--search", action="store_true", help="search scales, as `facesep verify` does")
     parser.add_argument("--limit", type=int, help="only so many photos, spread over the folder")
     parser.add_argument("--seed", type=int, default=0, help="of the cuts")
     parser.add_argument("--workers", type=int, default=1, help="processes")
@@ -41,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
             counted = f"{so_far.alarms} alarms in {so_far.looks} looks"
             print(f"{done}/{len(paths)}: {counted}", file=sys.stderr, flush=True)
 
-    options = {"cuts": args.cuts, "keys": args.keys, "search": args.search, "seed": args.seed}
+    options = {"cuts": args.cuts, "keys": args.keys, "seed": args.seed}
     found = count(paths, **options, workers=args.workers, on_photo=said)
     report = {
         "photos": found.photos,
@@ -50,6 +48,8 @@ def run(args: argparse.Namespace) -> None:
         "alarms": found.alarms,
         "rate": found.rate,
         f"at most ({CONFIDENCE:.0%} confidence)": found.at_most(),
+        "predicted from all peaks": found.predicted(),
+        "highest peak": max(found.peaks, default=0.0),
         "found": found.found,
         **options,
     }

@@ -3,6 +3,7 @@
 Every result leaves through :func:`write_image`, :func:`encode` or :func:`write_video`, which add two
 marks: a label in the file's metadata (who made it, and the IPTC term for pictures that a model altered)
 and an invisible watermark in the pixels (:mod:`facesep.watermark`), which survives what strips labels.
+In a photo that keeps its background the watermark covers what the model made (``where``) and nothing else.
 Where a key is configured, a third is added: a signature (:mod:`facesep.credentials`).
 
 Both say honestly where a file comes from; neither stops somebody who wants to lie. A label can be
@@ -14,17 +15,18 @@ from __future__ import annotations
 import io
 import itertools
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 import facesep
-from facesep import checks, credentials, video, watermark
-from facesep.errors import ConfigError, ImageError
+from facesep import checks, credentials, first_watermark, video, watermark
+from facesep.errors import ConfigError, ImageError, VideoError
 from facesep.files import complete
 from facesep.images import (
     MAX_BYTES,
@@ -45,7 +47,7 @@ REFINED_NOTICE = "refined: with detail that a refiner invented"
 
 _UNMARKED = "without a watermark, as its maker asked"
 _SUFFIXES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
-_FRAMES = 8  # frames of a video that are looked at together
+_FRAMES, _EVERY = 8, 3  # how many frames of a video are looked at together, and which
 _SOFTWARE, _DESCRIPTION = 0x0131, 0x010E
 _MADE_BY = re.compile(r"\bfacesep (\d+(?:\.\w+){1,4})\b")
 
@@ -57,7 +59,7 @@ class Verdict:
     Attributes:
         made_by_facesep: whether any mark was found.
         how: the marks found: ``label``, ``watermark`` and ``signature``.
-        version: version of facesep that made the file.
+        version: version of facesep that made the file; None where the watermark alone is left.
         signed_by: who signed it, as their certificate calls them; None without a valid signature.
     """
 
@@ -74,32 +76,50 @@ class Verdict:
         return f"made by facesep{version} (found: {' and '.join(self.how)}{signed})"
 
 
-def mark(image: Image.Image | Tensor) -> Image.Image:
-    """Puts the watermark, which holds the version of facesep, into the pixels.
+Mask = Image.Image | ArrayLike
+"""A greyscale image, or ``[H, W]`` in 0..1."""
+
+
+def mark(image: Image.Image | Tensor, *, where: Mask | None = None) -> Image.Image:
+    """Puts the watermark into the pixels.
 
     Args:
-        image: RGB image, or ``Tensor[3, H, W]`` in [0, 1]. Below 128 pixels a side there is no room for
-            the watermark.
+        image: RGB or RGBA image, or ``Tensor[3, H, W]`` in [0, 1]. Below 128 pixels a side there is no room
+            for the watermark.
+        where: what the model made of it; where this is 0, pixels stay as they are. None for all of the
+            picture, or what is opaque.
 
     Returns:
         A new image.
+
+    Raises:
+        ConfigError: if ``where`` has another size than the image.
     """
-    image = as_picture(image)
-    return watermark.embed(image, _pack(facesep.__version__))
+    return watermark.embed(as_picture(image), where=where)
 
 
 def encode(
-    image: Image.Image | Tensor, format: str = "png", *, quality: int = 95, marked: bool = True
+    image: Image.Image | Tensor,
+    format: str = "png",
+    *,
+    quality: int = 95,
+    marked: bool = True,
+    where: Mask | None = None,
 ) -> bytes:
     """A result as the bytes of a file; see :func:`write_image`."""
     format = picture_format(format)
-    shown = mark(image) if checks.flag(marked, "marked") else image
+    shown = mark(image, where=where) if checks.flag(marked, "marked") else image
     data = encode_image(shown, format, quality=quality, **_label(format, _notice(image, marked)))
     return _signed(data, format) if credentials.configured() else data
 
 
 def write_image(
-    image: Image.Image | Tensor, path: str | Path, *, quality: int = 95, marked: bool = True
+    image: Image.Image | Tensor,
+    path: str | Path,
+    *,
+    quality: int = 95,
+    marked: bool = True,
+    where: Mask | None = None,
 ) -> Path:
     """Writes a result of the model; the file appears under its name when it is complete.
 
@@ -109,12 +129,13 @@ def write_image(
         quality: 1 to 100, for JPEG and WebP.
         marked: ``False`` leaves the pixels without the watermark, and says so in the label. Many places
             require marks by law for pictures of people: turn it off only for measurements.
+        where: what the model made of the picture, see :func:`mark`.
 
     Returns:
         The path.
 
     Raises:
-        ConfigError: for another suffix or a folder that does not exist.
+        ConfigError: for another suffix, a folder that does not exist, or a mask of another size.
         ImageError: if the picture cannot be encoded or written.
     """
     path = checks.path(path, "path")
@@ -123,7 +144,7 @@ def write_image(
         raise ConfigError(f"pictures are written as {', '.join(_SUFFIXES)}, not {path.name!r}")
     if not path.parent.is_dir():
         raise ConfigError(f"the folder {path.parent} does not exist: create it first")
-    data = encode(image, format, quality=quality, marked=marked)
+    data = encode(image, format, quality=quality, marked=marked, where=where)
     return _replace(path, data)
 
 
@@ -136,14 +157,18 @@ def write_video(
     crf: int = 18,
     marked: bool = True,
     sound: np.ndarray | None = None,
+    where: Iterable[Mask] | None = None,
 ) -> Path:
-    """Writes frames made by the model; see :func:`facesep.video.write_video` for the arguments."""
+    """Writes frames made by the model; see :func:`facesep.video.write_video` for the arguments.
+
+    ``where`` gives for each frame what the model made of it, see :func:`mark`; None for all of all frames.
+    """
     checks.flag(marked, "marked")
     frames = video.iterate(frames)
     first = list(itertools.islice(frames, 1))  # what the label says of all
     pixels = (Image.fromarray(video.to_pixels(frame)) for frame in itertools.chain(first, frames))
     path = video.write_video(
-        map(mark, pixels) if marked else pixels,
+        _marked(pixels, where) if marked else pixels,
         path,
         fps,
         on_frame=on_frame,
@@ -169,29 +194,34 @@ def verify(source: str | Path | bytes) -> Verdict:
         if Path(source).is_file() and Path(source).stat().st_size <= MAX_BYTES:
             signature = credentials.read(Path(source).read_bytes(), "mp4")
         texts = [video.video_info(source).comment]
-        frames = itertools.islice(video.read_frames(source), 0, 4 * _FRAMES, 4)
+        frames = itertools.islice(video.read_frames(source), 0, _EVERY * _FRAMES, _EVERY)
         pixels = [Image.fromarray(frame) for frame in frames]
-        found = watermark.detect(pixels, search=False) if pixels else None
     else:
         data = read_bytes(source)
-        found = watermark.detect(load_image(data))
+        pixels = [load_image(data)]
         texts, format = _read_texts(data)
         signature = credentials.read(data, format) if format in credentials.MIME_TYPES else None
+    old = first_watermark.read(pixels) if pixels else None
+    found = old is not None or bool(pixels and watermark.detect(pixels))
     ours = _MADE_BY.search(signature.software) if signature else None
     label = next((match[1] for text in texts if (match := _MADE_BY.search(text))), None)
-    marks = {"label": label is not None, "watermark": found is not None, "signature": ours is not None}
+    marks = {"label": label is not None, "watermark": found, "signature": ours is not None}
     how = tuple(name for name, there in marks.items() if there)
-    version = label or (ours and ours[1]) or (found and _unpack(found.message))
+    version = label or (ours and ours[1]) or (_unpack(old) if old is not None else None)
     return Verdict(bool(how), how, version, signature.signer if ours else None)
 
 
-def _pack(version: str) -> int:
-    """``1.2.3`` as 8 + 12 + 12 bits."""
-    major, minor, patch = (int(part) for part in re.match(r"(\d+)\.(\d+)\.(\d+)", version).groups())
-    return major << 24 | minor << 12 | patch
+def _marked(frames: Iterable[Image.Image], where: Iterable[Mask] | None) -> Iterator[Image.Image]:
+    masks = itertools.repeat(None) if where is None else iter(where)
+    for number, frame in enumerate(frames, 1):
+        mask = next(masks, masks)
+        if mask is masks:
+            raise VideoError(f"frame {number} has no mask: give one for each frame")
+        yield mark(frame, where=mask)
 
 
 def _unpack(message: int) -> str:
+    """The version that a first watermark holds, as 8 + 12 + 12 bits."""
     return f"{message >> 24}.{message >> 12 & 0xFFF}.{message & 0xFFF}"
 
 

@@ -1,349 +1,353 @@
-"""An invisible watermark: 48 keyed bits in the luminance that survive compression, scaling and crops.
+"""An invisible watermark that says "made by facesep" and survives what happens to pictures on their way.
 
-The picture is seen at 256 pixels along its short side, whatever its size, and covered with one repeated
-tile of 64 x 64 pixels. The tile is a sum of sinusoids between 0.13 and 0.24 cycles per pixel: low enough
-for half-size copies and strong JPEG, high enough to stay away from most of the picture's own energy. A
-key chooses which frequencies and phases mark the position of the tile and which carry each bit (spread
-spectrum; Cox, Miller, Bloom, "Digital Watermarking", ch. 3 and 5). The writer knows the picture, so it
-measures what the reader will see and corrects each sinusoid for what the picture itself adds there.
+The mark is one small pattern, repeated over what the model made: a sum of sinusoids between 20 and 58
+periods along the side of the marked square, low enough for small copies and strong JPEG, high enough to stay
+away from most of a picture's own energy (spread spectrum; Cox, Miller, Bloom, "Digital Watermarking", ch. 3
+and 5). Their places in the spectrum are fixed, a key gives their phases. It is as strong as the picture hides
+it: a share of the least local contrast around, and nothing on white.
 
-The reader flattens the picture (band-pass, then division by the local contrast), folds it onto one
-tile and correlates with the position pattern by FFT, which finds the tile at any shift, hence in crops.
-A crop also changes the scale; a list of scales is tried. 16 of the 48 bits are a CRC.
+A reader knows neither where the mark is nor at which size. It flattens the picture (band-pass, then division
+by the local contrast) and looks at it through square windows of three sizes. In each it asks two questions:
 
-A watermark says where a picture comes from as long as nobody works on removing it. Whoever reads this
-file and has the key can remove or forge it.
+1. At which scale, turn and mirroring are the places of the sinusoids brighter than what is beside them? The
+   power spectrum does not depend on where the pattern lies, so sums over it answer for all positions at once.
+2. Do the phases there agree with the key's for some position? Their correlation over all positions is one
+   inverse FFT. In a picture that was not marked, phases have nothing to do with the key, whatever it shows;
+   the height of the peak therefore follows one law for all pictures, and its threshold bounds false alarms.
+
+A watermark says where a picture comes from as long as nobody works on removing it. Whoever reads this file
+and has the key can remove or forge it.
 """
 
 from __future__ import annotations
 
-import binascii
 import functools
 import hashlib
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+from facesep.errors import ConfigError
 
 KEY = "facesep"
 """The key that results are marked with."""
-SIZE = 256
-"""Pixels along the short side at which pictures are seen."""
-TILE = 64
-MESSAGE_BITS, CHECK_BITS = 32, 16
-POSITION_TONES = 56
-"""Sinusoids that mark the position; the rest of the band is shared among the bits."""
-LOW, HIGH = 0.13, 0.24
-"""The band in cycles per pixel."""
-PSNR = 40.5
-"""Strength: peak signal-to-noise ratio of the marked picture in dB."""
 MIN_SIDE = 128
-"""Smaller pictures have no room for the bits and are left as they are. From 192 pixels on they survive all
-that is said above; below, high-quality JPEG and WebP, but neither JPEG 50 nor half size."""
-MAX_ASPECT = 8
-"""So are pictures that are longer than this many times their short side."""
-THRESHOLD = 4.5
-"""Least height of the position peak, in standard deviations, for which bits are read."""
-SEARCH_THRESHOLD = 5.5
-"""The same in the search, where chance has a hundred scales; cuts of marked pictures reach 6.5 and more."""
+"""Smaller pictures have no room for the pattern and are left as they are."""
+THRESHOLD = 6.6
+"""Least height of the peak of phases, in standard deviations (docs/responsible-use.md)."""
 
-_BITS = MESSAGE_BITS + CHECK_BITS
-_ROUNDS = 4  # corrections against the picture's own content
-_WINDOW = 4  # half width of the local contrast
-_STEP = 1.012  # between scales: half of it moves a sinusoid at the rim by a fifth of a period
-_FLIPS = 3  # doubtful bits that may be wrong where nothing is cut off; 93 readings
-_CANDIDATES = 3  # scales that are looked at closely
-_REFINE = (-0.006, -0.003, 0.0, 0.003, 0.006)
-_SCALES = tuple(_STEP**i for i in range(1, 68)) + tuple(_STEP**-i for i in range(1, 31))
+_GRID = 256  # samples along the side of a window, and of the marked square for the writer
+_REPEATS = 4  # of the pattern along that side: every place in the spectrum is a multiple of it
+_TILE = _GRID // _REPEATS
+_LOW, _HIGH, _TONES = 20, 58, 96
+_SQUARE = 1.05  # side of the marked square over that of what the model made
+_SHARE, _FAINTEST, _STRONGEST = 0.36, 1.3, 6.0  # of the local contrast; grey levels
+_WHITE = 252  # from here on nothing is added
+_NOISE = 2.0  # grey levels of contrast below which flattening does not amplify
+_LEVELS = (1, 1.4, 2, 2.8, 4)  # windows along the short side
+_LEAST_SIDE = 64  # of a picture that is looked at
+_LEAST_WINDOW = 112
+_MOST_SAMPLES = 2**22  # of a level: pictures that are very long are looked at through larger windows alone
+_BRIGHTEST = 5.0  # limit of the power of one place, in multiples of what is beside it
+_CANDIDATES = 12  # for each level
+_PART = 32  # samples within which fine changes of scale and turn do not matter
+_SHIFTS = 40  # positions along a side of the pattern
 
 
 class Detection(NamedTuple):
-    """A watermark that was found.
+    """The best match with the pattern.
 
     Attributes:
-        message: the 32 bits.
-        peak: height of the position peak in standard deviations.
-        scale: how much larger the original was, along the short side; 1 if nothing was cut off.
+        peak: height in standard deviations.
+        scale: side of the marked square over that of the window in which it was found.
+        turn: degrees, positive clockwise.
+        mirrored: whether the picture is its mirror image.
     """
 
-    message: int
     peak: float
     scale: float
+    turn: float
+    mirrored: bool
 
 
-def embed(image: Image.Image, message: int, key: str = KEY) -> Image.Image:
+# -- writing ----------------------------------------------------------------------------------------
+
+
+def embed(image: Image.Image, key: str = KEY, *, where: Image.Image | ArrayLike | None = None) -> Image.Image:
     """Marks a picture.
 
     Args:
-        image: RGB image; below :data:`MIN_SIDE` or beyond :data:`MAX_ASPECT` it is returned as it is.
-        message: 32 bits.
+        image: RGB or RGBA; of the latter what is opaque is marked. Below :data:`MIN_SIDE` pixels it is
+            returned as it is.
         key: readers need the same one.
+        where: what the model made of it: a greyscale image or ``[H, W]`` in 0..1 of the same size. Pixels
+            where it is 0 stay as they are. None for all of the picture.
 
     Returns:
-        A new RGB image of the same size, :data:`PSNR` dB from the given one or closer.
+        A new image of the same size and mode.
 
     Raises:
-        ValueError: if the message does not fit into 32 bits.
+        ConfigError: if ``where`` has another size.
     """
-    pixels = np.asarray(image.convert("RGB"), np.float32)
-    if min(image.size) < MIN_SIDE or max(image.size) > MAX_ASPECT * min(image.size):
-        return Image.fromarray(pixels.astype(np.uint8))
-    tones = _tones(key)
-    signs = np.concatenate([np.ones(POSITION_TONES), np.repeat(2.0 * _encode(message) - 1, tones.share)])
-    pitch = min(image.size) / SIZE
-    seen = _see(image.convert("RGB").convert("F"), pitch)
-    visibility = _visibility(seen)
-
-    def change(gains: np.ndarray) -> np.ndarray:
-        return _cover(_tile(tones, signs * gains), seen.shape) * visibility
-
-    def spread(small: np.ndarray) -> np.ndarray:
-        size = round(small.shape[1] * pitch), round(small.shape[0] * pitch)
-        large = Image.fromarray(small.astype(np.float32)).resize(size, Image.Resampling.BICUBIC)
-        rest = (0, image.height - size[1]), (0, image.width - size[0])
-        return np.pad(np.asarray(large), rest, mode="edge")
-
-    def strength(large: np.ndarray) -> float:
-        """Factor that reaches the wanted PSNR after clipping."""
-        factor = 1.0
-        for _ in range(4):
-            added = np.clip(pixels + factor * large[..., None], 0, 255) - pixels
-            factor *= 255 * 10 ** (-PSNR / 20) / max(float(np.sqrt((added**2).mean())), 1e-6)
-            factor = min(factor, 1e3)
-        return factor
-
-    gains = np.ones(len(signs))
-    factor = strength(spread(change(gains)))
-    for _ in range(_ROUNDS):
-        found = _responses(_fold(_flatten(np.clip(seen + factor * change(gains), 0, 255))), tones) * signs
-        gains = np.clip(gains + 0.5 * (1 - found / max(found.mean(), 1e-6)), 0, 4)
-        gains /= np.sqrt((gains**2).mean())
-    large = spread(change(gains))
-    marked = np.clip(np.round(pixels + strength(large) * large[..., None]), 0, 255)
-    return Image.fromarray(marked.astype(np.uint8))
+    image = image if image.mode == "RGBA" else image.convert("RGB")
+    if image.mode == "RGBA" and where is None:
+        where = image.getchannel("A")
+    share = None if where is None else _mask(where, image)
+    square = min(image.size) if share is None else _square(share, min(image.size))
+    if min(image.size) < MIN_SIDE or not square:
+        return image.copy()
+    pixels = np.array(image)
+    shown = torch.from_numpy(np.array(_on_white(image).convert("F")))
+    period = max(MIN_SIDE, round(square)) // _REPEATS
+    pattern = _cover(_pattern(key, period), shown.shape)
+    change = pattern * _resize(_room(_resize(shown, period / _TILE)), shown.shape)
+    if share is not None:
+        change *= share
+    pixels[..., :3] = np.rint(pixels[..., :3] + change.numpy()[..., None]).clip(0, 255)
+    return Image.fromarray(pixels, image.mode)
 
 
-def detect(
-    images: Image.Image | Sequence[Image.Image], key: str = KEY, *, search: bool = True
-) -> Detection | None:
+def _mask(where: Image.Image | ArrayLike, image: Image.Image) -> Tensor:
+    values = np.array(where.convert("L"), np.float32) / 255 if isinstance(where, Image.Image) else where
+    share = torch.from_numpy(np.array(values, np.float32))
+    if share.shape != (image.height, image.width):
+        sizes = f"{list(share.shape)}, the picture {[image.height, image.width]} (rows, columns)"
+        raise ConfigError(f"the mask of what was made is {sizes}: give one of the picture's size")
+    return share.clamp(0, 1)
+
+
+def _square(share: Tensor, most: int) -> float:
+    """Side of the square to mark; in steps of half an octave, so that the frames of a video agree."""
+    extents = [torch.nonzero(share.amax(dim) > 0).flatten() for dim in (0, 1)]
+    if not len(extents[0]):
+        return 0.0
+    extent = max(int(each[-1] - each[0]) + 1 for each in extents)
+    return min(float(most), 2 ** (round(2 * np.log2(_SQUARE * extent)) / 2))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+
+
+@functools.lru_cache(maxsize=8)
+def _pattern(key: str, period: int) -> Tensor:
+    """One period of the pattern, ``[period, period]`` with a standard deviation of 1."""
+    spectrum = torch.zeros(period, period, dtype=torch.complex64)
+    rows, columns = _places().T
+    spectrum[rows, columns] = _phasors(key)
+    return torch.fft.ifft2(spectrum).real * (period**2 * (2 / _TONES) ** 0.5)
+
+
+def _cover(tile: Tensor, shape: Sequence[int]) -> Tensor:
+    rows, columns = (-(-side // len(tile)) for side in shape)
+    return tile.repeat(rows, columns)[: shape[0], : shape[1]]
+
+
+def _room(seen: Tensor) -> Tensor:
+    """How large a change hides at each place of a picture on the writer's grid, in grey levels."""
+    contrast = _mean((seen - _mean(seen, 7)) ** 2, 7).clamp(min=0).sqrt()
+    calm = -functional.max_pool2d(-contrast[None, None], 7, 1, 3)[0, 0]
+    return _mean((_SHARE * calm).clamp(_FAINTEST, _STRONGEST), 5) * (seen < _WHITE)
+
+
+# -- reading ----------------------------------------------------------------------------------------
+
+
+def detect(images: Image.Image | Sequence[Image.Image], key: str = KEY) -> Detection | None:
     """Looks for a watermark.
 
     Args:
         images: a picture, or frames of one video.
         key: the key it was written with.
-        search: also look for cut-out and padded pictures; takes up to half a second when there is nothing.
 
     Returns:
-        What was found, or ``None``. Among 2,351 unmarked portraits one in 750 passed the threshold as it
-        is (then 93 readings; in the search one), and noise passes the CRC once in 65,536. What was measured
-        stands in docs/responsible-use.md.
+        What was found, or None.
     """
-    return detect_each(images, [key], search=search)[0]
+    return detect_each(images, [key])[0]
 
 
-def detect_each(
-    images: Image.Image | Sequence[Image.Image], keys: Sequence[str], *, search: bool = True
-) -> list[Detection | None]:
+def detect_each(images: Image.Image | Sequence[Image.Image], keys: Sequence[str]) -> list[Detection | None]:
     """What :func:`detect` finds with each of several keys; most of the work is done once for all."""
-    images = [images] if isinstance(images, Image.Image) else list(images)
-    if max(images[0].size) > MAX_ASPECT * min(images[0].size):
-        return [None] * len(keys)
-    views = [_luminance(image) for image in images]
-
-    @functools.cache
-    def folded(scale: float) -> np.ndarray:
-        pitch = min(views[0].size) * scale / SIZE
-        return sum(_fold(_flatten(_see(view, pitch))) for view in views)
-
-    return [_find(folded, _tones(key), search) for key in keys]
+    return [found if found and found.peak >= THRESHOLD else None for found in best_matches(images, keys)]
 
 
-def _find(folded: Callable[[float], np.ndarray], tones: _Tones, search: bool) -> Detection | None:
-    """Looks at a picture, given as what is folded at some scale, with one key."""
-    found = _read(folded(1.0), tones, _FLIPS)
-    if found is not None or not search:
-        return found and Detection(*found, 1.0)
-    peaks = {scale: _peak(folded(scale), tones)[0] for scale in _SCALES}
-    for scale in sorted(peaks, key=peaks.get, reverse=True)[:_CANDIDATES]:
-        near = [scale * (1 + offset) for offset in _REFINE]
-        best = max(near, key=lambda one: _peak(folded(one), tones)[0])
-        found = _read(folded(best), tones, threshold=SEARCH_THRESHOLD)
-        if found is not None:
-            return Detection(*found, best)
-    return None
+def best_matches(images: Image.Image | Sequence[Image.Image], keys: Sequence[str]) -> list[Detection | None]:
+    """The highest peak with each key, however low; the search ends when all keys have passed the threshold.
 
-
-# -- bits and tones ---------------------------------------------------------------------------------
-
-
-class _Tones(NamedTuple):
-    """Places of the sinusoids in the tile's spectrum, position first; conjugates are implied."""
-
-    rows: np.ndarray
-    columns: np.ndarray
-    phases: np.ndarray
-    share: int
-    """Sinusoids for each bit."""
-
-
-@functools.lru_cache(maxsize=8)
-def _tones(key: str) -> _Tones:
-    """Draws frequencies and phases from the key by SHAKE-256, the same on every machine."""
-    frequency = np.fft.fftfreq(TILE)
-    radius = np.hypot(frequency[:, None], frequency)
-    half = (frequency[None] > 0) | ((frequency[None] == 0) & (frequency[:, None] > 0))
-    rows, columns = np.nonzero((radius >= LOW) & (radius < HIGH) & half)
-    random = np.frombuffer(hashlib.shake_256(key.encode()).digest(8 * len(rows)), "<u4").reshape(2, -1)
-    share = (len(rows) - POSITION_TONES) // _BITS
-    order = np.argsort(random[0], kind="stable")[: POSITION_TONES + share * _BITS]
-    phases = np.exp(2j * np.pi * random[1, : len(order)] / 2**32)
-    return _Tones(rows[order], columns[order], phases, share)
-
-
-def _encode(message: int) -> np.ndarray:
-    if not 0 <= message < 2**MESSAGE_BITS:
-        raise ValueError(f"the message must fit into {MESSAGE_BITS} bits, got {message}")
-    data = message.to_bytes(4, "big")
-    data += binascii.crc_hqx(data, 0xFFFF).to_bytes(2, "big")
-    return np.unpackbits(np.frombuffer(data, np.uint8))
-
-
-def _decode(values: np.ndarray, flips: int = 0) -> int | None:
-    """The message if the CRC is right, perhaps after turning round the weakest bits.
-
-    Args:
-        values: one number for each bit, positive for 1; its size says how sure the bit is.
-        flips: most bits that are turned round, among the eight weakest (Chase's decoder).
+    None for pictures that are too small or too long.
     """
-    bits, weakest = values > 0, np.argsort(np.abs(values))[:8]
-    for count in range(flips + 1):
-        for places in itertools.combinations(weakest, count):
-            tried = bits.copy()
-            tried[list(places)] ^= True
-            data = np.packbits(tried).tobytes()
-            if binascii.crc_hqx(data[:4], 0xFFFF) == int.from_bytes(data[4:], "big"):
-                return int.from_bytes(data[:4], "big")
-    return None
+    images = [images] if isinstance(images, Image.Image) else list(images)
+    found: list[Detection | None] = [None] * len(keys)
+    for windows in _windows([_grey(image) for image in images]):
+        for window, cell in _candidates(windows):
+            for index, match in enumerate(_match(windows[window], _cells()[cell], keys)):
+                found[index] = max(found[index] or match, match)
+        if all(each and each.peak >= THRESHOLD for each in found):
+            break
+    return found
 
 
-def _peak(folded: np.ndarray, tones: _Tones) -> tuple[float, tuple[int, int]]:
-    """Height, in standard deviations, and place of the best match with the position pattern."""
-    spectrum = _spectrum(folded)
-    position = np.zeros((TILE, TILE), complex)
-    place = tones.rows[:POSITION_TONES], tones.columns[:POSITION_TONES]
-    position[place] = spectrum[place] * tones.phases[:POSITION_TONES].conj()
-    surface = torch.fft.ifft2(torch.from_numpy(position)).real.numpy()
-    row, column = np.unravel_index(surface.argmax(), surface.shape)
-    return float(surface[row, column] / max(surface.std(), 1e-12)), (int(row), int(column))
+def _grey(image: Image.Image) -> Tensor:
+    """Luminance, smaller where there are more pixels than windows have samples."""
+    factor = max(1, int(min(image.size) / (_LEVELS[-1] * _GRID)))
+    return torch.from_numpy(np.array(image.convert("RGB").reduce(factor).convert("F")))
 
 
-def _read(
-    folded: np.ndarray, tones: _Tones, flips: int = 0, threshold: float = THRESHOLD
-) -> tuple[int, float] | None:
-    """Message and peak height of a folded picture, if there is a peak and its CRC is right."""
-    peak, (row, column) = _peak(folded, tones)
-    if peak < threshold:
-        return None
-    moved = np.roll(folded, (-row, -column), (0, 1))
-    values = _responses(moved, tones)[POSITION_TONES:].reshape(_BITS, tones.share).sum(1)
-    message = _decode(values, flips)
-    return None if message is None else (message, peak)
+def _windows(greys: list[Tensor]) -> Iterator[Tensor]:
+    """For each size of windows the flattened picture in each, ``[N, 256, 256]``, overlapping by half."""
+    height, width = greys[0].shape
+    short = min(height, width)
+    for level in _LEVELS:
+        shape = [max(_GRID, round(side * level * _GRID / short)) for side in (height, width)]
+        too_small = short < _LEAST_SIDE or (level > 1 and short < level * _LEAST_WINDOW)
+        if too_small or shape[0] * shape[1] > _MOST_SAMPLES:
+            return
+        flat = sum(_flatten(_resize(grey, shape)) for grey in greys)
+        rows, columns = (_starts(side) for side in shape)
+        corners = itertools.product(rows, columns)
+        yield torch.stack([flat[row : row + _GRID, column : column + _GRID] for row, column in corners])
 
 
-def _responses(folded: np.ndarray, tones: _Tones) -> np.ndarray:
-    """Strength of each sinusoid along its phase."""
-    spectrum = _spectrum(folded)
-    return (spectrum[tones.rows, tones.columns] * tones.phases.conj()).real
+def _starts(side: int) -> list[int]:
+    steps = -(-(side - _GRID) // (_GRID // 2))
+    return [round(step * (side - _GRID) / max(steps, 1)) for step in range(steps + 1)]
 
 
-def _spectrum(folded: np.ndarray) -> np.ndarray:
-    return torch.fft.fft2(torch.from_numpy(folded)).numpy()
-
-
-def _tile(tones: _Tones, strengths: np.ndarray) -> np.ndarray:
-    """The sum of the sinusoids, with a standard deviation of about 1."""
-    spectrum = np.zeros((TILE, TILE), complex)
-    spectrum[tones.rows, tones.columns] = tones.phases * strengths
-    return np.fft.ifft2(spectrum).real * TILE**2 * np.sqrt(2 / len(strengths))
-
-
-# -- pictures ---------------------------------------------------------------------------------------
-
-
-def _luminance(image: Image.Image) -> Image.Image:
-    """Luminance as floats, halved while it is much larger than what is looked at."""
-    image = image.convert("RGB").convert("F")
-    while min(image.size) >= 3 * SIZE:
-        image = image.reduce(2)
-    return image
-
-
-def _see(view: Image.Image, pitch: float) -> np.ndarray:
-    """Luminance with one sample for every ``pitch`` pixels, exactly; a rest at the rim is left out."""
-    width, height = (int(side / pitch + 1e-6) for side in view.size)
-    method = Image.Resampling.LANCZOS if pitch > 1 else Image.Resampling.BICUBIC
-    box = (0, 0, min(width * pitch, view.width), min(height * pitch, view.height))
-    return np.asarray(view.resize((width, height), method, box))
-
-
-def _visibility(seen: np.ndarray) -> np.ndarray:
-    """How much change hides at each place: local contrast, and nothing on the white background."""
-    contrast = np.sqrt(np.maximum(_mean((seen - _mean(seen)) ** 2), 0))
-    return np.where(seen > 253, 0.0, np.clip(contrast, 1, 8))
-
-
-def _flatten(seen: np.ndarray) -> np.ndarray:
+def _flatten(seen: Tensor) -> Tensor:
     """Band-pass, then division by the local contrast, so that edges do not drown the rest."""
-    height, width = seen.shape
-    margin = 16
-    shape = rows, columns = _fast(height + 2 * margin), _fast(width + 2 * margin)
-    rest = (margin, rows - height - margin), (margin, columns - width - margin)
-    padded = np.pad(seen.astype(np.float32), rest, mode="reflect")
-    spectrum = torch.fft.rfft2(torch.from_numpy(padded)) * _band(rows, columns)  # faster than numpy's
-    band = torch.fft.irfft2(spectrum, shape).numpy()[margin : margin + height, margin : margin + width]
-    return band / np.sqrt(_mean(band**2) + 4)
+    band = seen - _mean(_mean(seen, 9), 9)
+    return band / (_mean(_mean(band**2, 9), 9) + _NOISE**2).sqrt()
 
 
-@functools.lru_cache(maxsize=128)
-def _band(rows: int, columns: int) -> torch.Tensor:
-    """1 for the frequencies of :func:`torch.fft.rfft2` that the watermark uses, else 0."""
-    radius2 = torch.fft.fftfreq(rows)[:, None] ** 2 + torch.fft.rfftfreq(columns) ** 2
-    return ((radius2 > (0.9 * LOW) ** 2) & (radius2 < (1.05 * HIGH) ** 2)).float()
+class _Cell(NamedTuple):
+    """A way in which the pattern may have been changed; the turn is in radians."""
+
+    scale: float
+    turn: float
+    mirrored: bool
+
+    def frequencies(self) -> np.ndarray:
+        """Where the sinusoids are then, ``[K, 2]`` in cycles per sample (row, column)."""
+        rows, columns = (_places() * (_REPEATS / _GRID / self.scale)).T
+        columns = -columns if self.mirrored else columns
+        cosine, sine = np.cos(self.turn), np.sin(self.turn)
+        return np.stack((cosine * rows + sine * columns, cosine * columns - sine * rows), 1)
 
 
-def _fast(size: int) -> int:
-    """The next size without large prime factors: its FFT is several times faster than that of a prime."""
-    while True:
-        rest = size
-        for factor in (2, 3, 5):
-            while rest % factor == 0:
-                rest //= factor
-        if rest == 1:
-            return size
-        size += 1
+@functools.cache
+def _cells() -> list[_Cell]:
+    """What is tried; steps are half the width of a peak in the spectrum of a window."""
+    scales = np.exp(np.arange(np.log(0.55), np.log(1.8), 0.016))
+    turns = np.radians(np.arange(-8, 9))
+    return [_Cell(scale, turn, mirrored) for mirrored in (False, True) for scale in scales for turn in turns]
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over a square window."""
-    size = 2 * _WINDOW + 1
-    padded = np.pad(values, _WINDOW, mode="edge")
-    height, width = values.shape
-    tall = sum(padded[start : start + height] for start in range(size))
-    return sum(tall[:, start : start + width] for start in range(size)) / size**2
+def _candidates(windows: Tensor) -> list[tuple[int, int]]:
+    """The most likely pairs of window and cell."""
+    hann = torch.hann_window(_GRID)
+    power = torch.fft.rfft2(windows * hann * hann[:, None]).abs() ** 2
+    power = (power / _mean(power, 15).clamp(min=1e-6)).clamp(max=_BRIGHTEST).flatten(1).T.contiguous()
+    total = sum(power[row] for row in _table()).T  # [windows, cells]
+    total = (total - total.mean(1, keepdim=True)) / (total.std(1, keepdim=True) + 1e-6)
+    values, cells = total.topk(3, 1)
+    order = values.flatten().topk(min(_CANDIDATES, values.numel())).indices
+    return [(int(index) // 3, int(cells.flatten()[index])) for index in order]
 
 
-def _fold(flat: np.ndarray) -> np.ndarray:
-    """Sum of all tiles, cut ones filled with zeros."""
-    rows, columns = (-(-side // TILE) for side in flat.shape)
-    whole = np.zeros((rows * TILE, columns * TILE))
-    whole[: flat.shape[0], : flat.shape[1]] = flat
-    return whole.reshape(rows, TILE, columns, TILE).sum((0, 2))
+@functools.cache
+def _table() -> Tensor:
+    """For each sinusoid and cell the place in the flattened output of ``rfft2``, ``[K, cells]``."""
+    places = np.rint(np.stack([cell.frequencies() for cell in _cells()], 1) * _GRID).astype(np.int64)
+    places = np.where(places[..., 1:] < 0, -places, places)  # the other half mirrors this one
+    rows, columns = places[..., 0] % _GRID, places[..., 1].clip(max=_GRID // 2)
+    return torch.from_numpy(rows * (_GRID // 2 + 1) + columns)
 
 
-def _cover(tile: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """The tile repeated over a picture of some shape."""
-    rows, columns = (-(-side // TILE) for side in shape)
-    return np.tile(tile, (rows, columns))[: shape[0], : shape[1]]
+def _match(window: Tensor, cell: _Cell, keys: Sequence[str]) -> list[Detection]:
+    """The best match of the phases near a cell, over all positions, with each key."""
+    start = torch.from_numpy(cell.frequencies()).float()
+    count = _GRID // _PART
+    samples, parts = torch.arange(_GRID) - (_GRID - 1) / 2, (torch.arange(count) - (count - 1) / 2) * _PART
+    # Coefficients of the sinusoids in each part of the window; finer cells differ in how parts add up.
+    along = _wave(start[:, 1], samples).view(-1, count, _PART)
+    each = torch.einsum("rcp,kcp->ckr", window.view(_GRID, count, _PART).to(along.dtype), along)
+    each = (each * _wave(start[:, 0], samples)).view(count, -1, count, _PART).sum(3)
+    fine = [
+        cell._replace(scale=cell.scale * (1 + larger), turn=cell.turn + turn)
+        for larger in np.linspace(-0.012, 0.012, 5)
+        for turn in np.radians(np.linspace(-0.6, 0.6, 5))
+    ]
+    moved = torch.from_numpy(np.stack([one.frequencies() for one in fine])).float() - start
+    found = torch.einsum("ckr,fkc,fkr->fk", each, _wave(moved[..., 1], parts), _wave(moved[..., 0], parts))
+    size = found.abs()
+    found = found / (size + size.median(1, keepdim=True).values + 1e-12)  # no sinusoid decides alone
+    deviation = (found.abs().square().sum(1) / 2).sqrt() + 1e-12
+    rows, columns = _places().T
+    matches = []
+    for key in keys:
+        surface = torch.zeros(len(fine), _SHIFTS, _SHIFTS // 2 + 1, dtype=found.dtype)
+        surface[:, rows, columns] = found * _phasors(key).conj()
+        surface[..., 1:] /= 2  # irfft2 counts these twice
+        peaks = torch.fft.irfft2(surface, (_SHIFTS, _SHIFTS)).amax((1, 2)) * _SHIFTS**2 / deviation
+        best = int(peaks.argmax())
+        scale, turn, mirrored = fine[best]
+        matches.append(Detection(float(peaks[best]), float(scale), float(np.degrees(turn)), mirrored))
+    return matches
+
+
+def _wave(frequencies: Tensor, places: Tensor) -> Tensor:
+    angles = -2 * torch.pi * frequencies[..., None] * places
+    return torch.complex(angles.cos(), angles.sin())
+
+
+# -- both -------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _places() -> np.ndarray:
+    """Places of the sinusoids in the spectrum of one period, ``int[K, 2]`` (row, column)."""
+    reach = _HIGH // _REPEATS
+    rows, columns = np.mgrid[-reach : reach + 1, 0 : reach + 1]
+    radius = _REPEATS * np.hypot(rows, columns)
+    inside = (radius >= _LOW) & (radius <= _HIGH) & ((columns > 0) | (rows > 0))
+    places = np.stack((rows[inside], columns[inside]), 1)
+    return places[np.argsort(_draw("facesep places", len(places)), kind="stable")[:_TONES]]
+
+
+@functools.lru_cache(maxsize=64)
+def _phasors(key: str) -> Tensor:
+    """Unit phasors of the sinusoids, ``complex64[K]``."""
+    angles = 2 * np.pi * _draw(f"facesep phases {key}", _TONES) / 2**32
+    return torch.from_numpy(np.exp(1j * angles).astype(np.complex64))
+
+
+def _draw(name: str, count: int) -> np.ndarray:
+    """Random numbers below 2^32 by SHAKE-256, the same on every machine."""
+    return np.frombuffer(hashlib.shake_256(name.encode()).digest(4 * count), "<u4")
+
+
+def _resize(values: Tensor, shape: Sequence[int] | float) -> Tensor:
+    """Resamples ``[H, W]`` to a shape, or to one sample for every so many pixels."""
+    if isinstance(shape, float):
+        shape = [max(1, round(side / shape)) for side in values.shape]
+    smaller = shape[0] < values.shape[0]
+    return functional.interpolate(values[None, None], list(shape), mode="bilinear", antialias=smaller)[0, 0]
+
+
+def _mean(values: Tensor, size: int) -> Tensor:
+    """Mean over a square window of the last two dimensions; the rim is repeated."""
+    for dim in (-1, -2):
+        length = values.shape[dim]
+        first, last = values.narrow(dim, 0, 1), values.narrow(dim, length - 1, 1)
+        sums = torch.cat([first] * (size // 2 + 1) + [values] + [last] * (size // 2), dim).cumsum(dim)
+        values = (sums.narrow(dim, size, length) - sums.narrow(dim, 0, length)) / size
+    return values

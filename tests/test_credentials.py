@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 import facesep
-from facesep import credentials, watermark
+from facesep import credentials
 from facesep.errors import ConfigError
 from facesep.provenance import encode, verify, write_image, write_video
 
@@ -58,12 +58,6 @@ def keys(tmp_path_factory) -> tuple[Path, Path]:
 def configured(keys, monkeypatch) -> None:
     monkeypatch.setenv(credentials.CERTIFICATE, str(keys[0]))
     monkeypatch.setenv(credentials.KEY, str(keys[1]))
-
-
-@pytest.fixture(autouse=True)
-def short_search(monkeypatch):
-    """The search for crops has its own tests; here it only takes time."""
-    monkeypatch.setattr(watermark, "_SCALES", watermark._SCALES[:2])
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])

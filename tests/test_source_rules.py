@@ -223,7 +223,7 @@ ORDER = {  # modules may import from lower layers and their own
     "checkpoint": 0, "checksums": 0, "checks": 0, "files": 0,
     "nets": 1, "images": 1,
     "faces": 2, "hub": 2, "card": 2, "provenance": 2, "credentials": 2, "video": 2, "watermark": 2,
-    "refine": 2, "fitting": 2, "detail": 2,
+    "refine": 2, "fitting": 2, "detail": 2, "first_watermark": 2,
     "model": 3, "backends": 3, "importers": 3, "data": 3,
     "environment": 0, "analysis": 4,
     "training": 5, "evaluation": 5,

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import binascii
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from facesep import watermark
+from facesep import first_watermark, watermark
+from facesep.errors import ConfigError
 from facesep.images import encode_image, load_image
 from facesep.video import read_frames, write_video
-from facesep.watermark import PSNR, detect, embed
-
-MESSAGE = 0xC0FFEE01
+from facesep.watermark import THRESHOLD, best_matches, detect, detect_each, embed
 
 
 def face(size: int = 256, seed: int = 0) -> Image.Image:
@@ -88,6 +89,15 @@ ATTACKS = {
     "noise": noisy,
     "grey": lambda image: image.convert("L").convert("RGB"),
     "twice JPEG 75": lambda image: again("jpeg", 75)(again("jpeg", 75)(image)),
+    "mirrored": ImageOps.mirror,
+    "turned by 5": lambda image: image.rotate(5, Image.Resampling.BICUBIC, fillcolor="white"),
+    "turned by -5, mirrored": lambda image: ImageOps.mirror(
+        image.rotate(-5, Image.Resampling.BICUBIC, fillcolor="white")
+    ),
+    "cut to the head": lambda image: image.crop(
+        [round(part * image.width) for part in (0.13, 0.07, 0.87, 0.93)]
+    ),
+    "cut to 60 %": lambda image: image.crop([round(part * image.width) for part in (0.2, 0.25, 0.8, 0.85)]),
 }
 
 
@@ -99,51 +109,91 @@ def psnr(a: Image.Image, b: Image.Image) -> float:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-@pytest.mark.parametrize("size", [256, 512])
-def test_survives(attack, size):
-    changed = ATTACKS[attack](embed(face(size, seed=size), MESSAGE))
-    found = detect(changed, search=False)
-    assert found is not None and found.message == MESSAGE
+def test_survives(attack):
+    assert detect(ATTACKS[attack](embed(face(512)))) is not None
 
 
-@pytest.mark.parametrize("attack", ["nothing", "JPEG 90", "WebP 95", "double size", "blur", "brighter"])
-def test_smallest_pictures_survive_less(attack):
-    attacks = ATTACKS | {"JPEG 90": again("jpeg", 90), "WebP 95": again("webp", 95)}
-    found = detect(attacks[attack](embed(face(128), MESSAGE)), search=False)
-    assert found is not None and found.message == MESSAGE
+@pytest.mark.parametrize(
+    "attack", ["nothing", "JPEG 50", "WebP 80", "double size", "mirrored", "turned by 5"]
+)
+def test_smaller_pictures_survive_less(attack):
+    assert detect(ATTACKS[attack](embed(face(256)))) is not None
 
 
-@pytest.mark.parametrize(("part", "seed"), [(0.95, 0), (0.8, 1), (0.6, 2)])
-def test_survives_crops(part, seed):
-    side = int(256 * part)
-    left, top = np.random.default_rng(seed).integers(0, 257 - side, 2)
-    found = detect(embed(face(256, seed), MESSAGE).crop((left, top, left + side, top + side)))
-    assert found is not None and found.message == MESSAGE
-    assert found.scale == pytest.approx(256 / side, rel=0.01)
+def page(size: tuple[int, int], seed: int = 7) -> Image.Image:
+    """A picture of something else."""
+    return texture(max(size), seed).crop((0, 0, *size))
 
 
-def test_survives_a_larger_page():
-    """A marked picture pasted into a white page and saved as JPEG."""
-    page = Image.new("RGB", (330, 330), "white")
-    page.paste(embed(face(), MESSAGE), (31, 17))
-    found = detect(again("jpeg", 75)(page))
-    assert found is not None and found.message == MESSAGE
+@pytest.mark.parametrize(
+    ("size", "factor", "place"),
+    [((800, 600), 1.0, (201, 57)), ((800, 600), 0.6, (17, 240)), ((1600, 1200), 1.0, (701, 93))],
+)
+def test_survives_a_larger_picture(size, factor, place):
+    large = page(size)
+    large.paste(resized(factor)(embed(face(512))), place)
+    assert detect(again("jpeg", 75)(large)) is not None
+
+
+def test_what_happened_is_told():
+    """Scale, turn and mirroring are those that the picture went through."""
+    changed = ImageOps.mirror(embed(face(512))).rotate(-4, Image.Resampling.BICUBIC, fillcolor="white")
+    found = detect(changed.crop((64, 64, 448, 448)))
+    assert found.mirrored and abs(abs(found.turn) - 4) < 0.3
+    assert found.scale == pytest.approx(512 / 384, rel=0.02)
 
 
 def test_survives_video(tmp_path):
-    """Frames that differ help each other: the picture's own share changes, the watermark does not."""
-    frames = [embed(face().rotate(2 * i, fillcolor="white"), MESSAGE) for i in range(24)]
-    read = [Image.fromarray(f) for f in read_frames(write_video(frames, tmp_path / "a.mp4", crf=23))]
-    found = detect(read[::4], search=False)
-    assert found is not None and found.message == MESSAGE
-    assert detect([face().rotate(8 * i, fillcolor="white") for i in range(6)], search=False) is None
+    """Frames help each other: the picture's own share changes, the watermark does not."""
+    frames = [embed(face(512).rotate(i, fillcolor="white")) for i in range(24)]
+    first = write_video(frames, tmp_path / "a.mp4")
+    second = write_video(read_frames(first), tmp_path / "b.mp4", crf=30)
+    read = [Image.fromarray(frame) for frame in read_frames(second)]
+    assert detect(read[::4]) is not None
 
 
-@pytest.mark.parametrize("size", [(300, 256), (256, 411), (1024, 640), (128, 128), (129, 200)])
+@pytest.mark.parametrize("size", [(600, 512), (512, 823), (257, 400), (1200, 300)])
 def test_other_shapes(size):
-    image = texture(max(size), 3).crop((0, 0, *size))
-    marked = embed(image, MESSAGE)
-    assert marked.size == size and detect(marked, search=False).message == MESSAGE
+    image = face(max(size)).crop((0, 0, *size))
+    marked = embed(image)
+    assert marked.size == size and detect(marked) is not None
+
+
+# -- parts of pictures ------------------------------------------------------------------------------
+
+
+def head(width: int, height: int, box: tuple[int, int, int, int]) -> Image.Image:
+    mask = Image.new("L", (width, height), 0)
+    ImageDraw.Draw(mask).ellipse(box, fill=255)
+    return mask
+
+
+def test_a_kept_background_stays_bit_for_bit():
+    photo = page((900, 700), 3)
+    where = head(900, 700, (300, 100, 660, 600))
+    marked = embed(photo, where=where)
+    changed = (np.asarray(marked) != np.asarray(photo)).any(-1)
+    assert not changed[np.asarray(where) == 0].any()
+    assert changed[np.asarray(where) > 0].mean() > 0.5
+    assert detect(again("jpeg", 50)(marked)) is not None
+    assert detect(again("jpeg", 75)(marked.crop((300, 100, 660, 600)))) is not None
+    nothing = embed(photo, where=np.zeros((700, 900)))
+    assert nothing.tobytes() == photo.tobytes()
+    with pytest.raises(ConfigError, match="picture's size"):
+        embed(photo, where=where.resize((450, 350)))
+
+
+def test_a_transparent_background_stays_and_the_head_is_marked():
+    image = face(512)
+    image.putalpha(head(512, 512, (80, 40, 430, 480)))
+    marked = embed(image)
+    assert marked.mode == "RGBA"
+    before, after = np.asarray(image), np.asarray(marked)
+    assert np.array_equal(before[..., 3], after[..., 3])
+    assert np.array_equal(before[before[..., 3] == 0], after[before[..., 3] == 0])
+    assert detect(load_image(marked)) is not None
+    dark = Image.new("RGBA", image.size, "black")
+    assert detect(Image.alpha_composite(dark, marked).convert("RGB")) is not None
 
 
 # -- invisibility -----------------------------------------------------------------------------------
@@ -152,101 +202,106 @@ def test_other_shapes(size):
 @pytest.mark.parametrize("size", [256, 512])
 def test_change_is_small(size):
     image = face(size)
-    marked = embed(image, MESSAGE)
-    assert max(40.0, PSNR - 0.2) < psnr(image, marked) < PSNR + 1
+    marked = embed(image)
+    assert psnr(image, marked) > 40
     before, after = np.asarray(image, float), np.asarray(marked, float)
-    assert np.abs(after - before).max() < 40
+    assert np.abs(after - before).max() < 25
     background = before.min(-1) >= 254
-    assert background.mean() > 0.2 and np.abs(after - before)[background].mean() < 0.2
+    assert background.mean() > 0.2 and np.abs(after - before)[background].mean() < 0.1
+
+
+def test_calm_places_are_changed_least():
+    """Half of the picture is smooth, half is rough."""
+    pixels = np.full((512, 512), 128.0)
+    pixels[:, 256:] += np.random.default_rng(0).normal(0, 30, (512, 256))
+    image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).convert("RGB")
+    change = np.abs(np.asarray(embed(image), float) - np.asarray(image, float))[..., 0]
+    assert change[:, :220].mean() < 1.2 < 2 * change[:, :220].mean() < change[:, 300:].mean()
 
 
 def test_plain_colours():
-    """White stays white; elsewhere the change stays as faint as anywhere."""
+    """White stays white; elsewhere the change stays faint."""
     white = Image.new("RGB", (256, 256), "white")
-    assert embed(white, MESSAGE).tobytes() == white.tobytes()
+    assert embed(white).tobytes() == white.tobytes()
     for colour in ("black", "grey", (250, 250, 250)):
         image = Image.new("RGB", (256, 256), colour)
-        assert psnr(image, embed(image, MESSAGE)) > PSNR - 0.2
+        assert psnr(image, embed(image)) > 45
 
 
 # -- no false alarms --------------------------------------------------------------------------------
 
 
 def test_unmarked_pictures():
-    pictures = [face(256, seed) for seed in range(12)] + [texture(256, seed) for seed in range(12)]
-    plain = [Image.new("RGB", (300, 200), "white"), photo_of_stripes()]
-    assert not any(detect(picture, search=False) for picture in pictures + plain)
-    for picture in (face(256, 1), photo_of_stripes()):
-        assert detect(picture) is None
+    pictures = [face(256, 1), face(512, 2), texture(256, 3), photo_of_stripes()]
+    plain = [Image.new("RGB", (300, 200), "white"), Image.new("RGB", (1, 16_000), "grey")]
+    assert not any(detect(picture) for picture in pictures + plain)
+    assert detect([face(256).rotate(8 * i, fillcolor="white") for i in range(3)]) is None
 
 
 def photo_of_stripes() -> Image.Image:
     """A strong regular pattern inside the band."""
-    wave = 128 + 100 * np.sin(np.arange(256) * 2 * np.pi * 12 / 64)
+    wave = 128 + 100 * np.sin(np.arange(256) * 2 * np.pi * 24 / 256)
     return Image.fromarray(np.tile(wave.astype(np.uint8), (256, 1))).convert("RGB")
 
 
-def test_bits_are_rarely_read_from_nothing():
-    """With the CRC (2 ** -16) and four looks, this bounds the rate of false alarms by 1e-4."""
-    tones = watermark._tones("facesep")
-    flat = np.random.default_rng(0).normal(size=(1000, 64, 64))
-    passed = sum(watermark._peak(one, tones)[0] >= watermark.THRESHOLD for one in flat)
-    assert passed / len(flat) < 0.05
+@pytest.mark.slow
+def test_peaks_of_unmarked_pictures_stay_low():
+    """320 looks; with Gumbel's law for the highest peak they foretell the rate of alarms."""
+    keys = [f"other {number}" for number in range(40)]
+    pictures = [face(256, seed) for seed in range(4)] + [texture(300, seed) for seed in range(4)]
+    peaks = np.array([match.peak for picture in pictures for match in best_matches(picture, keys)])
+    spread = peaks.std() * np.sqrt(6) / np.pi
+    place = peaks.mean() - np.euler_gamma * spread
+    assert peaks.max() < THRESHOLD
+    assert -np.expm1(-np.exp((place - THRESHOLD) / spread)) < 1e-4
 
 
-def test_crc_catches_wrong_bits():
-    values = 2.0 * watermark._encode(MESSAGE) - 1
-    assert watermark._decode(values) == MESSAGE and len(values) == 48
-    for i in range(48):
-        wrong = values.copy()
-        wrong[i] *= -1
-        assert watermark._decode(wrong) is None
-    draws = np.random.default_rng(0).normal(size=(10_000, 48))
-    assert sum(watermark._decode(one) is not None for one in draws) <= 3
-
-
-def test_weak_bits_may_be_wrong():
-    """Up to three of the eight least sure bits are corrected, sure ones never."""
-    values = 2.0 * watermark._encode(MESSAGE) - 1
-    values[[3, 17, 40]] *= -0.1
-    assert watermark._decode(values, flips=3) == MESSAGE
-    assert watermark._decode(values, flips=2) is None
-    values[[3, 17, 40]] *= 50
-    assert watermark._decode(values, flips=3) is None
+# -- keys and formats -------------------------------------------------------------------------------
 
 
 def test_keys():
-    marked = embed(face(), MESSAGE, key="ours")
-    assert detect(marked, "ours", search=False).message == MESSAGE
-    assert detect(marked, search=False) is None
-    with pytest.raises(ValueError, match="32 bits"):
-        embed(face(), 2**32)
+    marked = embed(face(320), "ours")
+    assert detect(marked, "ours") is not None and detect(marked) is None
+    other, ours = detect_each(marked, ["other", "ours"])
+    assert other is None and ours.peak >= detect(marked, "ours").peak
 
 
-def test_several_keys_find_what_each_finds_alone():
-    cut = embed(face(320), MESSAGE, "mine").crop((10, 30, 290, 310))
-    for search in (False, True):
-        each = watermark.detect_each(cut, ["other", "mine"], search=search)
-        assert each == [detect(cut, key, search=search) for key in ("other", "mine")]
-    assert each[0] is None and each[1].message == MESSAGE
-    assert watermark.detect_each(face().resize((1000, 50)), ["one", "two"]) == [None, None]
+def test_the_pattern_is_the_same_everywhere():
+    """Places and phases are a file format: a change would orphan every marked picture."""
+    places = watermark._places()
+    assert len({tuple(place) for place in places.tolist()}) == len(places) == 96
+    assert places[:3].tolist() == [[13, 1], [-5, 8], [6, 0]]
+    assert np.angle(watermark._phasors("facesep")[:3]) == pytest.approx(
+        [1.794188, -2.071269, -1.357039], abs=1e-5
+    )
 
 
-def test_tones_are_the_same_everywhere():
-    """The places and phases are a file format: a change would orphan every marked picture."""
-    tones = watermark._tones("facesep")
-    assert tones.share == 4 and len(tones.rows) == 56 + 4 * 48
-    places = list(zip(tones.rows.tolist(), tones.columns.tolist(), strict=True))
-    assert len(set(places)) == len(places)
-    assert places[:3] == [(51, 7), (53, 6), (7, 9)]
-    assert np.angle(tones.phases[:3]) == pytest.approx([0.046628, 2.733000, 1.129621], abs=1e-6)
+def test_files_of_the_first_watermark_are_read():
+    """A picture that an early version marked, saved as JPEG 90."""
+    old = load_image(Path(__file__).parent / "data" / "marked_first.jpg")
+    assert first_watermark.read(old) == first_watermark.read(old.resize((128, 128))) == 0x1000
+    assert first_watermark.read([old, old.rotate(0)]) == 0x1000
+    assert detect(old) is None
+    for image in (face(256), embed(face(256)), photo_of_stripes(), old.resize((1000, 50))):
+        assert first_watermark.read(image) is None
+
+
+def test_first_watermark_corrects_weak_bits_alone():
+    data = (0x1000).to_bytes(4, "big")
+    bits = np.unpackbits(np.frombuffer(data + binascii.crc_hqx(data, 0xFFFF).to_bytes(2, "big"), np.uint8))
+    values = 2.0 * bits - 1
+    assert first_watermark._decode(values) == 0x1000
+    values[[3, 17, 40]] *= -0.1
+    assert first_watermark._decode(values) == 0x1000
+    values[[3, 17, 40]] *= 50
+    assert first_watermark._decode(values) is None
 
 
 def test_same_input_same_output():
-    assert embed(face(), MESSAGE).tobytes() == embed(face(), MESSAGE).tobytes()
+    assert embed(face()).tobytes() == embed(face()).tobytes()
 
 
-def test_small_and_long_pictures_are_left_alone():
+def test_small_pictures_are_left_alone():
     for image in (face(96), face(256).crop((0, 100, 256, 130)), Image.new("RGB", (1, 16_000), "grey")):
-        assert embed(image, MESSAGE).tobytes() == image.tobytes()
-        assert detect(image, search=image.width == 1) is None
+        assert embed(image).tobytes() == image.tobytes()
+        assert detect(image) is None

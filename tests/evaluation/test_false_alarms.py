@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from facesep import watermark
 from facesep.errors import DataError
 from facesep.evaluation.false_alarms import Count, count, files
 from facesep.images import encode_image
@@ -32,6 +33,7 @@ def folder(tmp_path_factory) -> Path:
     for seed in range(3):
         (folder / f"{seed}.png").write_bytes(encode_image(picture(seed)))
     (folder / "marked.png").write_bytes(encode(picture(9)))
+    (folder / "0.label.png").write_bytes(encode_image(picture(5)))
     (folder / "small.png").write_bytes(encode_image(picture(4, 100)))
     (folder / "broken.jpg").write_bytes(b"hello")
     (folder / "notes.txt").write_text("no picture")
@@ -63,6 +65,14 @@ def test_more_keys_are_more_looks(folder):
     assert (found.pictures, found.looks, found.alarms) == (4, 12, 1)  # the mark has one key
     with pytest.raises(DataError, match="at least one key"):
         count(files(folder), keys=0)
+
+
+def test_peaks_foretell_alarms():
+    """On draws of Gumbel's law the predicted rate is that of the law."""
+    draws = 4.5 - 0.25 * np.log(-np.log(np.random.default_rng(0).random(20_000)))
+    below = tuple(draws[draws < watermark.THRESHOLD])
+    rate = -np.expm1(-np.exp(-(watermark.THRESHOLD - 4.5) / 0.25))
+    assert Count(1, 1, len(below), 0, (), below).predicted() == pytest.approx(rate, rel=0.5)
 
 
 def test_bounds():
