@@ -39,6 +39,7 @@ MAX_SCANNED_PIXELS = 20 * MAX_PIXELS
 READ_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "AVIF")
 """Formats that Pillow reads; HEIC is read by pillow-heif where that is installed."""
 WRITE_FORMATS = ("png", "jpeg", "webp")
+MADE = "made"
 REFINED = "refined"
 """Key of ``Image.info`` in pictures that a refiner worked on."""
 
@@ -97,7 +98,8 @@ def encode_image(image: Image.Image | Tensor, format: str = "png", *, quality: i
     them first.
 
     Args:
-        image: RGB image, or ``Tensor[3, H, W]`` in [0, 1].
+        image: RGB or RGBA image, or ``Tensor[3, H, W]`` in [0, 1]; JPEG has no transparency, so what is
+            transparent becomes white there.
         format: ``png``, ``jpeg`` (also ``jpg``) or ``webp``.
         quality: 1 to 100, for JPEG and WebP.
         **metadata: what the format's Pillow encoder should add, such as ``exif`` or ``pnginfo``.
@@ -108,7 +110,8 @@ def encode_image(image: Image.Image | Tensor, format: str = "png", *, quality: i
     """
     format = picture_format(format)
     quality = checks.whole(quality, "quality", 1, 100)
-    image = as_picture(image).copy()
+    image = as_result(image)
+    image = (_to_rgb(image, None) if format == "jpeg" else image).copy()
     image.info = {}
     options = dict(metadata)
     if format != "png":
@@ -152,6 +155,12 @@ def as_picture(image: Image.Image | Tensor) -> Image.Image:
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
+def as_result(image: Image.Image | Tensor) -> Image.Image:
+    """Like :func:`as_picture`, but transparency stays."""
+    transparent = isinstance(image, Image.Image) and image.mode == "RGBA" and 0 not in image.size
+    return image if transparent else as_picture(image)
+
+
 def to_tensor(image: Image.Image) -> Tensor:
     """An RGB image as float ``Tensor[3, H, W]`` in [0, 1]."""
     pixels = np.array(image.convert("RGB"))
@@ -176,6 +185,17 @@ def to_image(tensor: Tensor) -> Image.Image:
 def note_refined(image: Image.Image) -> Image.Image:
     """Notes in a picture that a refiner invented detail in it; files that facesep writes of it say so."""
     image.info[REFINED] = True
+    return image
+
+
+def note_made(image: Image.Image, where: Image.Image) -> Image.Image:
+    """Notes in a photo that keeps its background what a model made of it: the watermark is put there alone.
+
+    Args:
+        image: the result.
+        where: greyscale, of the same size; 0 where pixels are the photo's.
+    """
+    image.info[MADE] = where
     return image
 
 

@@ -50,7 +50,7 @@ from facesep.faces.types import Aligned, Face
 from facesep.fitting import check_steps
 from facesep.fitting import fit as fit_codes
 from facesep.hub import CheckpointMixin
-from facesep.images import Source, load_image, note_refined, to_image, to_tensor
+from facesep.images import Source, load_image, note_made, note_refined, to_image, to_tensor
 from facesep.nets.decoder import Decoder
 from facesep.nets.encoder import build_encoder
 from facesep.nets.landmarks import LandmarkHead
@@ -529,7 +529,7 @@ class FaceSep(CheckpointMixin):
             )
             return to_image(lay(picture(self.decoder, self.landmarks, portrait, size), "white")[0])
         if portrait.untouched:
-            return frame.photo.copy()
+            return note_made(frame.photo.copy(), Image.new("L", frame.photo.size))  # nothing was made
         return paste(
             frame, picture(self.decoder, self.landmarks, portrait, size), portrait.base, portrait.moved
         )

@@ -29,10 +29,11 @@ from facesep import checks, credentials, first_watermark, video, watermark
 from facesep.errors import ConfigError, ImageError, VideoError
 from facesep.files import complete
 from facesep.images import (
+    MADE,
     MAX_BYTES,
     READ_FORMATS,
     REFINED,
-    as_picture,
+    as_result,
     encode_image,
     load_image,
     picture_format,
@@ -86,8 +87,8 @@ def mark(image: Image.Image | Tensor, *, where: Mask | None = None) -> Image.Ima
     Args:
         image: RGB or RGBA image, or ``Tensor[3, H, W]`` in [0, 1]. Below 128 pixels a side there is no room
             for the watermark.
-        where: what the model made of it; where this is 0, pixels stay as they are. None for all of the
-            picture, or what is opaque.
+        where: what the model made of it; where this is 0, pixels stay as they are. None for what is noted in
+            results that keep their background, what is opaque, or all of the picture.
 
     Returns:
         A new image.
@@ -95,7 +96,14 @@ def mark(image: Image.Image | Tensor, *, where: Mask | None = None) -> Image.Ima
     Raises:
         ConfigError: if ``where`` has another size than the image.
     """
-    return watermark.embed(as_picture(image), where=where)
+    image = as_result(image)
+    return watermark.embed(image, where=_made(image) if where is None else where)
+
+
+def _made(image: Image.Image) -> Image.Image | None:
+    """What a model made of a picture, if :func:`facesep.images.note_made` has noted it for this size."""
+    noted = image.info.get(MADE)
+    return noted if noted is not None and noted.size == image.size else None
 
 
 def encode(
@@ -161,14 +169,14 @@ def write_video(
 ) -> Path:
     """Writes frames made by the model; see :func:`facesep.video.write_video` for the arguments.
 
-    ``where`` gives for each frame what the model made of it, see :func:`mark`; None for all of all frames.
+    ``where`` gives for each frame what the model made of it, see :func:`mark`.
     """
     checks.flag(marked, "marked")
     frames = video.iterate(frames)
     first = list(itertools.islice(frames, 1))  # what the label says of all
-    pixels = (Image.fromarray(video.to_pixels(frame)) for frame in itertools.chain(first, frames))
+    frames = itertools.chain(first, frames)
     path = video.write_video(
-        _marked(pixels, where) if marked else pixels,
+        _marked(frames, where) if marked else frames,
         path,
         fps,
         on_frame=on_frame,
@@ -211,13 +219,15 @@ def verify(source: str | Path | bytes) -> Verdict:
     return Verdict(bool(how), how, version, signature.signer if ours else None)
 
 
-def _marked(frames: Iterable[Image.Image], where: Iterable[Mask] | None) -> Iterator[Image.Image]:
+def _marked(frames: Iterable[video.Frame], where: Iterable[Mask] | None) -> Iterator[Image.Image]:
     masks = itertools.repeat(None) if where is None else iter(where)
     for number, frame in enumerate(frames, 1):
         mask = next(masks, masks)
         if mask is masks:
             raise VideoError(f"frame {number} has no mask: give one for each frame")
-        yield mark(frame, where=mask)
+        if mask is None and isinstance(frame, Image.Image):
+            mask = _made(frame)
+        yield mark(Image.fromarray(video.to_pixels(frame)), where=mask)
 
 
 def _unpack(message: int) -> str:

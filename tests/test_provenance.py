@@ -13,7 +13,7 @@ from PIL import Image, PngImagePlugin
 import facesep
 from facesep import provenance
 from facesep.errors import ConfigError, ImageError, VideoError
-from facesep.images import encode_image, load_image, to_tensor
+from facesep.images import encode_image, load_image, note_made, to_tensor
 from facesep.provenance import SOURCE_TYPE, Verdict, encode, verify, write_image, write_video
 from facesep.video import read_frames
 from facesep.video import write_video as write_plain_video
@@ -79,12 +79,21 @@ def test_what_was_not_made_is_not_touched(tmp_path):
     changed = (np.asarray(load_image(path)) != np.asarray(photo(320))).any(-1)
     assert verify(path).how == ("label", "watermark")
     assert changed[where > 0].mean() > 0.5 and not changed[where == 0].any()
-    assert encode(photo(320), where=Image.fromarray((255 * where).astype(np.uint8))) == path.read_bytes()
+    mask = Image.fromarray((255 * where).astype(np.uint8))
+    assert encode(photo(320), where=mask) == encode(note_made(photo(320), mask)) == path.read_bytes()
+    assert encode(note_made(photo(300), mask)) == encode(
+        photo(300)
+    )  # the note of another size does not count
     frames = [photo(320, seed) for seed in range(4)]
-    marked, plain = (
+    noted, marked, plain = (
         np.stack(list(read_frames(write_video(frames, tmp_path / "a.mp4", crf=0, **options)))).astype(float)
-        for options in ({"where": [where] * 4}, {"marked": False})
+        for frames, options in (
+            ([note_made(frame, mask) for frame in frames], {}),
+            (frames, {"where": [where] * 4}),
+            (frames, {"marked": False}),
+        )
     )
+    assert np.array_equal(noted, marked)
     change = np.abs(marked - plain).mean((0, 3))
     assert change[:40].max() <= 1 < 2 * change[60:280, 50:270].mean()
     with pytest.raises(VideoError, match="frame 3 has no mask"):
@@ -160,6 +169,17 @@ def test_failures(tmp_path):
         verify(tmp_path / "b.mp4")
     with pytest.raises(VideoError, match="str"):
         write_video(["a.png"], tmp_path / "c.mp4")
+
+
+def test_transparency_stays_and_is_white_in_jpeg(tmp_path):
+    image = photo(320)
+    image.putalpha(Image.linear_gradient("L").resize(image.size).point(lambda value: max(0, 2 * value - 255)))
+    for suffix in (".png", ".webp", ".jpg"):
+        path = write_image(image, tmp_path / f"a{suffix}", quality=100)
+        with Image.open(path) as read:
+            assert read.mode == ("RGB" if suffix == ".jpg" else "RGBA")
+        assert np.asarray(load_image(path))[:40].min() > 245
+        assert verify(path).how == ("label", "watermark")
 
 
 def test_verdicts_speak():

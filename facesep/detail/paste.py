@@ -17,7 +17,7 @@ from facesep.detail.flow import blur, continued, resize, sample
 from facesep.detail.portrait import Frame
 from facesep.detail.source import Source
 from facesep.faces.crop import Crop
-from facesep.images import to_tensor
+from facesep.images import note_made, to_tensor
 
 LARGEST_TURN = 15.0
 """Degrees by which a head may turn in its photo; beyond that its neck would have to be invented."""
@@ -56,7 +56,8 @@ def paste(frame: Frame, picture: Picture, source: Source, moved: bool) -> Image.
 
     Where nothing has moved, the change of each pixel is added to the photo, so that the photo keeps its own
     resolution. Otherwise the head is taken out, what was behind it is continued from beside it, and the
-    result is laid over that. Pixels away from the head stay the photo's, bit for bit.
+    result is laid over that. Pixels away from the head stay the photo's, bit for bit, also when the result is
+    marked: what was made is noted in it.
 
     Args:
         frame: the photo and where the head stands in it.
@@ -73,10 +74,9 @@ def paste(frame: Frame, picture: Picture, source: Source, moved: bool) -> Image.
         resize(source.matte, size, "bicubic").clamp(0, 1),
     )
     if not moved:
-        change = (
-            in_photo((picture.colours - own) * picture.alpha, crop, box)[0].permute(1, 2, 0).cpu().numpy()
-        )
-        after = before + np.round(change * 255)
+        layers = torch.cat(((picture.colours - own) * picture.alpha, picture.alpha), 1)
+        both = in_photo(layers, crop, box)[0].permute(1, 2, 0).cpu().numpy()
+        after = before + np.round(both[..., :3] * 255)
     else:
         shown = to_tensor(crop.apply(photo, size))[None].to(matte)
         radius = max(round(SEAM * size), 1)
@@ -87,9 +87,10 @@ def paste(frame: Frame, picture: Picture, source: Source, moved: bool) -> Image.
         share = torch.maximum(_grown(matte, radius), _grown(picture.alpha, radius))
         both = in_photo(torch.cat((result, share), 1), crop, box)[0].permute(1, 2, 0).cpu().numpy()
         after = before + both[..., 3:] * (both[..., :3] * 255 - before)
-    result = photo.copy()
+    result, made = photo.copy(), Image.new("L", photo.size, 0)
     result.paste(Image.fromarray(np.clip(np.round(after), 0, 255).astype(np.uint8)), box[:2])
-    return result
+    made.paste(Image.fromarray((both[..., 3] * 255).clip(0, 255).astype(np.uint8)), box[:2])
+    return note_made(result, made)
 
 
 def _grown(mask: Tensor, radius: int) -> Tensor:

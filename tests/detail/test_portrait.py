@@ -16,6 +16,7 @@ from facesep.detail import Portrait
 from facesep.detail.render import picture
 from facesep.errors import CodesError, ConfigError, PhotoWarning
 from facesep.images import load_image, to_tensor
+from facesep.provenance import mark
 
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
 ANNA, BEN = PHOTOS / "london_099.jpg", PHOTOS / "london_101.jpg"
@@ -47,7 +48,7 @@ def test_a_portrait_has_the_codes_of_its_photo(sep, anna):
 
 def test_no_edit_gives_the_photo_back_bit_for_bit(sep, anna, ben):
     for same in (anna, anna.swap(ben, "expression", 0.0), anna.replace(hair=anna.codes.hair.clone())):
-        assert np.array_equal(pixels(sep.render(same, background="keep")), pixels(load_image(ANNA)))
+        assert np.array_equal(pixels(mark(sep.render(same, background="keep"))), pixels(load_image(ANNA)))
 
 
 def test_on_white_the_head_has_the_photos_own_pixels(sep, anna):
@@ -86,7 +87,7 @@ def test_colours_never_move_a_pixel(sep, anna, ben, attribute):
 def test_edits_stay_at_the_head(sep, anna, ben):
     photo = pixels(load_image(ANNA))
     for edited in (anna.swap(ben, "texture"), anna.swap(ben, "expression")):
-        result = pixels(sep.render(edited, background="keep"))
+        result = pixels(mark(sep.render(edited, background="keep")))  # the watermark stays there, too
         assert result.shape == photo.shape
         changed = (result != photo).any(-1)
         box = anna.frames[0].crop
