@@ -18,7 +18,7 @@ from pathlib import Path
 from facesep.errors import DataError, FaceError
 from facesep.evaluation.false_alarms import files
 from facesep.evaluation.robustness import CHANGES, VIDEO, Result, as_result, head_mask, head_side, survival
-from facesep.evaluation.script import new_parser, progress, run_script
+from facesep.evaluation.runner import new_parser, progress, run_script
 from facesep.images import load_image
 
 FORMS = ("white", "transparent", "photo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -47,14 +48,13 @@ class Count:
         return self.alarms / max(self.looks, 1)
 
     def predicted(self) -> float:
-        """Rate of alarms that the peaks below the threshold foretell.
+        """Rate of alarms that the peaks foretell.
 
-        The highest of many peaks follows Gumbel's law, whose two numbers are fitted by its moments.
+        Phases of an unmarked picture are random, so each place of a search is nearly Gaussian and its peak
+        the highest of so many Gaussian numbers; the median peak says how many.
         """
-        peaks = [peak for peak in self.peaks if peak < watermark.THRESHOLD]
-        spread = np.std(peaks) * np.sqrt(6) / np.pi
-        place = np.mean(peaks) - np.euler_gamma * spread
-        return float(-np.expm1(-np.exp(-(watermark.THRESHOLD - place) / spread)))
+        number = math.log(2) / _tail(float(np.median(self.peaks)))
+        return -math.expm1(-number * _tail(watermark.THRESHOLD))
 
     def at_most(self, confidence: float = CONFIDENCE) -> float:
         """Upper end of the exact one-sided interval of the rate (Clopper and Pearson, 1934)."""
@@ -152,6 +152,11 @@ def _cuts(image: Image.Image, number: int, name: str, seed: int) -> Iterator[Ima
         )
         one = image.crop((left, top, left + width, top + height))
         yield one if index % 2 else ImageOps.mirror(one)
+
+
+def _tail(height: float) -> float:
+    """Probability of a Gaussian number above so many standard deviations."""
+    return math.erfc(height / math.sqrt(2)) / 2
 
 
 def _at_most(count: Count, rate: float) -> float:
