@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from argparse import Namespace
 from contextlib import nullcontext
 from functools import partial
@@ -22,7 +23,8 @@ from facesep.cli.files import (
     output_path,
 )
 from facesep.codes import SUFFIX, Codes, is_codes_file, parse_attributes
-from facesep.errors import ConfigError, FaceSepError
+from facesep.detail.portrait import Portrait, codes_of
+from facesep.errors import ConfigError, FaceSepError, PhotoWarning
 from facesep.fitting import check_steps
 from facesep.model import FaceSep
 from facesep.provenance import write_image
@@ -74,7 +76,7 @@ def _encode(jobs: dict[Path, str], options: Namespace) -> list[FaceSepError]:
             continue
         try:
             output_path(path, [SUFFIX], options.photos, options.overwrite)
-            codes = read(photo, options.face)
+            codes = codes_of(read(photo, options.face))
             codes.save(path, include_identity=True)
         except FaceSepError as error:
             failures.append(error)
@@ -137,6 +139,9 @@ def orbit(options: Namespace) -> None:
         pitch=options.pitch,
         frames=options.frames,
         fps=options.fps,
+        size=options.size,
+        detail=options.detail,
+        background=options.background,
         refine=refine,
         on_frame=lambda done: progress.count("rendering", done, options.frames),
     )
@@ -153,7 +158,8 @@ def _start(options: Namespace) -> tuple[Progress, Reader]:
         if options.refiner is not None:
             sep.refiner = _load_refiner(options.refiner)
         sep.refiner  # noqa: B018 without one it raises here, before any work is done
-    return progress, Reader(sep, progress, options.aligned, options.fit, options.upright)
+    detail = vars(options).get("detail", False) and _refinement(options) is False
+    return progress, Reader(sep, progress, options.aligned, options.fit, options.upright, detail)
 
 
 def _load_refiner(name: str) -> FaceRefiner:
@@ -199,16 +205,37 @@ def _codes_path(options: Namespace, inputs: list[str]) -> Path | None:
 
 
 def _write(
-    read: Reader, codes: Codes, path: Path, options: Namespace, codes_path: Path | None = None
+    read: Reader,
+    face: Portrait | Codes,
+    path: Path,
+    options: Namespace,
+    codes_path: Path | None = None,
 ) -> None:
     """Renders and writes the picture, and the codes if they are wanted."""
     refine = _refinement(options)
     if refine is not False:
         shown = {"on_step": partial(Progress(options.quiet).count, "refining")}
         refine = shown if refine is True else refine | shown
-    image = read.sep.render(codes, yaw=options.yaw, pitch=options.pitch, roll=options.roll, refine=refine)
+    if options.background == "transparent" and path.suffix.lower() in (".jpg", ".jpeg"):
+        raise ConfigError("JPEG has no transparency: write a .png or .webp file")
+    with warnings.catch_warnings(record=True) as noticed:
+        warnings.simplefilter("always", PhotoWarning)
+        image = read.sep.render(
+            face,
+            yaw=options.yaw,
+            pitch=options.pitch,
+            roll=options.roll,
+            size=options.size,
+            detail=options.detail,
+            background=options.background,
+            refine=refine,
+        )
+    for one in noticed:
+        read.progress.note(str(one.message))
+        read.warnings.append({"photo": options.photo, "text": str(one.message)})
     written = {"output": str(write_image(image, path))}
     if codes_path is not None:
+        codes = codes_of(face)
         codes.save(codes_path, include_identity=True)
         written["codes"] = str(codes_path)
     _done(options, written, read.warnings)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from facesep.cli.console import Progress
 from facesep.codes import Codes, is_codes_file
+from facesep.detail import Portrait
 from facesep.errors import (
     CodesError,
     ConfigError,
@@ -32,19 +33,26 @@ class Reader:
         aligned: the photos are canonical crops already.
         fit: gradient steps for each photo.
         upright: photos that lie on their side or are upside down are turned.
+        detail: photos become portraits, which keep their pixels.
     """
 
     def __init__(
-        self, sep: FaceSep, progress: Progress, aligned: bool = False, fit: int = 0, upright: bool = False
+        self,
+        sep: FaceSep,
+        progress: Progress,
+        aligned: bool = False,
+        fit: int = 0,
+        upright: bool = False,
+        detail: bool = False,
     ) -> None:
         self.sep, self.progress, self.aligned, self.fit = sep, progress, aligned, fit
-        self.upright = upright
+        self.upright, self.detail = upright, detail
         self.warnings: list[dict[str, str]] = []
         """What the photos read so far were warned of: ``{"photo": path, "text": sentence}`` each."""
-        self._known: dict[tuple[str, int | None], Codes] = {}
+        self._known: dict[tuple[str, int | None], Portrait | Codes] = {}
 
-    def __call__(self, path: str, face: int | None = None, option: str = "--face N") -> Codes:
-        """The codes of one face.
+    def __call__(self, path: str, face: int | None = None, option: str = "--face N") -> Portrait | Codes:
+        """One face: its portrait, or its codes where photos have none or no detail is wanted.
 
         Args:
             path: a photo, or codes written by ``facesep encode``.
@@ -69,13 +77,14 @@ class Reader:
             raise CodesError(f"{path} has no face {face}: it holds {len(codes)}, counted from 0")
         return codes[face or 0]
 
-    def _photo(self, path: str, face: int | None, option: str) -> Codes:
+    def _photo(self, path: str, face: int | None, option: str) -> Portrait | Codes:
         try:
             if self.aligned:
                 if face is not None:
                     raise ConfigError(f"an aligned picture is taken as it is: leave {option} out")
                 return self.sep.encode(path, aligned=True, fit=self.fit)
-            aligned = self.sep.align(load_image(path), face, upright=self.upright)
+            photo = load_image(path)
+            aligned = self.sep.align(photo, face, upright=self.upright)
         except ManyFacesError as error:
             faces = "; ".join(
                 f"{number}: {right - left:.0f} x {bottom - top:.0f} pixels at {left:.0f}, {top:.0f}"
@@ -89,6 +98,9 @@ class Reader:
         for warning in aligned.warnings:
             self.progress.note(f"{path}: {warning}")
             self.warnings.append({"photo": path, "text": warning})
+        if self.detail:
+            photo = photo.rotate(-aligned.turn, expand=True)  # as the face was found
+            return self.sep.portrait(photo, face=aligned.face, fit=self.fit)
         return self.sep.encode(aligned, fit=self.fit)
 
 

@@ -28,12 +28,14 @@ it only with --include-identity: keep such files as carefully as the law asks, a
 _RENDER = """examples:
   facesep render anna.jpg
   facesep render anna.jpg --yaw 25 --pitch -5 --output side.png
+  facesep render anna.jpg --size 512 --background transparent
   facesep render anna.jpg --refiner user/refiner --refine-steps 10
 """
 _TRANSFER = """examples:
   facesep transfer anna.jpg ben.jpg
   facesep transfer anna.jpg ben.jpg --attributes expression,hair --strength 0.7 --output face.png
   facesep transfer anna.jpg ben.jpg -a hair=0.5 -a expression
+  facesep transfer anna.jpg ben.jpg --background keep
   facesep transfer group.jpg ben.jpg --face 2
   facesep transfer anna.jpg ben.jpg --codes face.safetensors --include-identity
 """
@@ -86,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"facesep {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     model, view, files = _model_options(), _view_options(), _file_options()
+    look = _look_options()
     refine = _refine_options()
 
     encode = _command(commands, "encode", "photos to codes", _ENCODE, model, files)
@@ -95,13 +98,21 @@ def build_parser() -> argparse.ArgumentParser:
     encode.add_argument("--skip-existing", action="store_true", help="pass over photos whose codes are there")
 
     render = _command(
-        commands, "render", "one face, also from another view", _RENDER, model, view, refine, files
+        commands, "render", "one face, also from another view", _RENDER, model, view, look, refine, files
     )
     render.add_argument("photo", metavar="PHOTO_OR_CODES")
     _output(render, "a .png, .jpg or .webp file (default: <photo>-render.png here)")
 
     transfer = _command(
-        commands, "transfer", "attributes from one person to another", _TRANSFER, model, view, refine, files
+        commands,
+        "transfer",
+        "attributes from one person to another",
+        _TRANSFER,
+        model,
+        view,
+        look,
+        refine,
+        files,
     )
     transfer.add_argument("photo", metavar="PHOTO_OR_CODES", help="the face to change")
     transfer.add_argument("donor", metavar="DONOR", help="photo or codes of the face to take from")
@@ -124,7 +135,7 @@ def build_parser() -> argparse.ArgumentParser:
     _output(transfer, "a .png, .jpg or .webp file (default: <photo>-from-<donor>.png here)")
     _codes(transfer)
 
-    mix = _command(commands, "mix", "attributes from several people", _MIX, model, view, refine, files)
+    mix = _command(commands, "mix", "attributes from several people", _MIX, model, view, look, refine, files)
     mix.add_argument("photo", metavar="PHOTO_OR_CODES", help="the face to change")
     mix.add_argument(
         "donors",
@@ -135,7 +146,7 @@ def build_parser() -> argparse.ArgumentParser:
     _output(mix, "a .png, .jpg or .webp file (default: <photo>-mix.png here)")
     _codes(mix)
 
-    orbit = _command(commands, "orbit", "a video of the turning head", _ORBIT, model, refine, files)
+    orbit = _command(commands, "orbit", "a video of the turning head", _ORBIT, model, look, refine, files)
     orbit.add_argument("photo", metavar="PHOTO_OR_CODES")
     orbit.add_argument("--yaw", type=float, default=40.0, help="largest turn in degrees (default: 40)")
     orbit.add_argument("--pitch", type=float, default=8.0, help="largest nod in degrees (default: 8)")
@@ -212,6 +223,30 @@ def _model_options() -> argparse.ArgumentParser:
         metavar="N",
         help="gradient steps that bring each face nearer to its photo; 20 take two to three seconds on a CPU "
         "(default: 0, a single forward pass)",
+    )
+    return group
+
+
+def _look_options() -> argparse.ArgumentParser:
+    group = argparse.ArgumentParser(add_help=False)
+    group.add_argument(
+        "--detail",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="show the photo's own pixels; --no-detail shows the model's render (default: --detail)",
+    )
+    group.add_argument(
+        "--size",
+        type=int,
+        metavar="PIXELS",
+        help="side of the result, 16 to 1024 (default: what the photo gives)",
+    )
+    group.add_argument(
+        "--background",
+        default="white",
+        metavar="WHAT",
+        help="white, transparent, keep (the result stands in its photo) or a colour such as navy or "
+        "'#204060' (default: white)",
     )
     return group
 

@@ -1,9 +1,10 @@
-"""What the page does with faces: codes to codes, codes to pictures, each within the limits of the page."""
+"""What the page does with faces: portraits to portraits and pictures, each within the limits of the page."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from PIL import Image
 
@@ -12,11 +13,14 @@ from facesep.demo.gpu import on_gpu
 from facesep.demo.limits import (
     MAX_FRAMES,
     MAX_PITCH,
+    MAX_SIZE,
     MAX_STRENGTH,
     MAX_YAW,
     check_donors,
     check_range,
 )
+from facesep.detail.portrait import Portrait, codes_of
+from facesep.detail.render import choose_size
 from facesep.errors import CodesError, ConfigError
 from facesep.images import to_tensor
 from facesep.model import FaceSep
@@ -26,7 +30,36 @@ _CONTRAST = 3.0
 """Makes small differences visible: a third of the range is black."""
 
 
-def transfer(base: Codes, donor: Codes, attributes: Sequence[str], strength: float = 1.0) -> Codes:
+Face = Portrait | Codes
+
+
+@dataclass(frozen=True)
+class Look:
+    """How results are shown.
+
+    Attributes:
+        plain: without the photos' pixels.
+        keep: in the photo that the face comes from.
+        refine: with invented detail.
+        most: largest side of a result on white, in pixels.
+    """
+
+    plain: bool = False
+    keep: bool = False
+    refine: bool = False
+    most: int = MAX_SIZE
+
+    def options(self, sep: FaceSep, face: Face, video: bool = False) -> dict:
+        """Arguments for :meth:`FaceSep.render`."""
+        detailed = isinstance(face, Portrait) and not self.plain and not self.refine
+        if not detailed:
+            return {"detail": False, "refine": self.refine}
+        if self.keep and not video and face.frames[0].photo is not None:
+            return {"background": "keep"}
+        return {"size": min(choose_size(face.resolution, sep.image_size), self.most)}
+
+
+def transfer(base: Face, donor: Face, attributes: Sequence[str], strength: float = 1.0) -> Face:
     """Takes attributes from a donor.
 
     Raises:
@@ -37,7 +70,7 @@ def transfer(base: Codes, donor: Codes, attributes: Sequence[str], strength: flo
     return base.swap(donor, parse_attributes(list(attributes)), float(strength))
 
 
-def mix(base: Codes, donors: Sequence[tuple[str, Codes]]) -> Codes:
+def mix(base: Face, donors: Sequence[tuple[str, Face]]) -> Face:
     """Takes one attribute from each of up to four donors, given as pairs of an attribute and a face.
 
     Raises:
@@ -53,19 +86,19 @@ def mix(base: Codes, donors: Sequence[tuple[str, Codes]]) -> Codes:
 
 def picture(
     sep: FaceSep,
-    codes: Codes,
+    face: Face,
     yaw: float | None = None,
     pitch: float | None = None,
-    refine: bool = False,
+    look: Look = Look(),  # noqa: B008 it cannot be changed
 ) -> bytes:
     """A picture of a face, a marked PNG.
 
     Args:
         sep: the model.
-        codes: the face.
-        yaw: degrees; None keeps the angle of the codes.
+        face: what is shown.
+        yaw: degrees; None keeps the angle of the face.
         pitch: degrees.
-        refine: adds invented detail.
+        look: how it is shown.
 
     Raises:
         ConfigError: for angles out of range.
@@ -73,17 +106,17 @@ def picture(
     for name, value, most in (("yaw", yaw, MAX_YAW), ("pitch", pitch, MAX_PITCH)):
         if value is not None:
             check_range(name, value, -most, most)
-    return encode(_render(sep, codes, yaw, pitch, refine))
+    return encode(_render(sep, face, yaw, pitch, look.options(sep, face)))
 
 
 def orbit(
     sep: FaceSep,
-    codes: Codes,
+    face: Face,
     *,
     yaw: float = 40.0,
     pitch: float = 8.0,
     frames: int = 60,
-    refine: bool = False,
+    look: Look = Look(),  # noqa: B008
 ) -> Iterator[Image.Image]:
     """The frames of a turning head; see :meth:`FaceSep.orbit`.
 
@@ -95,31 +128,30 @@ def orbit(
     check_range("frames", frames, 2, MAX_FRAMES)
     if frames != int(frames):
         raise ConfigError("frames must be a whole number")
-    return _orbit(sep, codes, yaw, pitch, int(frames), refine)
+    return _orbit(sep, face, yaw, pitch, int(frames), look.options(sep, face, video=True))
 
 
-def difference(sep: FaceSep, before: Codes, after: Codes) -> bytes:
-    """Where two renders differ: white where they are equal, darker where they are not; a marked PNG."""
-    one, other = (to_tensor(_render(sep, codes)) for codes in (before, after))
+def difference(sep: FaceSep, before: Face, after: Face) -> bytes:
+    """Where two results differ: white where they are equal, darker where they are not; a marked PNG."""
+    size = min(Look().options(sep, one).get("size", sep.image_size) for one in (before, after))
+    one, other = (to_tensor(_render(sep, face, None, None, {"size": size})) for face in (before, after))
     change = (one - other).abs().mean(0, keepdim=True)
     return encode((1 - _CONTRAST * change).clamp(0, 1).expand(3, -1, -1))
 
 
-def angles(codes: Codes) -> tuple[float, float]:
+def angles(face: Face) -> tuple[float, float]:
     """Yaw and pitch of a head in degrees, within the limits of the page."""
-    pitch, yaw, _ = (math.degrees(float(angle)) for angle in codes.rotation)
+    pitch, yaw, _ = (math.degrees(float(angle)) for angle in codes_of(face).rotation)
     return max(-MAX_YAW, min(MAX_YAW, yaw)), max(-MAX_PITCH, min(MAX_PITCH, pitch))
 
 
 @on_gpu
-def _render(
-    sep: FaceSep, codes: Codes, yaw: float | None = None, pitch: float | None = None, refine: bool = False
-) -> Image.Image:
-    return sep.render(codes, yaw=yaw, pitch=pitch, refine=refine)
+def _render(sep: FaceSep, face: Face, yaw: float | None, pitch: float | None, options: dict) -> Image.Image:
+    return sep.render(face, yaw=yaw, pitch=pitch, **options)
 
 
 @on_gpu
 def _orbit(
-    sep: FaceSep, codes: Codes, yaw: float, pitch: float, frames: int, refine: bool
+    sep: FaceSep, face: Face, yaw: float, pitch: float, frames: int, options: dict
 ) -> Iterator[Image.Image]:
-    yield from sep.orbit(codes, yaw=yaw, pitch=pitch, frames=frames, refine=refine)
+    yield from sep.orbit(face, yaw=yaw, pitch=pitch, frames=frames, **options)

@@ -13,14 +13,16 @@ from typing import Any, Literal
 import gradio as gr
 from gradio import FileData
 
-from facesep.codes import ATTRIBUTES, Codes
+from facesep.codes import ATTRIBUTES
 from facesep.demo import actions, driving, jobs
+from facesep.demo.actions import Look
 from facesep.demo.directions import move, named_moves
 from facesep.demo.limits import DRIVE_FPS, check_consent, check_donors, check_range
 from facesep.demo.page import Page, Visit, sentences
 from facesep.demo.photos import Choice
 from facesep.demo.switches import HOW
 from facesep.demo.uploads import take
+from facesep.detail.portrait import Portrait, codes_of
 from facesep.errors import ConfigError, FaceError
 
 Attribute = Literal[ATTRIBUTES]
@@ -36,7 +38,9 @@ def endpoint(*switches: str) -> Callable:
 
     Args:
         *switches: further options, all off by default. ``consent`` must be true; ``refine`` gives a picture,
-            or every frame of a video, invented detail; ``fit`` brings the codes of every photo nearer to it.
+            or every frame of a video, invented detail; ``fit`` brings the codes of every photo nearer to it;
+            ``plain`` shows the model's render without the photo's pixels; ``keep`` puts a picture into its
+            photo.
     """
 
     def register(function: Callable) -> Callable:
@@ -75,6 +79,7 @@ def _bound(page: Page, function: Callable, switches: tuple[str, ...]) -> Callabl
             if "consent" in on:
                 check_consent(on["consent"])
             visit.fit, visit.refine = on.get("fit", False), on.get("refine", False)
+            visit.look = Look(on.get("plain", False), on.get("keep", False), visit.refine)
             if visit.refine and not visit.sep.has_refiner:
                 raise ConfigError(HOW)
             return function(visit, **given)
@@ -84,19 +89,19 @@ def _bound(page: Page, function: Callable, switches: tuple[str, ...]) -> Callabl
     return run
 
 
-def _codes(visit: Visit, photo: bytes, face: int | None, option: str = "face") -> Codes:
-    """The codes of a face; where the photo shows several, ``option`` names the one to choose by."""
+def _portrait(visit: Visit, photo: bytes, face: int | None, option: str = "face") -> Portrait:
+    """The portrait of a face; where the photo shows several, ``option`` names the one to choose by."""
     found = visit.read(photo, face)
     if isinstance(found, Choice):
         raise FaceError(f"{found.message(first=0)}; give the number as {option}")
-    return visit.codes(found)
+    return visit.shown(found)
 
 
 def _file(path: Any) -> FileData:
     return FileData(path=str(path), orig_name=str(path).rpartition("/")[2]).model_dump()
 
 
-@endpoint("consent", "refine", "fit")
+@endpoint("consent", "refine", "fit", "plain", "keep")
 def transfer(
     visit: Visit,
     source: FileData,
@@ -107,12 +112,12 @@ def transfer(
     donor_face: int | None = None,
 ) -> FileData:
     """The face of one photo with attributes from another, as a PNG; consent must be true."""
-    base = _codes(visit, source, source_face, "source_face")
-    other = _codes(visit, donor, donor_face, "donor_face")
+    base = _portrait(visit, source, source_face, "source_face")
+    other = _portrait(visit, donor, donor_face, "donor_face")
     return _file(visit.picture(actions.transfer(base, other, attributes, strength)))
 
 
-@endpoint("consent", "refine", "fit")
+@endpoint("consent", "refine", "fit", "plain", "keep")
 def mix(
     visit: Visit,
     photo: FileData,
@@ -132,12 +137,12 @@ def mix(
     given = (shape, expression, texture, illumination, hair, rotation, translation)
     chosen = {name: file for name, file in zip(ATTRIBUTES, given, strict=True) if file is not None}
     check_donors(len(chosen))
-    base = _codes(visit, photo, face)
-    donors = [(name, _codes(visit, file, None, "a photo of one person")) for name, file in chosen.items()]
+    base = _portrait(visit, photo, face)
+    donors = [(name, _portrait(visit, file, None, "a photo of one person")) for name, file in chosen.items()]
     return _file(visit.picture(actions.mix(base, donors)))
 
 
-@endpoint("consent", "refine", "fit")
+@endpoint("consent", "refine", "fit", "plain", "keep")
 def render(
     visit: Visit,
     photo: FileData,
@@ -146,10 +151,10 @@ def render(
     face: int | None = None,
 ) -> FileData:
     """The face of a photo, turned by yaw and pitch in degrees, as a PNG; consent must be true."""
-    return _file(visit.picture(_codes(visit, photo, face), yaw, pitch))
+    return _file(visit.picture(_portrait(visit, photo, face), yaw, pitch))
 
 
-@endpoint("consent", "refine", "fit")
+@endpoint("consent", "refine", "fit", "plain", "keep")
 def orbit(
     visit: Visit,
     photo: FileData,
@@ -161,12 +166,12 @@ def orbit(
 ) -> FileData:
     """A video (MP4) of the turning head of a photo; consent must be true."""
     check_range("fps", fps, 1, 60)
-    codes = _codes(visit, photo, face)
-    pictures = actions.orbit(visit.sep, codes, yaw=yaw, pitch=pitch, frames=frames, refine=visit.refine)
+    codes = _portrait(visit, photo, face)
+    pictures = actions.orbit(visit.sep, codes, yaw=yaw, pitch=pitch, frames=frames, look=visit.look)
     return _file(jobs.film(visit.session, pictures, int(frames), fps))
 
 
-@endpoint("consent", "refine", "fit")
+@endpoint("consent", "refine", "fit", "plain", "keep")
 def drive(
     visit: Visit,
     photo: FileData,
@@ -180,9 +185,9 @@ def drive(
 
     At most the first 8 seconds of the video count, at 15 frames a second. The result has its sound, too.
     """
-    codes = _codes(visit, photo, face)
+    codes = _portrait(visit, photo, face)
     motion = jobs.read_motion(visit.sep, visit.session, video)
-    frames = driving.frames(visit.sep, codes, motion, attributes, visit.refine)
+    frames = driving.frames(visit.sep, codes, motion, attributes, visit.look)
     heard = motion.sound if sound is True else None
     return _file(jobs.film(visit.session, frames, len(motion), DRIVE_FPS, heard))
 
@@ -193,21 +198,21 @@ def sliders(visit: Visit, photo: FileData, face: int | None = None) -> list[dict
 
     Sliders go from -3 to 3; one unit is a typical difference between two faces.
     """
-    codes = _codes(visit, photo, face)
+    codes = _portrait(visit, photo, face)
     return [
-        {"name": one.name, "attribute": one.attribute, "value": round(one.value(codes), 3)}
+        {"name": one.name, "attribute": one.attribute, "value": round(one.value(codes_of(codes)), 3)}
         for one in visit.directions()
     ]
 
 
-@endpoint("consent", "refine", "fit")
+@endpoint("consent", "refine", "fit", "plain", "keep")
 def edit(visit: Visit, photo: FileData, moves: dict[str, float], face: int | None = None) -> FileData:
     """The face of a photo, moved along sliders, as a PNG; consent must be true.
 
     Moves holds, for names of sliders, how far each is moved from where the face stands
     (-6 to 6, since sliders go from -3 to 3).
     """
-    codes = _codes(visit, photo, face)
+    codes = _portrait(visit, photo, face)
     return _file(visit.picture(move(codes, named_moves(visit.directions(), moves))))
 
 
@@ -219,7 +224,7 @@ def encode(
 
     Codes identify the person: laws on biometric data apply to those who keep them.
     """
-    return _file(visit.write_codes(_codes(visit, photo, face), include_identity is True))
+    return _file(visit.write_codes(_portrait(visit, photo, face), include_identity is True))
 
 
 @endpoint()

@@ -28,6 +28,7 @@ from torch import Tensor
 from facesep.codes import CODE_SIZES, Codes
 from facesep.demo.gpu import on_gpu
 from facesep.demo.limits import MAX_MOVE, check_range
+from facesep.detail.portrait import Portrait, codes_of
 from facesep.errors import ConfigError
 from facesep.model import FaceSep
 
@@ -105,16 +106,17 @@ def directions(sep: FaceSep, faces: Sequence[Codes]) -> tuple[Direction, ...]:
     return tuple(Direction(one.attribute, one.name, one.vector.cpu(), one.origin.cpu()) for one in found)
 
 
-def move(codes: Codes, chosen: Mapping[Direction, float]) -> Codes:
+def move(face: Portrait | Codes, chosen: Mapping[Direction, float]) -> Portrait | Codes:
     """Moves a face along directions.
 
     Args:
-        codes: one face.
+        face: one face.
         chosen: how far along each direction, in units, from where the face stands.
 
     Raises:
         ConfigError: for a distance beyond the range of a slider.
     """
+    codes = codes_of(face)
     changed: dict[str, Tensor] = {}
     for direction, amount in chosen.items():
         check_range(direction.name, amount, -2 * MAX_MOVE, 2 * MAX_MOVE)
@@ -123,7 +125,7 @@ def move(codes: Codes, chosen: Mapping[Direction, float]) -> Codes:
             changed[direction.attribute] = code + amount * direction.vector.to(code)
     if "shape" in changed:  # lives on a sphere: keep the length
         changed["shape"] *= codes.shape.norm() / changed["shape"].norm().clamp_min(1e-8)
-    return codes.replace(**changed) if changed else codes
+    return face.replace(**changed) if changed else face
 
 
 def named_moves(found: Sequence[Direction], moves: Mapping[str, float]) -> dict[Direction, float]:

@@ -17,9 +17,11 @@ from PIL import Image
 from torch import Tensor
 
 from facesep.codes import Codes
+from facesep.demo.actions import Look
 from facesep.demo.gpu import on_gpu
 from facesep.demo.limits import DRIVE_FPS, DRIVE_SECONDS
 from facesep.demo.photos import encode
+from facesep.detail import Portrait
 from facesep.errors import CodesError, FaceError, VideoError
 from facesep.faces import Face, find_faces
 from facesep.model import FaceSep
@@ -89,16 +91,20 @@ def read_motion(sep: FaceSep, video: str | Path, on_step: Step = lambda *_: None
 
 
 def frames(
-    sep: FaceSep, codes: Codes, motion: Motion, attributes: Collection[str] = MOVES, refine: bool = False
+    sep: FaceSep,
+    face: Portrait | Codes,
+    motion: Motion,
+    attributes: Collection[str] = MOVES,
+    look: Look = Look(),  # noqa: B008 it cannot be changed
 ) -> Iterator[Image.Image]:
     """Renders a face that moves like the one in a video.
 
     Args:
         sep: the model.
-        codes: the face of the photo.
+        face: the face of the photo.
         motion: what :func:`read_motion` found.
         attributes: which of :data:`MOVES` the video moves; the others stay as in the photo.
-        refine: adds invented detail to every frame.
+        look: how the frames look.
 
     Raises:
         CodesError: for other attributes or none, at once.
@@ -106,7 +112,8 @@ def frames(
     chosen = [str(name) for name in attributes] if not isinstance(attributes, str) else [attributes]
     if not chosen or set(chosen) - set(MOVES):
         raise CodesError(f"a video moves {' and '.join(MOVES)}: choose one of them or both")
-    return _render(sep, codes, {name: smooth(getattr(motion, name)) for name in chosen}, refine)
+    moving = {name: smooth(getattr(motion, name)) for name in chosen}
+    return _render(sep, face, moving, look.options(sep, face, video=True))
 
 
 def smooth(track: Tensor, deviation: float = SMOOTHING) -> Tensor:
@@ -130,11 +137,11 @@ def _watch(sep: FaceSep, video: str | Path) -> Iterator[Codes | None]:
 
 @on_gpu
 def _render(
-    sep: FaceSep, codes: Codes, moving: dict[str, Tensor], refine: bool = False
+    sep: FaceSep, face: Portrait | Codes, moving: dict[str, Tensor], options: dict
 ) -> Iterator[Image.Image]:
     """The face with some codes replaced by those of each frame."""
     for parts in zip(*moving.values(), strict=True):
-        yield sep.render(codes.replace(**dict(zip(moving, parts, strict=True))), refine=refine)
+        yield sep.render(face.replace(**dict(zip(moving, parts, strict=True))), **options)
 
 
 def _look(sep: FaceSep, frame: np.ndarray, last: Face | None) -> tuple[Face | None, Codes | None]:

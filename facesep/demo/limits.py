@@ -23,6 +23,8 @@ DRIVE_FPS = 15
 DRIVE_SECONDS = MAX_FRAMES // DRIVE_FPS
 MAX_SECONDS = 240
 """Longest time for one video; the visitor can stop it before."""
+MAX_SIZE = 512
+"""Largest side of a result on white, in pixels; a result in its photo has the photo's."""
 MAX_STRENGTH = 1.5
 MAX_DONORS = 4
 """Faces that one mix takes something from."""

@@ -21,6 +21,7 @@ import gradio as gr
 
 from facesep.codes import Codes
 from facesep.demo import actions, photos
+from facesep.demo.actions import Look
 from facesep.demo.directions import Direction, directions
 from facesep.demo.examples import FOLDER
 from facesep.demo.limits import check_consent
@@ -28,6 +29,7 @@ from facesep.demo.models import Models
 from facesep.demo.photos import Choice, Subject
 from facesep.demo.sessions import Session, Sessions
 from facesep.demo.uploads import Upload, take
+from facesep.detail.portrait import Portrait, codes_of
 from facesep.errors import FaceSepError, ImageError
 from facesep.model import FaceSep
 from facesep.provenance import Verdict, verify
@@ -208,9 +210,14 @@ class Visit:
         """Reads a photo, once per visit; see :func:`facesep.demo.photos.read`."""
         return self.session.once(photo, lambda data: photos.read(self.sep, data, face), face)
 
-    def codes(self, subject: Subject) -> Codes:
-        """The codes of a face, fitted if that is switched on."""
-        return photos.fitted(self.sep, subject) if self.fit else subject.codes
+    @functools.cached_property
+    def look(self) -> Look:
+        """How results are shown; endpoints set it."""
+        return Look(plain=self.session.plain, keep=self.session.keep, refine=self.refine)
+
+    def shown(self, subject: Subject) -> Portrait | Codes:
+        """The portrait of a face, fitted if that is switched on."""
+        return photos.fitted(self.sep, subject) if self.fit else subject.face
 
     def face(self, place: str, which: str = "a photo") -> Subject:
         """The face at a place of the page.
@@ -223,20 +230,21 @@ class Visit:
             if isinstance(found, Choice):
                 raise ImageError("a photo shows several faces: choose one by its number")
             raise ImageError(f"{which} is missing: upload it first (photos are forgotten after a while)")
-        return replace(found, codes=self.codes(found)) if self.fit else found
+        return replace(found, face=self.shown(found)) if self.fit else found
 
     def directions(self) -> tuple[Direction, ...]:
         """The sliders of the visitor's model."""
         return self.page.directions(self.sep)
 
-    def picture(self, codes: Codes, yaw: float | None = None, pitch: float | None = None) -> Path:
+    def picture(self, face: Portrait | Codes, yaw: float | None = None, pitch: float | None = None) -> Path:
         """A picture of a face as a file; see :func:`facesep.demo.actions.picture`."""
-        data = actions.picture(self.sep, codes, yaw, pitch, self.refine)
+        data = actions.picture(self.sep, face, yaw, pitch, self.look)
         return self.session.write(PICTURE, data)
 
-    def write_codes(self, codes: Codes, include_identity: bool) -> Path:
+    def write_codes(self, face: Portrait | Codes, include_identity: bool) -> Path:
         """Codes as a file."""
         path = self.session.new_file(CODES)
+        codes = codes_of(face)
         codes.save(path, include_identity=include_identity)
         return path
 

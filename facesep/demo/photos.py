@@ -9,8 +9,10 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageFont
 
 from facesep.codes import Codes
+from facesep.demo.actions import Look
 from facesep.demo.gpu import on_gpu
 from facesep.demo.limits import MAX_LISTED_FACES
+from facesep.detail.portrait import Portrait, codes_of
 from facesep.errors import ConfigError, FaceError, ManyFacesError
 from facesep.faces import Aligned
 from facesep.images import encode_image, load_image
@@ -27,14 +29,19 @@ class Subject:
     """A face that the page works on.
 
     Attributes:
-        codes: its codes.
+        face: its portrait; codes alone for a face that was made of codes.
         aligned: the crop of its photo; None for a face that was made here.
-        fitted: codes nearer to the photo, once somebody asked for them.
+        fitted: a portrait whose codes are nearer to the photo, once somebody asked for it.
     """
 
-    codes: Codes
+    face: Portrait | Codes
     aligned: Aligned | None = None
-    fitted: Codes | None = field(default=None, init=False)
+    fitted: Portrait | None = field(default=None, init=False)
+
+    @property
+    def codes(self) -> Codes:
+        """Its codes."""
+        return codes_of(self.face)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -46,18 +53,30 @@ class Subject:
         """What the page shows for it: the crop, as JPEG."""
         return encode_image(self.aligned.image, "jpeg")
 
+    def before(self, look: Look) -> bytes:
+        """What stands beside a result: the crop at the result's size, or the photo; as JPEG."""
+        if look.plain or look.refine or not isinstance(self.face, Portrait):
+            return self.picture
+        crop, photo = self.face.frames[0]
+        if photo is None:
+            return self.picture
+        size = min(look.most, max(round(crop.side), self.aligned.image.width))
+        return encode_image(photo if look.keep else crop.apply(photo, size), "jpeg")
+
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """A photo that shows several faces, read so far that the photo itself is no longer needed.
+    """A photo that shows several faces.
 
     Attributes:
+        photo: the photo.
         faces: for each face that is offered, largest first, its crop, or what is wrong with it.
         places: where each of them is, in words.
         count: how many faces the photo shows; not more than some are offered.
         sheet: the photo, small, with boxes numbered from 1, as JPEG.
     """
 
+    photo: Image.Image
     faces: tuple[Aligned | str, ...]
     places: tuple[str, ...]
     count: int
@@ -92,7 +111,7 @@ def read(sep: FaceSep, photo: str | Path | bytes, face: int | None = None) -> Su
         aligned = sep.align(image, face)
     except ManyFacesError as error:
         return _choice(sep, image, error)
-    return Subject(encode(sep, aligned), aligned)
+    return Subject(portrait(sep, image, aligned), aligned)
 
 
 def choose(sep: FaceSep, choice: Choice, face: int) -> Subject:
@@ -107,16 +126,22 @@ def choose(sep: FaceSep, choice: Choice, face: int) -> Subject:
     chosen = choice.faces[face]
     if isinstance(chosen, str):
         raise FaceError(chosen)
-    return Subject(encode(sep, chosen), chosen)
+    return Subject(portrait(sep, choice.photo, chosen), chosen)
 
 
-def fitted(sep: FaceSep, subject: Subject) -> Codes:
-    """Codes nearer to the photo, found once; those of a face without a photo stay as they are."""
-    if subject.aligned is None:
-        return subject.codes
+def fitted(sep: FaceSep, subject: Subject) -> Portrait | Codes:
+    """A portrait with codes nearer to the photo, found once; a face without a photo stays as it is."""
+    if subject.aligned is None or not isinstance(subject.face, Portrait):
+        return subject.face
     if subject.fitted is None:
-        subject.fitted = encode(sep, subject.aligned, FIT_STEPS)
+        subject.fitted = portrait(sep, subject.face.frames[0].photo, subject.aligned, FIT_STEPS)
     return subject.fitted
+
+
+@on_gpu
+def portrait(sep: FaceSep, photo: Image.Image, aligned: Aligned, steps: int = 0) -> Portrait:
+    """The portrait of a face that was found in a photo, with so many gradient steps."""
+    return sep.portrait(photo, face=aligned.face, fit=steps).to("cpu")
 
 
 @on_gpu
@@ -126,7 +151,7 @@ def encode(sep: FaceSep, aligned: Aligned, steps: int = 0) -> Codes:
 
 
 def _choice(sep: FaceSep, image: Image.Image, error: ManyFacesError) -> Choice:
-    """Cuts out each face, so that the photo can be dropped."""
+    """Cuts out each face."""
     boxes = error.boxes[:MAX_LISTED_FACES]
     faces: list[Aligned | str] = []
     for index in range(len(boxes)):
@@ -139,7 +164,7 @@ def _choice(sep: FaceSep, image: Image.Image, error: ManyFacesError) -> Choice:
         for left, top, right, bottom in boxes
     )
     sheet = encode_image(_numbered(image, boxes), "jpeg")
-    return Choice(tuple(faces), places, len(error.boxes), sheet)
+    return Choice(image, tuple(faces), places, len(error.boxes), sheet)
 
 
 def _numbered(image: Image.Image, boxes: Sequence[tuple[float, ...]]) -> Image.Image:

@@ -21,7 +21,7 @@ from facesep.demo.uploads import Upload
 from facesep.errors import ConfigError
 
 _PREFIX = "facesep-"
-SWITCHES = ("fit", "refine")
+SWITCHES = ("fit", "refine", "plain", "keep")
 """What a visitor can switch on, as fields of :class:`Session`."""
 
 
@@ -39,6 +39,8 @@ class Session:
         used: when it was last asked for, on the clock of its :class:`Sessions`.
         fit: whether its photos are fitted.
         refine: whether its results are refined.
+        plain: whether they are shown without the photos' pixels.
+        keep: whether they are shown in their photo.
     """
 
     folder: Path
@@ -50,6 +52,8 @@ class Session:
     used: float = 0.0
     fit: bool = False
     refine: bool = False
+    plain: bool = False
+    keep: bool = False
 
     def once(self, data: bytes, read: Callable[[bytes], Any], face: int | None = None) -> Any:
         """What ``read`` gives for a face of a photo; the same bytes are read once per visit."""
@@ -128,7 +132,8 @@ class Sessions:
                 self._sessions[key] = Session(self.root / f"{_PREFIX}{secrets.token_hex(16)}")
             session = self._sessions[key]
             session.used = self.clock()
-            session.fit, session.refine = ((key, name) in self._switched for name in SWITCHES)
+            for name in SWITCHES:
+                setattr(session, name, (key, name) in self._switched)
             return session
 
     def switch(self, key: str, name: str, on: bool) -> None:

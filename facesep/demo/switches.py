@@ -23,7 +23,12 @@ HOW = (
 
 def add_switches(page: Page) -> None:
     """Adds the switches: rendering is timed now, and a refiner that the model has is loaded and timed."""
-    for name, describe in (("fit", describe_fit), ("refine", describe_refine)):
+    for name, describe in (
+        ("keep", describe_keep),
+        ("plain", describe_plain),
+        ("fit", describe_fit),
+        ("refine", describe_refine),
+    ):
         label, info, usable = describe(page.models.first)
         box = gr.Checkbox(label=label, info=info, value=False, interactive=usable, elem_id=name)
         page.on(box.change, functools.partial(remember, name), [box], [], consent=False, queue=False)
@@ -32,6 +37,18 @@ def add_switches(page: Page) -> None:
 def remember(name: str, visit: Visit, wanted: bool) -> None:
     """Lets every tab of a visit follow a switch."""
     visit.page.sessions.switch(visit.key, name, wanted is True)
+
+
+def describe_keep(_: FaceSep) -> tuple[str, str, bool]:
+    """Label and explanation of the switch for results in their photo."""
+    info = "From the next result on. Heads that turn far, and videos, are shown on white all the same."
+    return "Show results in the photo", info, True
+
+
+def describe_plain(_: FaceSep) -> tuple[str, str, bool]:
+    """Label and explanation of the switch for plain renders."""
+    info = "From the next result on. The model's own render is soft; it shows what the codes alone hold."
+    return "Show the model's render, without the photo's own pixels", info, True
 
 
 def describe_fit(sep: FaceSep) -> tuple[str, str, bool]:

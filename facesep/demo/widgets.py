@@ -13,6 +13,7 @@ from facesep.demo import actions, photos
 from facesep.demo.limits import check_consent
 from facesep.demo.page import PICTURE, Page, Visit, sentence
 from facesep.demo.photos import Choice, Subject
+from facesep.detail import Portrait
 from facesep.errors import FaceSepError, ImageError
 
 LABELS = {name: one.label for name, one in TRAITS.items()}
@@ -160,19 +161,19 @@ class Result:
             show_progress="hidden",
         )
 
-    def show(self, visit: Visit, subject: Subject, codes: Codes) -> tuple:
-        """Keeps codes as the result and shows them beside the photo."""
-        after = str(visit.picture(codes))
-        visit.kept[self.place] = codes
-        before = str(visit.session.write("photo.jpg", subject.picture))
+    def show(self, visit: Visit, subject: Subject, face: Portrait | Codes) -> tuple:
+        """Keeps a face as the result and shows it beside the photo."""
+        after = str(visit.picture(face))
+        visit.kept[self.place] = face
+        before = str(visit.session.write("photo.jpg", subject.before(visit.look)))
         return (before, after), gr.update(value=after, interactive=True), gr.update(interactive=True)
 
     def difference(self, visit: Visit, wanted: bool) -> dict:
         """The map, when it is wanted and there is a result."""
         face, codes = visit.kept.get(self.before), visit.kept.get(self.place)
-        if not (wanted is True and isinstance(face, Subject) and isinstance(codes, Codes)):
+        if not (wanted is True and isinstance(face, Subject) and isinstance(codes, Portrait | Codes)):
             return gr.update(value=None, visible=False)
-        picture = visit.session.write(PICTURE, actions.difference(visit.sep, face.codes, codes))
+        picture = visit.session.write(PICTURE, actions.difference(visit.sep, face.face, codes))
         return gr.update(value=str(picture), visible=True)
 
 

@@ -49,15 +49,17 @@ def continued(values: Tensor, weight: Tensor, levels: int = 5) -> Tensor:
     """Continues an image smoothly to where its weight is zero (pull and push).
 
     Args:
-        values: ``Tensor[B, C, n, n]``, n divisible by ``2 ** levels``.
+        values: ``Tensor[B, C, n, n]``.
         weight: ``Tensor[B, 1, n, n]``, not negative; about 1 where the values hold.
-        levels: halvings of the image.
+        levels: halvings of the image, as long as its side is even.
     """
     stack = [(values * weight, weight)]
-    for _ in range(levels):
+    while len(stack) <= levels and stack[-1][1].shape[-1] % 2 == 0:
         stack.append(tuple(F.avg_pool2d(each, 2) for each in stack[-1]))
     total, known = stack[-1]
-    filled = total / known.clamp_min(1e-6)
+    everywhere = tuple(each.mean((2, 3), keepdim=True) for each in stack[-1])
+    mean = everywhere[0] / everywhere[1].clamp_min(1e-6)
+    filled = torch.where(known > 1e-4, total / known.clamp_min(1e-4), mean)
     for total, known in reversed(stack[:-1]):
         coarse = F.interpolate(filled, scale_factor=2, mode="bilinear", align_corners=False)
         share = known.clamp(0, 1)

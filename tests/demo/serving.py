@@ -16,8 +16,16 @@ from PIL import Image
 
 from facesep import FaceSep
 from facesep.demo.examples import FOLDER
+from facesep.demo.limits import MAX_SIZE
 from facesep.demo.models import Models
+from facesep.detail import Portrait
+from facesep.detail.render import choose_size
 from facesep.video import write_video
+
+
+def as_shown(sep: FaceSep, face: Portrait, **view: float) -> Image.Image:
+    """A face as the page shows it."""
+    return sep.render(face, size=min(choose_size(face.resolution, sep.image_size), MAX_SIZE), **view)
 
 
 @dataclass

@@ -19,7 +19,7 @@ pytest.importorskip("selenium.webdriver")
 pytest.importorskip("gradio")
 from browser import MARKS, Page, chromium, phone  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from serving import serve  # noqa: E402
+from serving import as_shown, serve  # noqa: E402
 
 pytestmark = MARKS
 TABS = ("Transfer", "Mix", "Turn", "Edit", "Drive", "Look inside", "Verify")
@@ -65,8 +65,8 @@ def test_transfer_turn_and_play(page, sep, photos):
     assert second[-1].endswith("/facesep.png")
     page.click("#result-download")
     saved = page.until(lambda: list(page.driver.downloads.glob("facesep*.png")))
-    base, donor = sep.encode(photos[0]), sep.encode(photos[1])
-    expected = provenance.encode(sep.render(base.swap(donor, ["expression", "hair"])))
+    base, donor = sep.portrait(photos[0]), sep.portrait(photos[1])
+    expected = provenance.encode(as_shown(sep, base.swap(donor, ["expression", "hair"])))
     assert saved[0].read_bytes() == expected
 
     page.click("#result-turn")
@@ -151,8 +151,8 @@ def test_mix_takes_from_two_others(page, sep, photos):
     page.click("#mix-button")
     page.until(lambda: len(page.pictures("#mixed")) == 2)
     page.click("#mixed-download")
-    codes = [sep.encode(path) for path in photos[:3]]
-    expected = provenance.encode(sep.render(codes[0].mix(hair=codes[1], illumination=codes[2])))
+    codes = [sep.portrait(path) for path in photos[:3]]
+    expected = provenance.encode(as_shown(sep, codes[0].mix(hair=codes[1], illumination=codes[2])))
     assert page.until(lambda: page.saved(expected))
     page.click("#mixed-difference-wanted input")
     page.until(lambda: page.pictures("#mixed-difference"))
@@ -333,9 +333,9 @@ def results_follow(page: Page, switch: str, before: bytes, after: bytes) -> None
 
 def test_a_refiner_is_switched_on_with_its_cost(driver, refining):
     url, sep = refining
-    base, donor = (sep.encode(FOLDER / name) for name in (EXAMPLES[0].source, EXAMPLES[0].donor))
-    codes = base.swap(donor, EXAMPLES[0].attributes)
-    plain, refined = (provenance.encode(sep.render(codes, refine=refine)) for refine in (False, True))
+    base, donor = (sep.portrait(FOLDER / name) for name in (EXAMPLES[0].source, EXAMPLES[0].donor))
+    face = base.swap(donor, EXAMPLES[0].attributes)
+    plain, refined = (provenance.encode(one) for one in (as_shown(sep, face), sep.render(face, refine=True)))
     page = Page(driver, url)
     assert re.search(r"about [\d.]+ s more for each picture", page.text("#refine")) and plain != refined
     page.consent()
@@ -354,8 +354,8 @@ def test_photos_are_fitted_when_switched_on(driver, bundled):
     url, sep = bundled
     names = EXAMPLES[0].source, EXAMPLES[0].donor
     plain, fitted = (
-        provenance.encode(sep.render(base.swap(donor, EXAMPLES[0].attributes)))
-        for base, donor in ([sep.encode(FOLDER / name, fit=steps) for name in names] for steps in (0, 20))
+        provenance.encode(as_shown(sep, base.swap(donor, EXAMPLES[0].attributes)))
+        for base, donor in ([sep.portrait(FOLDER / name, fit=steps) for name in names] for steps in (0, 20))
     )
     page = Page(driver, url)
     assert re.search(r"about [\d.]+ s a photo", page.text("#fit")) and plain != fitted

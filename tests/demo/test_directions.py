@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from facesep.codes import CODE_SIZES, Codes
-from facesep.demo import actions, directions
+from facesep.demo import directions
 from facesep.demo.directions import GROUPS, LABELLED_BY, MOVES
 from facesep.errors import ConfigError
 from facesep.model import FaceSep
@@ -173,6 +173,6 @@ def test_moves_are_looked_up_by_name(sep):
             directions.named_moves(found, wrong)
     for amount in (7, float("nan"), "1", None):
         with pytest.raises(ConfigError, match="must be a number"):
-            actions.edit(sep, faces()[0], {found[0]: amount})
+            directions.move(faces()[0], {found[0]: amount})
     with pytest.raises(ConfigError, match="two faces"):
         directions.directions(sep, faces(1))

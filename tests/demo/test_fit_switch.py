@@ -38,8 +38,8 @@ def test_the_switch_tells_its_cost(sep, tmp_path):
 
 def test_faces_of_a_visit_are_fitted_while_it_is_on(sep, tmp_path, monkeypatch):
     page = Page(sep, Sessions(tmp_path / "sessions"), tmp_path)
-    counted, encode = [], photos.encode
-    monkeypatch.setattr(photos, "encode", lambda *a: counted.append(a[2:]) or encode(*a))
+    counted, portrait = [], photos.portrait
+    monkeypatch.setattr(photos, "portrait", lambda *a: counted.append(a[3:]) or portrait(*a))
 
     def visit(name: str) -> Visit:
         return page.visit(types.SimpleNamespace(session_hash=name))
@@ -82,8 +82,8 @@ def inputs(client, tmp_path_factory) -> dict[str, dict]:
 
 @pytest.mark.slow
 def test_endpoints_fit_when_asked(client, inputs, monkeypatch):
-    counted, encode = [], photos.encode
-    monkeypatch.setattr(photos, "encode", lambda *a: counted.extend(a[2:]) or encode(*a))
+    counted, portrait = [], photos.portrait
+    monkeypatch.setattr(photos, "portrait", lambda *a: counted.extend(a[3:]) or portrait(*a))
     schema = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
     for name, given in inputs.items():
         (one,) = [p for p in schema[f"/{name}"]["parameters"] if p["parameter_name"] == "fit"]

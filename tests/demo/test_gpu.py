@@ -53,12 +53,12 @@ def test_marked_functions_give_the_same_elsewhere(sep, photos, lent):
     subject = reading.read(sep, photos[0])
     codes = gpu.on_gpu(reading.encode)(sep, subject.aligned)
     assert torch.equal(codes.vector(), subject.codes.vector())
-    picture = gpu.on_gpu(actions._render)(sep, codes, yaw=10)
+    picture = gpu.on_gpu(actions._render)(sep, codes, 10, None, {})
     assert np.array_equal(np.asarray(picture), np.asarray(sep.render(codes, yaw=10)))
-    frames = list(gpu.on_gpu(actions._orbit)(sep, codes, 20.0, 5.0, 4, False))
+    frames = list(gpu.on_gpu(actions._orbit)(sep, codes, 20.0, 5.0, 4, {}))
     assert len(frames) == 4
     tracks = {"rotation": torch.zeros(2, 3)}
-    moved = list(gpu.on_gpu(driving._render)(sep, codes, tracks))
+    moved = list(gpu.on_gpu(driving._render)(sep, codes, tracks, {}))
     assert np.array_equal(np.asarray(moved[0]), np.asarray(sep.render(codes, yaw=0, pitch=0, roll=0)))
     assert gpu.on_gpu(inside._opacity)(sep, codes).shape == (sep.config.decoder.ray_size,) * 2
     people = [codes, reading.read(sep, photos[1]).codes]

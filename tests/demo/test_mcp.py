@@ -14,7 +14,7 @@ from facesep.images import load_image
 
 pytest.importorskip("mcp")
 pytest.importorskip("gradio")
-from serving import Server, serve  # noqa: E402
+from serving import Server, as_shown, serve  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +60,8 @@ def text_of(answer: Any) -> str:
 
 
 def test_a_client_lists_the_tools_and_calls_them(server, sep, photos):
-    codes = sep.encode(photos[0])
-    made = provenance.encode(sep.render(codes, yaw=20))
+    codes = sep.portrait(photos[0])
+    made = provenance.encode(as_shown(sep, codes, yaw=20))
     photo = data_url(photos[0].read_bytes(), "image/jpeg")
     tools, (found, unasked, turned) = ask(
         server,

@@ -16,7 +16,7 @@ from facesep.errors import ConfigError
 
 gradio_client = pytest.importorskip("gradio_client")
 from gradio_client import handle_file  # noqa: E402
-from serving import Server, connect, refused, serve  # noqa: E402
+from serving import Server, as_shown, connect, refused, serve  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_each_visitor_has_a_model(server, sep, other, photos):
         assert anna.predict("user/other@v1", api_name="/choose_model") == ["bundled", "user/other@v1"]
         for client, model in ((anna, other), (ben, sep)):
             result = client.predict(photo, consent=True, api_name="/render")
-            assert Path(result).read_bytes() == provenance.encode(model.render(model.encode(photos[0])))
+            assert Path(result).read_bytes() == provenance.encode(as_shown(model, model.portrait(photos[0])))
         assert "not offered" in refused(ben, "user/another", api_name="/choose_model")
     finally:
         anna.close()

@@ -24,7 +24,7 @@ from facesep.video import SOUND_RATE, read_sound, video_info, write_video
 gradio_client = pytest.importorskip("gradio_client")
 import httpx  # noqa: E402 comes with gradio
 from gradio_client import Client, handle_file  # noqa: E402
-from serving import Server, connect, refused, serve, wait_for  # noqa: E402
+from serving import Server, as_shown, connect, refused, serve, wait_for  # noqa: E402
 
 ENDPOINTS = ("transfer", "mix", "render", "orbit", "drive", "sliders", "edit", "encode", "verify")
 
@@ -58,6 +58,8 @@ def test_endpoints_are_named_and_typed(client):
         "consent",
         "refine",
         "fit",
+        "plain",
+        "keep",
     ]
     assert parameters["attributes"]["type"]["items"]["enum"] == list(ATTRIBUTES)
     assert parameters["strength"]["parameter_default"] == 1.0
@@ -71,8 +73,8 @@ def test_endpoints_are_named_and_typed(client):
 def test_transfer_gives_the_file_that_the_library_would(client, sep, photos):
     source, donor = (handle_file(str(path)) for path in photos[:2])
     result = client.predict(source, donor, ["expression", "hair"], 0.5, consent=True, api_name="/transfer")
-    base, other = sep.encode(photos[0]), sep.encode(photos[1])
-    expected = provenance.encode(sep.render(base.swap(other, ["expression", "hair"], 0.5)))
+    base, other = sep.portrait(photos[0]), sep.portrait(photos[1])
+    expected = provenance.encode(as_shown(sep, base.swap(other, ["expression", "hair"], 0.5)))
     assert Path(result).suffix == ".png" and Path(result).read_bytes() == expected
     assert provenance.verify(result).made_by_facesep
 
@@ -80,10 +82,10 @@ def test_transfer_gives_the_file_that_the_library_would(client, sep, photos):
 def test_render_turns_the_head(client, sep, photos):
     photo = handle_file(str(photos[0]))
     result = client.predict(photo, yaw=25, pitch=-5, consent=True, api_name="/render")
-    expected = provenance.encode(sep.render(sep.encode(photos[0]), yaw=25, pitch=-5))
+    expected = provenance.encode(as_shown(sep, sep.portrait(photos[0]), yaw=25, pitch=-5))
     assert Path(result).read_bytes() == expected
     as_in_the_photo = client.predict(photo, consent=True, api_name="/render")
-    assert Path(as_in_the_photo).read_bytes() == provenance.encode(sep.render(sep.encode(photos[0])))
+    assert Path(as_in_the_photo).read_bytes() == provenance.encode(as_shown(sep, sep.portrait(photos[0])))
 
 
 def test_orbit_is_a_video_with_progress(client, photos):
@@ -107,17 +109,17 @@ def test_one_of_several_faces_is_chosen(client, group, photos, sep, tmp_path):
     assert "2 faces" in message and "0: " in message and "1: " in message and "source_face" in message
     assert "donor_face" in refused(client, one, two, ["hair"], consent=True)
     result = client.predict(two, one, ["hair"], source_face=1, consent=True, api_name="/transfer")
-    base, donor = sep.encode(path, face=1), sep.encode(photos[2])
-    assert Path(result).read_bytes() == provenance.encode(sep.render(base.swap(donor, ["hair"])))
+    base, donor = sep.portrait(path, face=1), sep.portrait(photos[2])
+    assert Path(result).read_bytes() == provenance.encode(as_shown(sep, base.swap(donor, ["hair"])))
     assert "no face 2" in refused(client, two, face=2, consent=True, api_name="/render")
 
 
 def test_mix_takes_from_several_photos(client, sep, photos):
     base, hair, light = (handle_file(str(path)) for path in photos[:3])
     result = client.predict(base, hair=hair, illumination=light, consent=True, api_name="/mix")
-    codes = [sep.encode(path) for path in photos[:3]]
+    codes = [sep.portrait(path) for path in photos[:3]]
     expected = codes[0].mix(hair=codes[1], illumination=codes[2])
-    assert Path(result).read_bytes() == provenance.encode(sep.render(expected))
+    assert Path(result).read_bytes() == provenance.encode(as_shown(sep, expected))
     assert "1 to 4" in refused(client, base, consent=True, api_name="/mix")
     five = dict.fromkeys(ATTRIBUTES[:5], hair)
     assert "1 to 4" in refused(client, base, consent=True, api_name="/mix", **five)
@@ -128,11 +130,11 @@ def test_edit_moves_from_where_the_face_stands(client, sep, photos):
     sliders = client.predict(photo, consent=True, api_name="/sliders")
     assert len(sliders) == sum(GROUPS.values()) and all(-3 <= one["value"] <= 3 for one in sliders)
     name = sliders[0]["name"]
-    codes, found = sep.encode(photos[0]), directions(sep, [sep.encode(path) for path in photos])
+    codes, found = sep.portrait(photos[0]), directions(sep, [sep.encode(path) for path in photos])
     assert [one["name"] for one in sliders] == [one.name for one in found]
     for amount in (0, 2):
         result = client.predict(photo, {name: amount}, consent=True, api_name="/edit")
-        assert Path(result).read_bytes() == provenance.encode(sep.render(move(codes, {found[0]: amount})))
+        assert Path(result).read_bytes() == provenance.encode(as_shown(sep, move(codes, {found[0]: amount})))
     assert "no slider" in refused(client, photo, {"Nose": 1}, consent=True, api_name="/edit")
 
 

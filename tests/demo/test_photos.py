@@ -76,7 +76,7 @@ def test_a_face_is_fitted_once(sep, photos):
     fitted = reading.fitted(sep, subject)
     assert reading.fitted(sep, subject) is fitted
     torch.testing.assert_close(
-        fitted.vector(), sep.encode(photos[0], fit=reading.FIT_STEPS).vector(), atol=1e-4, rtol=0
+        fitted.codes.vector(), sep.encode(photos[0], fit=reading.FIT_STEPS).vector(), atol=1e-4, rtol=0
     )
     made = reading.Subject(subject.codes)  # has no photo that it could be compared with
     assert reading.fitted(sep, made) is made.codes

@@ -29,7 +29,7 @@ from facesep.video import video_info
 
 gradio_client = pytest.importorskip("gradio_client")
 from gradio_client import Client, handle_file  # noqa: E402
-from serving import Server, connect, refused, serve, wait_for  # noqa: E402
+from serving import Server, as_shown, connect, refused, serve, wait_for  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def test_metadata_of_a_photo_stays_out_of_results(client, sep, photos, tmp_path)
     with Image.open(path) as image:
         assert image.getexif().get_ifd(0x8825)
     result = Path(client.predict(handle_file(str(path)), consent=True, api_name="/render"))
-    assert result.read_bytes() == provenance.encode(sep.render(sep.encode(photos[0])))
+    assert result.read_bytes() == provenance.encode(as_shown(sep, sep.portrait(photos[0])))
     with Image.open(result) as image:
         assert not image.getexif().get_ifd(0x8825) and "Secret" not in str(image.info)
 
@@ -100,7 +100,7 @@ def test_metadata_of_a_photo_stays_out_of_results(client, sep, photos, tmp_path)
 
 
 def test_visitors_at_once_get_their_own_faces(server, sep, photos):
-    expected = [provenance.encode(sep.render(sep.encode(path))) for path in photos]
+    expected = [provenance.encode(as_shown(sep, sep.portrait(path))) for path in photos]
 
     def visit(number: int) -> bool:
         client = connect(server)
@@ -153,7 +153,7 @@ def visit(sep, tmp_path) -> Visit:
 
 
 def film(visit: Visit, photo: Path) -> str:
-    codes = visit.sep.encode(photo)
+    codes = visit.sep.portrait(photo)
     return jobs.film(visit.session, actions.orbit(visit.sep, codes, frames=50), 50, 24)
 
 
@@ -201,7 +201,7 @@ def test_a_job_gives_a_marked_video(visit, photos):
 
 @pytest.mark.slow
 def test_twenty_visitors_at_once(server, sep, photos):
-    expected = [provenance.encode(sep.render(sep.encode(path), yaw=10)) for path in photos]
+    expected = [provenance.encode(as_shown(sep, sep.portrait(path), yaw=10)) for path in photos]
     clients = [connect(server) for _ in range(20)]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     waiting: list[int] = []

@@ -18,6 +18,7 @@ from serving import connect, refused, serve, what_endpoints_take
 
 from facesep.config import preset
 from facesep.demo import driving
+from facesep.demo.actions import Look
 from facesep.demo.switches import HOW
 from facesep.model import FaceSep
 from facesep.provenance import REFINED_NOTICE, verify, write_video
@@ -84,7 +85,8 @@ def test_driven_videos_are_refined_frame_by_frame(sep, tmp_path):
     sep.refiner = tiny_refiner()
     try:
         for name, refine in (("a.mp4", True), ("b.mp4", False)):
-            write_video(driving.frames(sep, codes, motion, refine=refine), tmp_path / name, 15)
+            frames = driving.frames(sep, codes, motion, look=Look(refine=refine))
+            write_video(frames, tmp_path / name, 15)
     finally:
         sep.refiner = None
     assert REFINED_NOTICE in note(tmp_path / "a.mp4") and REFINED_NOTICE not in note(tmp_path / "b.mp4")

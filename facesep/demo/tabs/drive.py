@@ -80,9 +80,9 @@ class Drive:
 
     def drive(self, visit: Visit, attributes: list[str], sound: bool) -> str:
         """Gives the video."""
-        codes, motion = visit.face("drive").codes, visit.kept.get("motion")
+        face, motion = visit.face("drive").face, visit.kept.get("motion")
         if not isinstance(motion, Motion):
             raise ImageError("the video is missing: upload or record one first")
-        frames = driving.frames(visit.sep, codes, motion, attributes, visit.refine)
+        frames = driving.frames(visit.sep, face, motion, attributes, visit.look)
         heard = motion.sound if sound is True else None
         return jobs.film(visit.session, frames, len(motion), DRIVE_FPS, heard)

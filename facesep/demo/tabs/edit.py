@@ -79,5 +79,5 @@ class Edit:
             check_range("a slider", value, -MAX_MOVE, MAX_MOVE)
         subject = visit.face("edit")
         amounts = [value - own for value, own in zip(values, start, strict=True)]
-        codes = move(subject.codes, dict(zip(visit.directions(), amounts, strict=True)))
-        return (*self.result.show(visit, subject, codes), gr.update(interactive=True))
+        face = move(subject.face, dict(zip(visit.directions(), amounts, strict=True)))
+        return (*self.result.show(visit, subject, face), gr.update(interactive=True))

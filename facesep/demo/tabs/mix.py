@@ -44,10 +44,10 @@ class Mix:
         """Gives the result; boxes without a photo are left out."""
         base = visit.face("mix", "the photo of the face to change")
         donors = [
-            (name, visit.face(f"mix{number}").codes)
+            (name, visit.face(f"mix{number}").face)
             for number, name in enumerate(chosen, 1)
             if name != NOTHING and f"mix{number}" in visit.kept
         ]
         if not donors:
             raise CodesError("there is no other face yet: upload one and choose what to take from it")
-        return self.result.show(visit, base, actions.mix(base.codes, donors))
+        return self.result.show(visit, base, actions.mix(base.face, donors))

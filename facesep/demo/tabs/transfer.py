@@ -70,7 +70,7 @@ class Transfer:
         """Gives the result."""
         source, donor = visit.face("source", "the first photo"), visit.face("donor", "the second photo")
         return self.result.show(
-            visit, source, actions.transfer(source.codes, donor.codes, attributes, strength)
+            visit, source, actions.transfer(source.face, donor.face, attributes, strength)
         )
 
     def again(self, visit: Visit, attributes: list[str], strength: float, consent: bool) -> tuple:

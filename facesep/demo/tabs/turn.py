@@ -13,6 +13,7 @@ from facesep.demo.links import LINKED_VIEW
 from facesep.demo.page import Page, Visit
 from facesep.demo.photos import Subject
 from facesep.demo.widgets import PhotoBox, Result, picture_box, video_box
+from facesep.detail import Portrait
 from facesep.errors import ImageError
 
 
@@ -59,11 +60,11 @@ class Turn:
         """Lets the button below a result of another tab bring it here."""
 
         def bring(visit: Visit) -> tuple:
-            codes = visit.kept.get(result.place)
-            if not isinstance(codes, Codes):
+            face = visit.kept.get(result.place)
+            if not isinstance(face, Portrait | Codes):
                 raise ImageError("there is no result yet: make one first")
             _, picker, _ = self.photo.clear(visit)
-            visit.kept["turn"] = Subject(codes)
+            visit.kept["turn"] = Subject(face)
             return (gr.update(selected="turn"), None, picker, note, *self.start(visit))
 
         self.page.on(result.turn.click, bring, [], [tabs, *self.photo.parts, *self.outputs])
@@ -74,7 +75,7 @@ class Turn:
         if not isinstance(subject, Subject):
             return gr.skip(), gr.skip(), None, None
         linked = visit.kept.pop(LINKED_VIEW, (None, None))
-        picture = visit.picture(visit.codes(subject), *linked)
+        picture = visit.picture(visit.shown(subject), *linked)
         own = actions.angles(subject.codes)
         view = [round(angle) if set_ is None else set_ for angle, set_ in zip(own, linked, strict=True)]
         return *view, str(picture), None
@@ -84,10 +85,10 @@ class Turn:
         subject = visit.kept.get("turn")
         if not isinstance(subject, Subject):
             return gr.skip()
-        return str(visit.picture(visit.codes(subject), yaw, pitch))
+        return str(visit.picture(visit.shown(subject), yaw, pitch))
 
     def orbit(self, visit: Visit, yaw: float, frames: int) -> str:
         """Gives the video."""
-        codes = visit.face("turn").codes
-        pictures = actions.orbit(visit.sep, codes, yaw=yaw, frames=frames, refine=visit.refine)
+        face = visit.face("turn").face
+        pictures = actions.orbit(visit.sep, face, yaw=yaw, frames=frames, look=visit.look)
         return jobs.film(visit.session, pictures, int(frames), 30)
