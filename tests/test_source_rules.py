@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ OPTIONAL = (
 IMPORTERS = "facesep/importers/"
 
 
+@functools.cache
 def sources() -> dict[str, ast.Module]:
     """The code that users run, parsed."""
     paths = [ROOT / "app.py"] + [
@@ -218,28 +220,102 @@ for module in pkgutil.walk_packages(facesep.__path__, "facesep."):
     assert "facesep.codes" in run.stdout.split()
 
 
-ORDER = {  # modules may import from lower layers and their own
-    "errors": 0, "constants": 0, "attributes": 0, "precision": 0, "camera": 0, "codes": 0, "config": 0,
-    "checkpoint": 0, "checksums": 0, "checks": 0, "files": 0,
-    "nets": 1, "images": 1,
-    "faces": 2, "hub": 2, "card": 2, "provenance": 2, "credentials": 2, "video": 2, "watermark": 2,
-    "refine": 2, "fitting": 2, "detail": 2, "first_watermark": 2,
-    "model": 3, "backends": 3, "importers": 3, "data": 3,
-    "environment": 0, "analysis": 4,
-    "training": 5, "evaluation": 5,
-    "cli": 6, "demo": 6,
-}  # fmt: skip
+LAYERS = (
+    "errors",
+    "attributes card checks checksums config constants credentials environment files precision",
+    "camera checkpoint first_watermark images watermark",
+    "codes hub video",
+    "nets provenance",
+    "backends faces fitting refine",
+    "data detail importers",
+    "analysis model",
+    "demo evaluation training",
+    "cli",
+)
+"""Parts of facesep: each imports from the layers above its own in this list, and from itself."""
 
 
-def test_imports_run_one_way():
-    for path, tree in sources().items():
-        part = path.removeprefix("facesep/").partition("/")[0].removesuffix(".py")
-        if not path.startswith("facesep/") or part == "__init__":
+def modules() -> dict[str, ast.Module]:
+    """The modules of facesep by their dotted names."""
+    names = {path: path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for path in sources()}
+    return {names[path]: tree for path, tree in sources().items() if path.startswith("facesep/")}
+
+
+def imports(tree: ast.AST) -> Iterator[ast.Import | ast.ImportFrom]:
+    """What a module imports at any place, except for type checkers alone."""
+    if isinstance(tree, ast.If) and dotted(tree.test).endswith("TYPE_CHECKING"):
+        return
+    if isinstance(tree, ast.Import | ast.ImportFrom):
+        yield tree
+    for child in ast.iter_child_nodes(tree):
+        yield from imports(child)
+
+
+def imported(name: str, trees: dict[str, ast.Module]) -> set[str]:
+    """The modules of facesep that a module imports; names that a package hands on count for their home."""
+    found = set()
+    for node in imports(trees[name]):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
             continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("facesep."):
-                other = node.module.split(".")[1]
-                assert {other, part} != {"training", "evaluation"}, (
-                    f"{path}:{node.lineno} imports {node.module}"
-                )
-                assert ORDER[other] <= ORDER[part], f"{path}:{node.lineno} imports {node.module}"
+        assert not node.level, f"{name}:{node.lineno} is a relative import"
+        for alias in node.names:
+            home = f"{node.module}.{alias.name}"
+            if home in trees:
+                found.add(home)
+                continue
+            for one in ast.walk(trees.get(node.module, ast.Module([], []))):
+                if isinstance(one, ast.ImportFrom) and alias.name in [each.name for each in one.names]:
+                    home = f"{one.module}.{alias.name}"
+            found |= {node.module, home.rpartition(".")[0]}
+    return (found & set(trees)) - {name, "facesep"}
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Names along one circle of a graph; empty when there is none."""
+    done: set[str] = set()
+
+    def visit(name: str, path: list[str]) -> list[str]:
+        if name in path:
+            return path[path.index(name) :]
+        if name in done:
+            return []
+        for other in sorted(graph[name]):
+            if found := visit(other, [*path, name]):
+                return found
+        done.add(name)
+        return []
+
+    return next((found for name in sorted(graph) if (found := visit(name, []))), [])
+
+
+def test_imports_have_no_circle():
+    trees = modules()
+    graph = {name: imported(name, trees) for name in trees}
+    assert len(graph["facesep.model"]) > 10
+    assert circle(graph) == []
+
+
+def test_imports_follow_the_order():
+    trees = modules()
+    layer = {part: number for number, parts in enumerate(LAYERS) for part in parts.split()}
+    assert set(layer) == {name.split(".")[1] for name in trees if name != "facesep"}
+    against = set()
+    for name in sorted(set(trees) - {"facesep"}):
+        for other in imported(name, trees):
+            own, its = name.split(".")[1], other.split(".")[1]
+            if own != its and layer[its] >= layer[own]:
+                against.add((name, other))
+    assert not against
+
+
+def test_the_layer_tests_see():
+    tree = ast.parse(
+        "if TYPE_CHECKING:\n    import facesep.d\ndef f():\n    from facesep.p import Name\nimport facesep.c"
+    )
+    package = ast.parse("if TYPE_CHECKING:\n    from facesep.p.home import Name")
+    trees = {"facesep.a": tree, "facesep.p": package}
+    trees |= dict.fromkeys(("facesep.c", "facesep.d", "facesep.p.home"), ast.parse(""))
+    assert imported("facesep.a", trees) == {"facesep.c", "facesep.p", "facesep.p.home"}
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": set()}) == ["b", "c"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []

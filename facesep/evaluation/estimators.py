@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facesep.codes import Codes
-from facesep.errors import CheckpointError, ConfigError
+from facesep.errors import CheckpointError
 from facesep.model import FaceSep
 from facesep.nets.crops import deep3d_crop
 from facesep.nets.files import read_network
@@ -100,46 +100,6 @@ class CheckpointEncoder:
             images = F.interpolate(images, (size, size), mode="bilinear", antialias=True).clamp(0, 1)
         codes = Codes.stack([self.sep.encoder(part.to(self.sep.device)) for part in images.split(BATCH)])
         return {name: getattr(codes, name).float().cpu().numpy() for name in PARTS}
-
-
-def build_estimator(
-    text: str,
-    *,
-    morphable: str | None = None,
-    labels: str | None = None,
-    landmarks: str | None = None,
-    device: str = "cpu",
-) -> Estimator | None:
-    """The estimator that a command line names.
-
-    Args:
-        text: ``none``, ``deep3d=FILE``, ``encoder=CHECKPOINT`` or ``open``.
-        morphable: the face model, for ``open``.
-        labels: the label file, for ``open``.
-        landmarks: command of the landmark tool, for ``open``.
-        device: where networks compute.
-
-    Raises:
-        ConfigError: for anything else, or if a part of the open analysis is missing.
-    """
-    kind, _, value = text.partition("=")
-    if text == "none":
-        return None
-    if kind == "deep3d" and value:
-        return Deep3D(value, device)
-    if kind == "encoder" and value:
-        return CheckpointEncoder(value, device)
-    if text == "open":
-        from facesep.evaluation.open_analysis import OpenAnalysis
-
-        given = {"--morphable": morphable, "--labels": labels, "--landmarks": landmarks}
-        missing = [name for name, one in given.items() if not one]
-        if missing:
-            raise ConfigError(f"the open analysis also needs {', '.join(missing)} (docs/evaluation.md)")
-        return OpenAnalysis.load(morphable, labels, landmarks)
-    raise ConfigError(
-        f"unknown estimator {text!r}: none, open, deep3d=FILE or encoder=CHECKPOINT (or encoder=bundled)"
-    )
 
 
 def factors(found: Estimates, pose: str = "rotation") -> Estimates:

@@ -13,10 +13,11 @@ from torch import Tensor
 from facesep.data.heads import ShardPhotos, mean_face, mean_of
 from facesep.errors import ConfigError
 from facesep.evaluation import comparison
-from facesep.evaluation.estimators import POSES, Estimator, build_estimator
+from facesep.evaluation.estimators import POSES, CheckpointEncoder, Deep3D, Estimator
 from facesep.evaluation.folder import FolderPhotos
 from facesep.evaluation.identity import ArcFaceIdentity, DlibIdentity
 from facesep.evaluation.metrics import SSIM_WINDOWS
+from facesep.evaluation.open_analysis import OpenAnalysis
 from facesep.evaluation.perceptual import TRUNKS, lpips_distance, st_lpips_distance
 from facesep.evaluation.renders import LOOKED_AT, Renders
 from facesep.faces.parsing import PARSERS
@@ -178,6 +179,44 @@ def open_photos(args: argparse.Namespace, sep: FaceSep) -> Photos:
             args.photos, sep.image_size, sep.align, args.parser, args.parser_weights, args.limit
         )
     raise ConfigError("give --shards (prepared data) or --photos (a folder of photos)")
+
+
+def build_estimator(
+    text: str,
+    *,
+    morphable: str | None = None,
+    labels: str | None = None,
+    landmarks: str | None = None,
+    device: str = "cpu",
+) -> Estimator | None:
+    """The estimator that a command line names.
+
+    Args:
+        text: ``none``, ``deep3d=FILE``, ``encoder=CHECKPOINT`` or ``open``.
+        morphable: the face model, for ``open``.
+        labels: the label file, for ``open``.
+        landmarks: command of the landmark tool, for ``open``.
+        device: where networks compute.
+
+    Raises:
+        ConfigError: for anything else, or if a part of the open analysis is missing.
+    """
+    kind, _, value = text.partition("=")
+    if text == "none":
+        return None
+    if kind == "deep3d" and value:
+        return Deep3D(value, device)
+    if kind == "encoder" and value:
+        return CheckpointEncoder(value, device)
+    if text == "open":
+        given = {"--morphable": morphable, "--labels": labels, "--landmarks": landmarks}
+        missing = [name for name, one in given.items() if not one]
+        if missing:
+            raise ConfigError(f"the open analysis also needs {', '.join(missing)} (docs/evaluation.md)")
+        return OpenAnalysis.load(morphable, labels, landmarks)
+    raise ConfigError(
+        f"unknown estimator {text!r}: none, open, deep3d=FILE or encoder=CHECKPOINT (or encoder=bundled)"
+    )
 
 
 def open_estimator(args: argparse.Namespace) -> Estimator | None:

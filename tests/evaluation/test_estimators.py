@@ -14,8 +14,9 @@ from facesep.analysis.lighting import WHITE, shading
 from facesep.analysis.texture import LIGHT_SHARE, Samples
 from facesep.camera import project
 from facesep.errors import CheckpointError, ConfigError
-from facesep.evaluation.estimators import PARTS, build_estimator, cosine, factors
+from facesep.evaluation.estimators import PARTS, cosine, factors
 from facesep.evaluation.open_analysis import OpenAnalysis, split_light
+from facesep.evaluation.options import build_estimator
 from facesep.nets.crops import deep3d_crop
 from facesep.nets.files import write_network
 from facesep.nets.official.rnet import RNet
