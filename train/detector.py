@@ -6,6 +6,7 @@
     python train/detector.py pointer  --work DIR [--pictures DIR]
     python train/detector.py pack     --work DIR
     python train/detector.py evaluate --portraits DIR [--backgrounds DIR ...]
+    python train/detector.py named    --portraits DIR
 
 Every step goes on where it was stopped. Threads: set OMP_NUM_THREADS.
 """
@@ -37,9 +38,9 @@ def main() -> None:
         "--out", type=Path, help="evaluate: a JSON file; pack: a folder (default: the package)"
     )
     options = parser.parse_args()
-    if options.step != "evaluate" and options.work is None:
+    if options.step not in ("evaluate", "named") and options.work is None:
         parser.error("--work is needed")
-    if options.step in ("sources", "evaluate") and options.portraits is None:
+    if options.step in ("sources", "evaluate", "named") and options.portraits is None:
         parser.error("--portraits is needed")
     print(run(options))
 

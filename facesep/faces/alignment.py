@@ -37,8 +37,13 @@ NOTED_YAW = 20.0
 NOTED_ROLL = 30.0
 NOTED_SCORE = 0.65
 NOTED_ENLARGEMENT = 1.6
-NOTED_OUTSIDE = 0.3
-"""Thresholds of the warnings: degrees, degrees, score, factor, share of the window."""
+NOTED_OUTSIDE, NOTED_ABOVE = 0.3, 0.08
+NOTED_STRETCH = (0.8, 1.35)
+NOTED_WHITE = 0.25
+"""Thresholds of the warnings: degrees, degrees, score, factor, share of the window beyond the photo, share of
+its height above the photo, least and largest stretch, share of the face that is as white as paper."""
+PAPER = 240
+"""Value from which a pixel is as white as paper."""
 
 _TURNS = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
 _WORDS = {90: "90 degrees clockwise", 180: "180 degrees", 270: "90 degrees anticlockwise"}
@@ -121,22 +126,39 @@ def check(face: Face) -> None:
         )
 
 
-def _warnings(face: Face, crop: Crop, photo: tuple[int, int], size: int) -> list[str]:
+def _ends_close(crop: Crop, photo: tuple[int, int]) -> bool:
+    """Whether much of the window, or the hair, lies beyond the photo's border."""
+    width = max(0.0, min(crop.left + crop.side, photo[0]) - max(crop.left, 0.0))
+    height = max(0.0, min(crop.top + crop.side, photo[1]) - max(crop.top, 0.0))
+    return 1 - width * height / crop.side**2 > NOTED_OUTSIDE or -crop.top > NOTED_ABOVE * crop.side
+
+
+def _paper(image: Image.Image) -> float:
+    """Which share of a canonical image is as white as paper between brows and chin."""
+    box = [round(share * image.width) for share in (0.31, 0.37, 0.69, 0.78)]
+    counts = image.convert("L").crop(box).histogram()
+    return sum(counts[PAPER:]) / sum(counts)
+
+
+def _warnings(face: Face, image: Image.Image, ends_close: bool) -> list[str]:
     found = []
     if abs(face.yaw) > NOTED_YAW:
         found.append(f"The head is turned about {abs(face.yaw):.0f} degrees; the hidden side is a guess.")
     if abs(face.roll) > NOTED_ROLL:
         found.append(f"The head is tilted by {abs(face.roll):.0f} degrees; an upright photo works better.")
-    wanted = size * TEMPLATE_INTEROCULAR / WINDOW
+    wanted = image.width * TEMPLATE_INTEROCULAR / WINDOW
     if wanted > NOTED_ENLARGEMENT * face.interocular:
         found.append(
             f"The face is small ({face.interocular:.0f} pixels between the eyes) and is enlarged "
             f"{wanted / face.interocular:.1f} times; fine detail is missing."
         )
-    width = max(0.0, min(crop.left + crop.side, photo[0]) - max(crop.left, 0.0))
-    height = max(0.0, min(crop.top + crop.side, photo[1]) - max(crop.top, 0.0))
-    if 1 - width * height / crop.side**2 > NOTED_OUTSIDE:
-        found.append("The photo ends close to the face; what lies beyond its border is white.")
+    if ends_close:
+        found.append("The photo ends close to the face; hair beyond its border is a guess.")
+    if not NOTED_STRETCH[0] <= face.stretch <= NOTED_STRETCH[1]:
+        shape = "wide" if face.stretch > 1 else "narrow"
+        found.append(f"The face is unusually {shape}; if the photo was squeezed, restore its proportions.")
+    if _paper(image) > NOTED_WHITE:
+        found.append("Much of the face is white as paper (a drawing, or too much light); a photo is needed.")
     if face.score < NOTED_SCORE:
         found.append("The face is hard to see (hidden, dark or blurred); the result may not resemble it.")
     return found
@@ -237,5 +259,8 @@ def align(
             warnings.append("It is not clear which way up the photo is; turn it if this is another face.")
     check(chosen)
     crop = Crop.from_points(chosen.points)
-    warnings += _warnings(chosen, crop, image.size, size)
-    return Aligned(crop.apply(image, size), crop, chosen, tuple(warnings), turn)
+    ends_close = _ends_close(crop, image.size)
+    # Repeated pixels give renders nearer to the whole photo's than white, which encoders take for bald heads.
+    cut = crop.apply(image, size, fill=None if ends_close else 255)
+    warnings += _warnings(chosen, cut, ends_close)
+    return Aligned(cut, crop, chosen, tuple(warnings), turn)

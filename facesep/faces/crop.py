@@ -65,14 +65,14 @@ class Crop:
         return np.asarray(points, dtype=np.float64) * (self.side / size) + (self.left, self.top)
 
     def apply(
-        self, image: Image.Image, size: int, fill: int = 255, resample: int = Image.LANCZOS
+        self, image: Image.Image, size: int, fill: int | None = 255, resample: int = Image.LANCZOS
     ) -> Image.Image:
         """Cuts the window out of a photo and resizes it with anti-aliasing.
 
         Args:
             image: the photo (any mode with bands of 8 bits).
             size: side of the result in pixels.
-            fill: value of what lies beyond the border.
+            fill: value of what lies beyond the border; None repeats the pixels at the border.
             resample: PIL filter; use ``Image.NEAREST`` for label maps.
 
         Returns:
@@ -86,9 +86,16 @@ class Crop:
             raise FaceError("the face lies outside the photo")
         part, origin = image, (0, 0)
         if inside != (x0, y0, x1, y1):
-            bands = len(image.getbands())
-            part = Image.new(image.mode, (x1 - x0, y1 - y0), fill if bands == 1 else (fill,) * bands)
-            part.paste(image.crop(inside), (inside[0] - x0, inside[1] - y0))
+            part = image.crop(inside)
+            if fill is None:
+                beyond = ((inside[1] - y0, y1 - inside[3]), (inside[0] - x0, x1 - inside[2]), (0, 0))
+                pixels = np.asarray(part)
+                part = Image.fromarray(np.pad(pixels, beyond[: pixels.ndim], mode="edge"))
+            else:
+                bands = len(image.getbands())
+                sheet = Image.new(image.mode, (x1 - x0, y1 - y0), fill if bands == 1 else (fill,) * bands)
+                sheet.paste(part, (inside[0] - x0, inside[1] - y0))
+                part = sheet
             origin = (x0, y0)
         left, top = self.left - origin[0], self.top - origin[1]
         box = (left, top, min(left + self.side, part.width), min(top + self.side, part.height))

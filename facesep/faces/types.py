@@ -14,6 +14,8 @@ from facesep.faces.crop import Crop, fit_scale_offset
 TEMPLATE_INTEROCULAR = float(np.linalg.norm(np.subtract(TEMPLATE_5[0], TEMPLATE_5[1])))
 """Distance of the eyes of the five-point template in decimetres (0.621)."""
 
+_EYES_TO_MOUTH = float(np.mean(TEMPLATE_5[:2], axis=0)[1] - np.mean(TEMPLATE_5[3:], axis=0)[1])
+
 
 @dataclass(frozen=True, eq=False)
 class Face:
@@ -48,13 +50,30 @@ class Face:
         across = self.points[1] - self.points[0]
         return float(np.degrees(np.arctan2(across[1], across[0])))
 
+    @property
+    def stretch(self) -> float:
+        """How wide the face is for its height, 1 for the five-point template; 0.85 to 1.31 in portraits.
+
+        The distance of the eyes, without the turn, against that from the eyes to the mouth. A photo that was
+        squeezed to twice its width has about 2.
+        """
+        eyes, mouth = self.points[:2], self.points[3:]
+        across = eyes[1] - eyes[0]
+        width = float(np.linalg.norm(across))
+        down = mouth.mean(0) - eyes.mean(0)
+        height = abs(float(across[0] * down[1] - across[1] * down[0])) / max(width, 1e-9)
+        if np.isfinite(self.yaw):
+            width /= max(np.cos(np.radians(self.yaw)), 1e-9)
+        return width / TEMPLATE_INTEROCULAR / max(height / _EYES_TO_MOUTH, 1e-9)
+
 
 @dataclass(frozen=True, eq=False)
 class Aligned:
     """A photo's face in the canonical frame.
 
     Attributes:
-        image: RGB, ``size x size``, white beyond the border of the photo.
+        image: RGB, ``size x size``, white beyond the border of the photo; where the photo ends so close to
+            the face that hair is cut off, the pixels at the border are repeated.
         crop: the window of the photo that ``image`` shows.
         face: the face, in pixels of the photo.
         warnings: plain sentences about what may spoil the result; empty when nothing does.

@@ -105,6 +105,17 @@ def test_beyond_the_border_is_white() -> None:
     assert (seen[:, 0] == 255).all() and (seen[32, 60] == 0).all()
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_beyond_the_border_its_pixels_are_repeated(mode: str) -> None:
+    """Stripes that end at the left border go on beyond it."""
+    stripes = np.repeat(np.arange(100, dtype=np.uint8)[:, None] * 2, 100, 1)
+    photo = Image.fromarray(stripes).convert(mode)
+    crop = Crop.from_points(TEMPLATE[:, :2] * (30, -30) + (5, 50))
+    assert crop.left < -20 and crop.top > 0 and crop.top + crop.side < 100
+    seen = np.asarray(crop.apply(photo, 64, fill=None)).astype(int)
+    assert np.abs(seen - seen[:, -1:]).max() <= 1
+
+
 def test_useless_points_are_refused() -> None:
     for points in (np.full((5, 2), 7.0), np.full((5, 2), np.nan), np.zeros((4, 2))):
         with pytest.raises(FaceError):

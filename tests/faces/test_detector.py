@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 from facesep.errors import (
     CheckpointError,
@@ -233,6 +233,34 @@ def test_a_face_at_the_border_is_named() -> None:
     left, top, right, bottom = (int(v) for v in TRUTH["london_101.jpg"]["box"])
     close = image.crop((left - 10, top - 10, right + 10, bottom + 10))
     assert any("border" in line for line in align(close).warnings)
+
+
+def test_a_photo_that_cuts_off_the_hair_is_not_taken_for_a_bald_head() -> None:
+    """Nothing of the crop is white, where the photo is dark; close to a whole photo nothing changes."""
+    image = photo("london_101.jpg")
+    left, top, right, bottom = (int(v) for v in TRUTH["london_101.jpg"]["box"])
+    aligned = align(image.crop((0, top, image.width, image.height)))
+    assert any("hair beyond its border" in line for line in aligned.warnings)
+    crop = np.asarray(aligned.image)
+    assert aligned.crop.top < -0.1 * aligned.crop.side
+    rows = int(-aligned.crop.top / aligned.crop.side * 256)
+    middle = crop[: rows - 3, 96:160]
+    np.testing.assert_allclose(middle, np.broadcast_to(crop[rows - 3, 96:160], middle.shape), atol=2)
+
+
+@pytest.mark.parametrize(("factor", "word"), [(2.0, "wide"), (0.55, "narrow")])
+def test_a_squeezed_photo_is_named(factor: float, word: str) -> None:
+    image = photo("london_101.jpg")
+    assert not any("squeezed" in line for line in align(image).warnings)
+    squeezed = image.resize((round(image.width * factor), image.height), Image.BICUBIC)
+    assert any(f"unusually {word}" in line for line in align(squeezed).warnings)
+
+
+@pytest.mark.parametrize("name", ["london_101.jpg", "gsa_smiling.jpg"])
+def test_a_drawing_is_named(name: str) -> None:
+    edges = ImageOps.invert(photo(name).convert("L").filter(ImageFilter.FIND_EDGES))
+    assert any("drawing" in line for line in align(edges).warnings)
+    assert not any("drawing" in line for line in align(photo(name)).warnings)
 
 
 def test_grey_and_transparent_pictures_work() -> None:

@@ -128,6 +128,15 @@ def test_roll_and_eye_distance_of_a_face() -> None:
             assert face.roll == pytest.approx(-20.0, abs=0.2)
 
 
+@pytest.mark.parametrize("yaw", [0.0, 40.0])
+@pytest.mark.parametrize("factor", [0.5, 1.0, 2.0])
+def test_stretch_of_a_squeezed_face(yaw: float, factor: float) -> None:
+    """A turned template whose photo was squeezed has the factor; the turn alone does not count."""
+    turn = rotation_matrix(torch.tensor((0.0, yaw, 0.0), dtype=torch.float64).deg2rad()).numpy()
+    seen = 100 * (TEMPLATE @ turn.T)[:, :2] * (factor, -1)
+    assert Face((0, 0, 1, 1), seen, 1.0, yaw).stretch == pytest.approx(factor, rel=0.01)
+
+
 def test_the_points_are_the_mean_of_their_maps() -> None:
     """Integral regression: one hot cell puts the point at its centre, two equal ones halfway between."""
     pointer = Pointer().eval()

@@ -241,3 +241,4 @@ def test_the_script_runs_from_portraits_to_weights(portraits: Path, tmp_path: Pa
     report = tmp_path / "report.json"
     printed = run("evaluate", "--portraits", str(portraits), "--out", str(report)).stdout
     assert "rotated 45" in printed and json.loads(report.read_text())["conditions"]["plain"]["photos"] == 3
+    assert "| upside down | 3 | 3 | 0 | 0 | 0 | 0 |" in run("named", "--portraits", str(portraits)).stdout

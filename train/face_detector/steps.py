@@ -1,4 +1,4 @@
-"""The steps of ``train/detector.py``, in order: sources, scenes, finder, pointer, pack, evaluate."""
+"""The steps of ``train/detector.py``, in order: sources, scenes, finder, pointer, pack, evaluate, named."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from face_detector.evaluate import as_markdown, evaluate
 from face_detector.face_crops import write_face_crops
 from face_detector.finder import FinderTraining
 from face_detector.mining import mine
+from face_detector.named import table
 from face_detector.pointer import PointerTraining
 from face_detector.scene_files import write_scenes
 from face_detector.sources import SourceFile
@@ -104,6 +105,11 @@ def measure(options: argparse.Namespace) -> str:
     return as_markdown(report)
 
 
+def name_changes(options: argparse.Namespace) -> str:
+    """Measures whether ``align`` names what is wrong with changed portraits."""
+    return table(options.portraits)
+
+
 STEPS = {
     "sources": build_sources,
     "scenes": build_scenes,
@@ -111,4 +117,5 @@ STEPS = {
     "pointer": train_pointer,
     "pack": pack_both,
     "evaluate": measure,
+    "named": name_changes,
 }
