@@ -21,6 +21,8 @@ from facesep.images import note_made, to_tensor
 
 LARGEST_TURN = 15.0
 """Degrees by which a head may turn in its photo; beyond that its neck would have to be invented."""
+APART = 0.03
+"""How far from the head the colours behind it are taken, as a share of the crop's side: hairs reach so far."""
 SEAM = 0.012
 """Width of the seam around a head, as a share of the crop's side."""
 
@@ -82,7 +84,7 @@ def paste(frame: Frame, picture: Picture, source: Source, moved: bool) -> Image.
         radius = max(round(SEAM * size), 1)
         # Where the head has left. Elsewhere its soft edge, mixed with what is behind it, is the photo's own.
         left = _grown(((matte - picture.alpha - 0.15) / 0.35).clamp(0, 1), radius)
-        behind = torch.lerp(shown, _behind(shown, _grown(matte, radius)), left)
+        behind = torch.lerp(shown, _behind(shown, matte, framed(crop, photo, size)), left)
         result = torch.lerp(behind, picture.colours, picture.alpha)
         share = torch.maximum(_grown(matte, radius), _grown(picture.alpha, radius))
         both = in_photo(torch.cat((result, share), 1), crop, box)[0].permute(1, 2, 0).cpu().numpy()
@@ -100,8 +102,18 @@ def _grown(mask: Tensor, radius: int) -> Tensor:
     return ((soft - 0.02) / 0.96).clamp(0, 1)
 
 
-def _behind(shown: Tensor, gone: Tensor) -> Tensor:
-    """What stands behind the head, continued from beside it."""
+def framed(crop: Crop, photo: Image.Image, size: int) -> Tensor:
+    """1 where a canonical image shows the photo, 0 beyond its border: ``Tensor[1, 1, size, size]``."""
+    at = (torch.arange(size) + 0.5) / size * crop.side
+    rows = (at + crop.top > 0) & (at + crop.top < photo.height)
+    columns = (at + crop.left > 0) & (at + crop.left < photo.width)
+    return (rows[:, None] & columns).float()[None, None]
+
+
+def _behind(shown: Tensor, head: Tensor, known: Tensor) -> Tensor:
+    """What stands behind the head, continued from what is seen well away from it."""
     side = 256
-    small, free = resize(shown, side), 1 - resize(gone, side)
-    return resize(continued(small, (free > 0.9).to(small.dtype)), shown.shape[-1], "bicubic").clamp(0, 1)
+    radius = round(APART * side)
+    wide = F.max_pool2d(resize(head, side), 2 * radius + 1, 1, radius)
+    free = (wide < 0.1).to(shown.dtype) * resize(known.to(shown), side)
+    return resize(continued(resize(shown, side), free), shown.shape[-1], "bicubic").clamp(0, 1)
