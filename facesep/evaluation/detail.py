@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from skimage.color import rgb2lab
 from torch import Tensor
 
 from facesep.camera import rotation_matrix
@@ -140,6 +139,8 @@ def likeness(
 
 def skin(image: Tensor) -> np.ndarray:
     """Mean colour of the middle of the face, ``float64[3]`` in CIE Lab."""
+    from skimage.color import rgb2lab
+
     size = image.shape[-1]
     rows, columns = (slice(round(first * size), round(last * size)) for first, last in FACE)
     return rgb2lab(image[:, rows, columns].permute(1, 2, 0).clamp(0, 1).cpu().numpy()).reshape(-1, 3).mean(0)
