@@ -22,7 +22,7 @@ from facesep.images import note_made, to_tensor
 LARGEST_TURN = 15.0
 """Degrees by which a head may turn in its photo; beyond that its neck would have to be invented."""
 APART = 0.03
-"""How far from the head the colours behind it are taken, as a share of the crop's side: hairs reach so far."""
+"""How far from the head the colours behind it are taken, as a share of the crop's side."""
 SEAM = 0.012
 """Width of the seam around a head, as a share of the crop's side."""
 
