@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import sys
 
-from facesep.demo import build, launch_options
+from facesep.demo import build, launch
 from facesep.errors import FaceSepError
 
 try:
@@ -21,4 +21,4 @@ except FaceSepError as error:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):  # also while it starts
-        demo.launch(**launch_options())
+        launch(demo)

@@ -36,6 +36,21 @@ def build(checkpoint: str | None = None) -> Any:
     return build_page(Models(first, name or BUNDLED, others, load))
 
 
+def launch(page: Any, server_name: str | None = None, **options: Any) -> Any:
+    """Serves a page with the options that its promises depend on; see ``gradio.Blocks.launch``.
+
+    Gradio asks the page's own address whether it has started. That never goes through a proxy, whatever the
+    environment says.
+    """
+    import os
+
+    own = ["localhost", "127.0.0.1", "::1", "0.0.0.0", server_name or os.environ.get("GRADIO_SERVER_NAME")]
+    known = f"{os.environ.get('no_proxy', '')},{os.environ.get('NO_PROXY', '')}".split(",")
+    direct = ",".join(dict.fromkeys(host.strip() for host in (*known, *own) if host and host.strip()))
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = direct
+    return page.launch(server_name=server_name, **launch_options(), **options)
+
+
 def launch_options() -> dict[str, Any]:
     """Arguments for ``launch`` that the promises of the page depend on."""
     from facesep.demo.ui import launch_options as options
