@@ -26,6 +26,8 @@ from facesep.detail.portrait import Portrait, codes_of
 from facesep.errors import ConfigError, FaceError
 
 Attribute = Literal[ATTRIBUTES]
+LONG = ("orbit", "drive")
+"""Endpoints that make videos."""
 _PLAIN = Parameter.POSITIONAL_OR_KEYWORD
 _ENDPOINTS: list[tuple[Callable, tuple[str, ...]]] = []
 
@@ -82,7 +84,8 @@ def _bound(page: Page, function: Callable, switches: tuple[str, ...]) -> Callabl
             visit.look = Look(on.get("plain", False), on.get("keep", False), visit.refine)
             if visit.refine and not visit.sep.has_refiner:
                 raise ConfigError(HOW)
-            return function(visit, **given)
+            with visit.turn():
+                return function(visit, **given)
 
     run.__name__, run.__doc__, run.__signature__ = function.__name__, function.__doc__, signature
     run.__annotations__ = {one.name: one.annotation for one in parameters}
@@ -168,7 +171,7 @@ def orbit(
     check_range("fps", fps, 1, 60)
     codes = _portrait(visit, photo, face)
     pictures = actions.orbit(visit.sep, codes, yaw=yaw, pitch=pitch, frames=frames, look=visit.look)
-    return _file(jobs.film(visit.session, pictures, int(frames), fps))
+    return _file(jobs.film(visit, pictures, int(frames), fps))
 
 
 @endpoint("consent", "refine", "fit", "plain", "keep")
@@ -186,10 +189,10 @@ def drive(
     At most the first 8 seconds of the video count, at 15 frames a second. The result has its sound, too.
     """
     codes = _portrait(visit, photo, face)
-    motion = jobs.read_motion(visit.sep, visit.session, video)
+    motion = jobs.read_motion(visit, video)
     frames = driving.frames(visit.sep, codes, motion, attributes, visit.look)
     heard = motion.sound if sound is True else None
-    return _file(jobs.film(visit.session, frames, len(motion), DRIVE_FPS, heard))
+    return _file(jobs.film(visit, frames, len(motion), DRIVE_FPS, heard))
 
 
 @endpoint("consent", "fit")

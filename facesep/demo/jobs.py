@@ -12,22 +12,27 @@ from PIL import Image
 from facesep.demo import driving
 from facesep.demo.driving import Motion, Step
 from facesep.demo.limits import MAX_SECONDS
-from facesep.demo.sessions import Session
+from facesep.demo.page import Visit
 from facesep.demo.uploads import Upload
 from facesep.errors import ConfigError
-from facesep.model import FaceSep
 from facesep.provenance import write_video
 
 VIDEO = "facesep.mp4"
 """Name under which videos are downloaded."""
 
 
-def watch(session: Session) -> Step:
-    """Shows the progress of one job, and ends it when the visitor stops it, leaves, or it takes too long."""
+def watch(visit: Visit) -> Step:
+    """Shows the progress of one job, and lets others go first between its frames.
+
+    It ends when the visitor stops it, leaves, or it takes too long; waiting does not count.
+    """
+    session, progress = visit.session, gr.Progress()
     session.stopped.clear()
-    end, progress = time.monotonic() + MAX_SECONDS, gr.Progress()
+    end = time.monotonic() + MAX_SECONDS
 
     def step(what: str, done: int, total: int) -> None:
+        nonlocal end
+        end += visit.page.turns.pause()
         if session.stopped.is_set():
             raise ConfigError("stopped: nothing was made")
         if time.monotonic() > end:
@@ -38,20 +43,20 @@ def watch(session: Session) -> Step:
 
 
 def film(
-    session: Session,
+    visit: Visit,
     frames: Iterable[Image.Image],
     count: int,
     fps: float,
     sound: np.ndarray | None = None,
 ) -> str:
     """Writes frames as they come, as a marked video."""
-    path, step = session.new_file(VIDEO), watch(session)
+    path, step = visit.session.new_file(VIDEO), watch(visit)
     step("Rendering", 0, count)
     write_video(frames, path, fps, on_frame=lambda done: step("Rendering", done, count), sound=sound)
     return str(path)
 
 
-def read_motion(sep: FaceSep, session: Session, video: Upload) -> Motion:
+def read_motion(visit: Visit, video: Upload) -> Motion:
     """How a face moves in an uploaded video; no file of it stays."""
-    with session.file(video) as path:
-        return driving.read_motion(sep, path, watch(session))
+    with visit.session.file(video) as path:
+        return driving.read_motion(visit.sep, path, watch(visit))

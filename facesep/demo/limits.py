@@ -7,7 +7,9 @@ from facesep.errors import CodesError, ConfigError
 MAX_UPLOAD = "32mb"
 """Largest file of a visitor: photos of 48 megapixels take 10 to 25 MB."""
 QUEUE = 32
-"""Visitors who may wait; one is served at a time."""
+"""Requests that may wait when all places are taken."""
+MAX_PICTURES, MAX_VIDEOS = 64, 8
+"""Requests that have a place at a time: they take turns to compute."""
 KEEP_SECONDS = 900
 """Longest time that codes, pictures and videos are kept after their last use."""
 SWEEP_SECONDS = 60

@@ -9,10 +9,10 @@ from __future__ import annotations
 import functools
 import html
 import logging
-import threading
+import secrets
 import traceback
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +24,11 @@ from facesep.demo import actions, photos
 from facesep.demo.actions import Look
 from facesep.demo.directions import Direction, directions
 from facesep.demo.examples import FOLDER
-from facesep.demo.limits import check_consent
+from facesep.demo.limits import MAX_PICTURES, MAX_VIDEOS, check_consent
 from facesep.demo.models import Models
 from facesep.demo.photos import Choice, Subject
 from facesep.demo.sessions import Session, Sessions
+from facesep.demo.turns import Turns
 from facesep.demo.uploads import Upload, take
 from facesep.detail.portrait import Portrait, codes_of
 from facesep.errors import FaceSepError, ImageError
@@ -37,8 +38,9 @@ from facesep.video import SUFFIXES
 
 PICTURE, CODES = "facesep.png", "facesep-codes.safetensors"
 """Names under which results are downloaded."""
-GROUP = {"concurrency_id": "model", "concurrency_limit": 1}
-"""Everything that computes shares one place in the queue."""
+GROUP = {"concurrency_id": "pictures", "concurrency_limit": MAX_PICTURES}
+FILMS = {"concurrency_id": "videos", "concurrency_limit": MAX_VIDEOS}
+"""Places in gradio's queue; who computes among those who have one, :mod:`~facesep.demo.turns` says."""
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +80,7 @@ class Page:
 
     Attributes:
         consent: the box for consent.
+        turns: who computes next.
         gated: components that it enables.
     """
 
@@ -87,9 +90,9 @@ class Page:
         self.models = model if isinstance(model, Models) else Models(model)
         self.sessions, self.uploads = sessions, uploads
         self.gated: list[Any] = []
+        self.turns = Turns()
         self._examples: dict[tuple[int, str], Subject] = {}
         self._directions: dict[int, tuple[Direction, ...]] = {}
-        self._finding = threading.Lock()
 
     def gate(self, component: Any) -> Any:
         """Lets the box for consent enable a component."""
@@ -124,7 +127,8 @@ class Page:
         listen = functools.partial(gr.on, events) if isinstance(events, list | tuple) else events
         inputs = [*inputs, self.consent] if consent else list(inputs)
         options = (GROUP if queue else {"queue": False}) | options
-        return listen(self.event(function, consent), inputs, outputs, api_visibility="private", **options)
+        event = self.event(function, consent, queue)
+        return listen(event, inputs, outputs, api_visibility="private", **options)
 
     def stops(self, button: gr.Button, events: list[Any]) -> None:
         """Lets a button end events of its visitor: those that wait, and the one that runs."""
@@ -134,7 +138,7 @@ class Page:
 
         self.on(button.click, stop, consent=False, queue=False, cancels=events)
 
-    def event(self, function: Callable, consent: bool = True) -> Callable:
+    def event(self, function: Callable, consent: bool, queue: bool) -> Callable:
         """A function of a visit as gradio calls it; with consent, that is the last of its values."""
 
         def run(request: gr.Request, *values: Any) -> Any:
@@ -142,7 +146,9 @@ class Page:
                 if consent:
                     *values, agreed = values
                     check_consent(agreed)
-                return function(self.visit(request), *values)
+                visit = self.visit(request)
+                with visit.turn() if queue else nullcontext():
+                    return function(visit, *values)
 
         return run
 
@@ -159,11 +165,12 @@ class Page:
 
     def directions(self, sep: FaceSep) -> tuple[Direction, ...]:
         """The sliders of a model, found when they are first asked for."""
-        with self._finding:
-            if id(sep) not in self._directions:
-                names = sorted(path.name for path in FOLDER.glob("*.jpg"))
-                self._directions[id(sep)] = directions(sep, [self.example(sep, one).codes for one in names])
-            return self._directions[id(sep)]
+        if id(sep) not in self._directions:
+            with self.turns.aside():
+                if id(sep) not in self._directions:
+                    faces = [self.example(sep, path.name) for path in sorted(FOLDER.glob("*.jpg"))]
+                    self._directions[id(sep)] = directions(sep, [one.codes for one in faces])
+        return self._directions[id(sep)]
 
 
 class Visit:
@@ -206,6 +213,12 @@ class Visit:
         """Uploaded files, which are deleted."""
         return take(self.page.uploads, *payloads)
 
+    def turn(self) -> AbstractContextManager:
+        """A turn to compute; the visitor is told how many come first."""
+        progress = gr.Progress()
+        key = self.key or secrets.token_hex(8)
+        return self.page.turns.turn(key, lambda first: progress(None, desc=f"Waiting: {first} before you"))
+
     def read(self, photo: bytes, face: int | None = None) -> Subject | Choice:
         """Reads a photo, once per visit; see :func:`facesep.demo.photos.read`."""
         return self.session.once(photo, lambda data: photos.read(self.sep, data, face), face)
@@ -217,7 +230,12 @@ class Visit:
 
     def shown(self, subject: Subject) -> Portrait | Codes:
         """The portrait of a face, fitted if that is switched on."""
-        return photos.fitted(self.sep, subject) if self.fit else subject.face
+        if not self.fit or subject.aligned is None:
+            return subject.face
+        if subject.fitted is None:
+            with self.page.turns.aside():
+                return photos.fitted(self.sep, subject)
+        return subject.fitted
 
     def face(self, place: str, which: str = "a photo") -> Subject:
         """The face at a place of the page.
@@ -255,10 +273,11 @@ class Visit:
             ImageError: if it is neither a picture nor a video.
             VideoError: if it is a damaged video.
         """
-        if upload.suffix not in SUFFIXES:
-            return verify(upload)
-        with self.session.file(upload) as path:
-            return verify(path)
+        with self.page.turns.aside():
+            if upload.suffix not in SUFFIXES:
+                return verify(upload)
+            with self.session.file(upload) as path:
+                return verify(path)
 
     def switch(self, name: str) -> None:
         """Chooses a model; faces that the old one read are forgotten, since its codes mean something else.
@@ -266,7 +285,8 @@ class Visit:
         Raises:
             ConfigError: for a model that is not offered.
         """
-        self.page.models.get(name)
+        with self.page.turns.aside():  # it may have to be downloaded
+            self.page.models.get(name)
         self.session.model = name
         self.kept.clear()
         self.session.photos.clear()

@@ -7,11 +7,19 @@ from typing import Any
 import gradio as gr
 from starlette.middleware import Middleware
 
-from facesep.demo.api import endpoints
+from facesep.demo.api import LONG, endpoints
 from facesep.demo.examples import FOLDER
-from facesep.demo.limits import CONSENT, KEEP_SECONDS, MAX_UPLOAD, QUEUE, SWEEP_SECONDS
+from facesep.demo.limits import (
+    CONSENT,
+    KEEP_SECONDS,
+    MAX_PICTURES,
+    MAX_UPLOAD,
+    MAX_VIDEOS,
+    QUEUE,
+    SWEEP_SECONDS,
+)
 from facesep.demo.models import Models
-from facesep.demo.page import GROUP, Page, Visit
+from facesep.demo.page import FILMS, GROUP, Page, Visit
 from facesep.demo.sessions import Sessions
 from facesep.demo.share import Share
 from facesep.demo.switches import add_switches
@@ -67,6 +75,7 @@ def launch_options() -> dict[str, Any]:
     """Arguments for ``launch``. The theme uses fonts of the visitor's system, so none is fetched."""
     return {
         "max_file_size": MAX_UPLOAD,
+        "max_threads": MAX_PICTURES + MAX_VIDEOS + 8,
         "run_history": False,
         "enable_monitoring": False,
         "show_error": False,
@@ -91,7 +100,7 @@ def build_page(model: FaceSep | Models, sessions: Sessions | None = None) -> gr.
     ) as blocks:
         page = Page(model, sessions or Sessions(blocks.GRADIO_CACHE), blocks.GRADIO_CACHE)
         for name, endpoint in endpoints(page).items():  # before the page's events take their names
-            gr.api(endpoint, api_name=name, **GROUP)
+            gr.api(endpoint, api_name=name, **(FILMS if name in LONG else GROUP))
         gr.Markdown(INTRO)
         page.consent = gr.Checkbox(label=CONSENT, elem_id="consent")
         names = page.models.names

@@ -17,7 +17,7 @@ from facesep import provenance
 from facesep.codes import ATTRIBUTES, Codes
 from facesep.demo import actions
 from facesep.demo.directions import GROUPS, directions, move
-from facesep.demo.limits import CONSENT, QUEUE
+from facesep.demo.limits import CONSENT, MAX_PICTURES, MAX_VIDEOS, QUEUE
 from facesep.demo.page import sentence
 from facesep.video import SOUND_RATE, read_sound, video_info, write_video
 
@@ -311,7 +311,8 @@ def test_the_queue_has_an_end(server):
     assert server.page._queue.max_size == QUEUE
     queued = [fn for fn in server.page.fns.values() if fn.queue and fn.name != "leave"]
     limits = {(fn.concurrency_id, fn.concurrency_limit) for fn in queued}
-    assert limits == {("model", 1)}
+    assert limits == {("pictures", MAX_PICTURES), ("videos", MAX_VIDEOS)}
+    assert server.page.max_threads > MAX_PICTURES + MAX_VIDEOS  # so that a stop is always heard
 
 
 def test_the_server_talks_to_nobody(server, client, photos):

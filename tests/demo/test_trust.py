@@ -154,7 +154,7 @@ def visit(sep, tmp_path) -> Visit:
 
 def film(visit: Visit, photo: Path) -> str:
     codes = visit.sep.portrait(photo)
-    return jobs.film(visit.session, actions.orbit(visit.sep, codes, frames=50), 50, 24)
+    return jobs.film(visit, actions.orbit(visit.sep, codes, frames=50), 50, 24)
 
 
 def at_frame(monkeypatch, number: int, action: Callable[[], None]) -> list[int]:
@@ -204,22 +204,50 @@ def test_twenty_visitors_at_once(server, sep, photos):
     expected = [provenance.encode(as_shown(sep, sep.portrait(path), yaw=10)) for path in photos]
     clients = [connect(server) for _ in range(20)]
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    waiting: list[int] = []
+    told: set[str] = set()
     try:
         calls = [
             client.submit(handle_file(str(photo)), yaw=10, consent=True, api_name="/render")
             for client, photo in zip(clients, itertools.cycle(photos))  # noqa: B905 photos go round
         ]
         while not all(job.done() for job in calls):
-            waiting += [job.status().rank or 0 for job in calls]
+            told |= {unit.desc for job in calls for unit in job.status().progress_data or []}
             time.sleep(0.02)
         results = [Path(job.result()).read_bytes() for job in calls]
     finally:
         for client in clients:
             client.close()
     assert results == [expected[number % len(photos)] for number in range(20)]
-    assert max(waiting) >= 5  # visitors are told their place in the queue
+    assert any(text.startswith("Waiting: ") for text in told)  # visitors are told their place
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 300  # MB
+
+
+@pytest.mark.slow
+def test_a_picture_does_not_wait_for_a_video(server, sep, photos):
+    """While a video is made, a picture of somebody else is ready long before it."""
+    long, quick = connect(server), connect(server)
+    photo = handle_file(str(photos[0]))
+    try:
+        job = long.submit(photo, frames=120, consent=True, api_name="/orbit")
+        assert wait_for(lambda: job.status().progress_data)
+        for _ in range(3):
+            quick.predict(photo, consent=True, api_name="/render")
+        assert not job.done()
+        assert video_info(job.result()).frames == 120
+    finally:
+        long.close()
+        quick.close()
+
+
+@pytest.mark.slow
+def test_many_calls_of_one_visitor_are_all_answered(server, photos):
+    client = connect(server)
+    photo = handle_file(str(photos[0]))
+    try:
+        calls = [client.submit(photo, yaw=number, consent=True, api_name="/render") for number in range(45)]
+        assert len({Path(job.result()).read_bytes() for job in calls}) == 45
+    finally:
+        client.close()
 
 
 # -- wrong requests ---------------------------------------------------------------------------------

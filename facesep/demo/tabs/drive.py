@@ -7,7 +7,7 @@ import gradio as gr
 from facesep.demo import driving, jobs
 from facesep.demo.driving import MOVES, Motion
 from facesep.demo.limits import DRIVE_FPS, DRIVE_SECONDS, check_consent
-from facesep.demo.page import Page, Visit, sentence
+from facesep.demo.page import FILMS, Page, Visit, sentence
 from facesep.demo.widgets import LABELS, PhotoBox, video_box
 from facesep.errors import FaceSepError, ImageError
 
@@ -52,6 +52,7 @@ class Drive:
             [video, note],
             consent=False,
             preprocess=False,
+            **FILMS,
         )
         with gr.Row():
             button = page.gate(
@@ -59,7 +60,7 @@ class Drive:
             )
             stop = gr.Button("Stop", elem_id="drive-stop")
         result = video_box("driven", "The moving face")
-        page.stops(stop, [reading, page.on(button.click, self.drive, [attributes, sound], result)])
+        page.stops(stop, [reading, page.on(button.click, self.drive, [attributes, sound], result, **FILMS)])
 
     def read(self, visit: Visit, payload: dict | None, consent: bool) -> tuple[None, str]:
         """Reads how the face moves, deletes the video, and says what was found."""
@@ -67,7 +68,7 @@ class Drive:
         try:
             (video,) = visit.take(payload.get("video", payload) if isinstance(payload, dict) else None)
             check_consent(consent)
-            motion = visit.kept["motion"] = jobs.read_motion(visit.sep, visit.session, video)
+            motion = visit.kept["motion"] = jobs.read_motion(visit, video)
         except FaceSepError as error:
             return None, f"**{sentence(error)}**"
         read = f"{len(motion)} frames ({len(motion) / DRIVE_FPS:.1f} s)"
@@ -85,4 +86,4 @@ class Drive:
             raise ImageError("the video is missing: upload or record one first")
         frames = driving.frames(visit.sep, face, motion, attributes, visit.look)
         heard = motion.sound if sound is True else None
-        return jobs.film(visit.session, frames, len(motion), DRIVE_FPS, heard)
+        return jobs.film(visit, frames, len(motion), DRIVE_FPS, heard)

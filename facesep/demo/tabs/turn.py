@@ -10,7 +10,7 @@ from facesep.codes import Codes
 from facesep.demo import actions, jobs
 from facesep.demo.limits import MAX_FRAMES, MAX_PITCH, MAX_YAW
 from facesep.demo.links import LINKED_VIEW
-from facesep.demo.page import Page, Visit
+from facesep.demo.page import FILMS, Page, Visit
 from facesep.demo.photos import Subject
 from facesep.demo.widgets import PhotoBox, Result, picture_box, video_box
 from facesep.detail import Portrait
@@ -54,7 +54,7 @@ class Turn:
             trigger_mode="always_last",
             show_progress="hidden",
         )
-        page.stops(stop, [page.on(button.click, self.orbit, [reach, frames], video)])
+        page.stops(stop, [page.on(button.click, self.orbit, [reach, frames], video, **FILMS)])
 
     def bring(self, result: Result, tabs: gr.Tabs, note: str) -> None:
         """Lets the button below a result of another tab bring it here."""
@@ -91,4 +91,4 @@ class Turn:
         """Gives the video."""
         face = visit.face("turn").face
         pictures = actions.orbit(visit.sep, face, yaw=yaw, frames=frames, look=visit.look)
-        return jobs.film(visit.session, pictures, int(frames), 30)
+        return jobs.film(visit, pictures, int(frames), 30)
