@@ -35,6 +35,9 @@ _ENDPOINTS: list[tuple[Callable, tuple[str, ...]]] = []
 def endpoint(*switches: str) -> Callable:
     """Makes a function of a visit a named endpoint.
 
+    Where it needs consent, it reads photos: the result is then given with warnings, sentences about what in
+    the photos may spoil it.
+
     Files arrive as their bytes: they are taken, and so deleted, before anything is refused. Parameters that
     the function takes by keyword only come after the switches.
 
@@ -67,7 +70,10 @@ def _bound(page: Page, function: Callable, switches: tuple[str, ...]) -> Callabl
     parameters += [Parameter(name, _PLAIN, default=False, annotation=bool) for name in switches]
     parameters += [one.replace(kind=_PLAIN) for one in own.parameters.values() if one.kind != _PLAIN]
     parameters += [Parameter("request", _PLAIN, default=None, annotation=gr.Request)]
-    signature = own.replace(parameters=parameters)
+    returned = own.return_annotation
+    if "consent" in switches:
+        returned = tuple[returned, list[str]]
+    signature = own.replace(parameters=parameters, return_annotation=returned)
 
     def run(*args: Any, **kwargs: Any) -> Any:
         with sentences():
@@ -85,18 +91,28 @@ def _bound(page: Page, function: Callable, switches: tuple[str, ...]) -> Callabl
             if visit.refine and not visit.sep.has_refiner:
                 raise ConfigError(HOW)
             with visit.turn():
-                return function(visit, **given)
+                result = function(visit, **given)
+            return (result, visit.warnings) if "consent" in on else result
 
     run.__name__, run.__doc__, run.__signature__ = function.__name__, function.__doc__, signature
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     return run
 
 
-def _portrait(visit: Visit, photo: bytes, face: int | None, option: str = "face") -> Portrait:
-    """The portrait of a face; where the photo shows several, ``option`` names the one to choose by."""
+def _portrait(visit: Visit, photo: bytes, face: int | None, option: str = "face", name: str = "") -> Portrait:
+    """The portrait of a face, with its warnings for the visit.
+
+    Args:
+        visit: the visit.
+        photo: the photo.
+        face: the number of the face.
+        option: how to choose one where the photo shows several.
+        name: of the photo, where an endpoint takes several.
+    """
     found = visit.read(photo, face)
     if isinstance(found, Choice):
         raise FaceError(f"{found.message(first=0)}; give the number as {option}")
+    visit.warnings += [f"{name}: {note}" if name else note for note in found.notes]
     return visit.shown(found)
 
 
@@ -115,8 +131,8 @@ def transfer(
     donor_face: int | None = None,
 ) -> FileData:
     """The face of one photo with attributes from another, as a PNG; consent must be true."""
-    base = _portrait(visit, source, source_face, "source_face")
-    other = _portrait(visit, donor, donor_face, "donor_face")
+    base = _portrait(visit, source, source_face, "source_face", "source")
+    other = _portrait(visit, donor, donor_face, "donor_face", "donor")
     return _file(visit.picture(actions.transfer(base, other, attributes, strength)))
 
 
@@ -140,8 +156,10 @@ def mix(
     given = (shape, expression, texture, illumination, hair, rotation, translation)
     chosen = {name: file for name, file in zip(ATTRIBUTES, given, strict=True) if file is not None}
     check_donors(len(chosen))
-    base = _portrait(visit, photo, face)
-    donors = [(name, _portrait(visit, file, None, "a photo of one person")) for name, file in chosen.items()]
+    base = _portrait(visit, photo, face, name="photo")
+    donors = [
+        (name, _portrait(visit, file, None, "a photo of one person", name)) for name, file in chosen.items()
+    ]
     return _file(visit.picture(actions.mix(base, donors)))
 
 

@@ -179,10 +179,14 @@ class Visit:
     Args:
         page: the page.
         key: of the visit.
+
+    Attributes:
+        warnings: what an endpoint gives beside its result.
     """
 
     def __init__(self, page: Page, key: str | None) -> None:
         self.page, self.key = page, key
+        self.warnings: list[str] = []
 
     @functools.cached_property
     def session(self) -> Session:

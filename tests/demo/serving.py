@@ -120,7 +120,7 @@ def what_endpoints_take(client: Any, folder: Path) -> dict[str, dict[str, Any]]:
 
     first, second = sorted(FOLDER.glob("*.jpg"))[:2]
     photo, other = handle_file(str(first)), handle_file(str(second))
-    name = client.predict(photo, consent=True, api_name="/sliders")[0]["name"]
+    name = client.predict(photo, consent=True, api_name="/sliders")[0][0]["name"]
     with Image.open(first) as face:
         write_video([face.convert("RGB")] * 2, folder / "moving.mp4", 15)
     return {

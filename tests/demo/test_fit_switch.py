@@ -89,7 +89,8 @@ def test_endpoints_fit_when_asked(client, inputs, monkeypatch):
         (one,) = [p for p in schema[f"/{name}"]["parameters"] if p["parameter_name"] == "fit"]
         assert one["parameter_default"] is False and one["type"] == {"type": "boolean"}
         plain, fitted = (
-            client.predict(consent=True, fit=wanted, api_name=f"/{name}", **given) for wanted in (False, True)
+            client.predict(consent=True, fit=wanted, api_name=f"/{name}", **given)[0]
+            for wanted in (False, True)
         )
         if isinstance(plain, str):  # a file
             plain, fitted = Path(plain).read_bytes(), Path(fitted).read_bytes()
@@ -99,7 +100,7 @@ def test_endpoints_fit_when_asked(client, inputs, monkeypatch):
 
 @pytest.mark.slow
 def test_codes_of_the_endpoint_are_those_of_the_library(client, sep):
-    path = client.predict(
+    path, _ = client.predict(
         handle_file(str(PHOTO)), include_identity=True, consent=True, fit=True, api_name="/encode"
     )
     expected = sep.encode(PHOTO, fit=FIT_STEPS).vector()

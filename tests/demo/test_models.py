@@ -52,7 +52,7 @@ def test_each_visitor_has_a_model(server, sep, other, photos):
     try:
         assert anna.predict("user/other@v1", api_name="/choose_model") == ["bundled", "user/other@v1"]
         for client, model in ((anna, other), (ben, sep)):
-            result = client.predict(photo, consent=True, api_name="/render")
+            result, _ = client.predict(photo, consent=True, api_name="/render")
             assert Path(result).read_bytes() == provenance.encode(as_shown(model, model.portrait(photos[0])))
         assert "not offered" in refused(ben, "user/another", api_name="/choose_model")
     finally:

@@ -67,12 +67,14 @@ def test_endpoints_are_named_and_typed(client):
     assert parameters["consent"]["parameter_default"] is False
     for name, endpoint in named.items():
         assert "consent" in endpoint["description"]
-        assert name in ("/sliders", "/verify") or "path" in str(endpoint["returns"][0]["type"])
+        first, *others = (one["type"] for one in endpoint["returns"])
+        assert name in ("/sliders", "/verify") or "path" in str(first)
+        assert others == ([] if name == "/verify" else [{"type": "array", "items": {"type": "string"}}])
 
 
 def test_transfer_gives_the_file_that_the_library_would(client, sep, photos):
     source, donor = (handle_file(str(path)) for path in photos[:2])
-    result = client.predict(source, donor, ["expression", "hair"], 0.5, consent=True, api_name="/transfer")
+    result, _ = client.predict(source, donor, ["expression", "hair"], 0.5, consent=True, api_name="/transfer")
     base, other = sep.portrait(photos[0]), sep.portrait(photos[1])
     expected = provenance.encode(as_shown(sep, base.swap(other, ["expression", "hair"], 0.5)))
     assert Path(result).suffix == ".png" and Path(result).read_bytes() == expected
@@ -81,11 +83,24 @@ def test_transfer_gives_the_file_that_the_library_would(client, sep, photos):
 
 def test_render_turns_the_head(client, sep, photos):
     photo = handle_file(str(photos[0]))
-    result = client.predict(photo, yaw=25, pitch=-5, consent=True, api_name="/render")
+    result, _ = client.predict(photo, yaw=25, pitch=-5, consent=True, api_name="/render")
     expected = provenance.encode(as_shown(sep, sep.portrait(photos[0]), yaw=25, pitch=-5))
     assert Path(result).read_bytes() == expected
-    as_in_the_photo = client.predict(photo, consent=True, api_name="/render")
+    as_in_the_photo, _ = client.predict(photo, consent=True, api_name="/render")
     assert Path(as_in_the_photo).read_bytes() == provenance.encode(as_shown(sep, sep.portrait(photos[0])))
+
+
+def test_warnings_are_given_beside_the_result(client, sep, photos, tmp_path):
+    with Image.open(photos[0]) as photo:
+        photo.rotate(35, expand=True, fillcolor="white").save(tmp_path / "tilted.png")
+    upright, tilted = handle_file(str(photos[1])), handle_file(str(tmp_path / "tilted.png"))
+    notes = list(sep.align(tmp_path / "tilted.png").warnings)
+    assert any("tilted" in note for note in notes)
+    _, said = client.predict(tilted, consent=True, api_name="/render")
+    assert said == notes
+    _, said = client.predict(upright, tilted, ["hair"], consent=True, api_name="/transfer")
+    assert said == [f"donor: {note}" for note in notes]
+    assert client.predict(upright, consent=True, api_name="/sliders")[1] == []
 
 
 def test_orbit_is_a_video_with_progress(client, photos):
@@ -95,7 +110,7 @@ def test_orbit_is_a_video_with_progress(client, photos):
     while not job.done():
         seen |= {(unit.index, unit.length) for unit in job.status().progress_data or []}
         time.sleep(0.002)
-    result = job.result()
+    result, _ = job.result()
     assert (video_info(result).frames, video_info(result).fps) == (60, 24)
     assert provenance.verify(result).made_by_facesep
     assert seen and {length for _, length in seen} == {60}
@@ -108,7 +123,7 @@ def test_one_of_several_faces_is_chosen(client, group, photos, sep, tmp_path):
     message = refused(client, two, one, ["hair"], consent=True)
     assert "2 faces" in message and "0: " in message and "1: " in message and "source_face" in message
     assert "donor_face" in refused(client, one, two, ["hair"], consent=True)
-    result = client.predict(two, one, ["hair"], source_face=1, consent=True, api_name="/transfer")
+    result, _ = client.predict(two, one, ["hair"], source_face=1, consent=True, api_name="/transfer")
     base, donor = sep.portrait(path, face=1), sep.portrait(photos[2])
     assert Path(result).read_bytes() == provenance.encode(as_shown(sep, base.swap(donor, ["hair"])))
     assert "no face 2" in refused(client, two, face=2, consent=True, api_name="/render")
@@ -116,7 +131,7 @@ def test_one_of_several_faces_is_chosen(client, group, photos, sep, tmp_path):
 
 def test_mix_takes_from_several_photos(client, sep, photos):
     base, hair, light = (handle_file(str(path)) for path in photos[:3])
-    result = client.predict(base, hair=hair, illumination=light, consent=True, api_name="/mix")
+    result, _ = client.predict(base, hair=hair, illumination=light, consent=True, api_name="/mix")
     codes = [sep.portrait(path) for path in photos[:3]]
     expected = codes[0].mix(hair=codes[1], illumination=codes[2])
     assert Path(result).read_bytes() == provenance.encode(as_shown(sep, expected))
@@ -127,20 +142,20 @@ def test_mix_takes_from_several_photos(client, sep, photos):
 
 def test_edit_moves_from_where_the_face_stands(client, sep, photos):
     photo = handle_file(str(photos[0]))
-    sliders = client.predict(photo, consent=True, api_name="/sliders")
+    sliders, _ = client.predict(photo, consent=True, api_name="/sliders")
     assert len(sliders) == sum(GROUPS.values()) and all(-3 <= one["value"] <= 3 for one in sliders)
     name = sliders[0]["name"]
     codes, found = sep.portrait(photos[0]), directions(sep, [sep.encode(path) for path in photos])
     assert [one["name"] for one in sliders] == [one.name for one in found]
     for amount in (0, 2):
-        result = client.predict(photo, {name: amount}, consent=True, api_name="/edit")
+        result, _ = client.predict(photo, {name: amount}, consent=True, api_name="/edit")
         assert Path(result).read_bytes() == provenance.encode(as_shown(sep, move(codes, {found[0]: amount})))
     assert "no slider" in refused(client, photo, {"Nose": 1}, consent=True, api_name="/edit")
 
 
 def test_a_video_moves_a_face(client, photos):
     one, two = (handle_file(str(path)) for path in photos[:2])
-    turning = handle_file(client.predict(one, frames=4, fps=12, consent=True, api_name="/orbit"))
+    turning = handle_file(client.predict(one, frames=4, fps=12, consent=True, api_name="/orbit")[0])
     # The tiny model's renders are no faces; the message says what was looked for.
     assert "frames" in refused(client, two, turning, consent=True, api_name="/drive")
     assert CONSENT in refused(client, two, turning, api_name="/drive")
@@ -153,7 +168,7 @@ def test_a_driven_face_keeps_time_and_sound(client, photos, tmp_path):
     sound = (9000 * np.sin(np.arange(SOUND_RATE) / 20)).astype(np.int16)
     path = write_video(frames, tmp_path / "slow.mp4", 4, sound=np.stack([sound, sound]))
     for wanted in (True, False):
-        result = client.predict(
+        result, _ = client.predict(
             handle_file(str(two)), handle_file(str(path)), sound=wanted, consent=True, api_name="/drive"
         )
         assert video_info(result).seconds == pytest.approx(1.0, abs=1 / 15)
@@ -165,14 +180,14 @@ def test_a_driven_face_keeps_time_and_sound(client, photos, tmp_path):
 def test_codes_are_given_when_they_may_be_kept(client, sep, photos):
     photo = handle_file(str(photos[0]))
     assert "biometric" in refused(client, photo, consent=True, api_name="/encode")
-    path = client.predict(photo, include_identity=True, consent=True, api_name="/encode")
+    path, _ = client.predict(photo, include_identity=True, consent=True, api_name="/encode")
     assert torch.equal(Codes.load(path).vector(), sep.encode(photos[0]).vector())
 
 
 def test_verify_reads_what_the_page_made(client, photos):
     photo = handle_file(str(photos[0]))
-    picture = client.predict(photo, consent=True, api_name="/render")
-    video = client.predict(photo, frames=8, consent=True, api_name="/orbit")
+    picture, _ = client.predict(photo, consent=True, api_name="/render")
+    video, _ = client.predict(photo, frames=8, consent=True, api_name="/orbit")
     for result in (picture, video):
         found = client.predict(handle_file(result), api_name="/verify")
         assert found["made_by_facesep"] is True and "label" in found["how"] and found["version"]

@@ -90,7 +90,7 @@ def test_metadata_of_a_photo_stays_out_of_results(client, sep, photos, tmp_path)
     load_image(photos[0]).rotate(90, expand=True).save(path, exif=exif)
     with Image.open(path) as image:
         assert image.getexif().get_ifd(0x8825)
-    result = Path(client.predict(handle_file(str(path)), consent=True, api_name="/render"))
+    result = Path(client.predict(handle_file(str(path)), consent=True, api_name="/render")[0])
     assert result.read_bytes() == provenance.encode(as_shown(sep, sep.portrait(photos[0])))
     with Image.open(result) as image:
         assert not image.getexif().get_ifd(0x8825) and "Secret" not in str(image.info)
@@ -106,7 +106,7 @@ def test_visitors_at_once_get_their_own_faces(server, sep, photos):
         client = connect(server)
         try:
             photo = handle_file(str(photos[number]))
-            results = [client.predict(photo, consent=True, api_name="/render") for _ in range(3)]
+            results = [client.predict(photo, consent=True, api_name="/render")[0] for _ in range(3)]
             return all(Path(one).read_bytes() == expected[number] for one in results)
         finally:
             client.close()
@@ -125,7 +125,7 @@ def test_nothing_of_a_visit_is_left(server, photos, tmp_path, caplog, capfd):
     photo.write_bytes(buffer.getvalue())
     visitor = connect(server)
     file = handle_file(str(photo))
-    video = visitor.predict(file, frames=4, consent=True, api_name="/orbit")
+    video, _ = visitor.predict(file, frames=4, consent=True, api_name="/orbit")
     visitor.predict(file, include_identity=True, consent=True, api_name="/encode")
     visitor.predict(file, hair=file, consent=True, api_name="/mix")
     visitor.predict(file, {_slider(visitor, file): 1.0}, consent=True, api_name="/edit")
@@ -142,7 +142,7 @@ def test_nothing_of_a_visit_is_left(server, photos, tmp_path, caplog, capfd):
 
 
 def _slider(client: Client, file: dict) -> str:
-    sliders = client.predict(file, consent=True, api_name="/sliders")
+    sliders, _ = client.predict(file, consent=True, api_name="/sliders")
     assert len(sliders) == sum(GROUPS.values())
     return sliders[-1]["name"]
 
@@ -213,7 +213,7 @@ def test_twenty_visitors_at_once(server, sep, photos):
         while not all(job.done() for job in calls):
             told |= {unit.desc for job in calls for unit in job.status().progress_data or []}
             time.sleep(0.02)
-        results = [Path(job.result()).read_bytes() for job in calls]
+        results = [Path(job.result()[0]).read_bytes() for job in calls]
     finally:
         for client in clients:
             client.close()
@@ -233,7 +233,7 @@ def test_a_picture_does_not_wait_for_a_video(server, sep, photos):
         for _ in range(3):
             quick.predict(photo, consent=True, api_name="/render")
         assert not job.done()
-        assert video_info(job.result()).frames == 120
+        assert video_info(job.result()[0]).frames == 120
     finally:
         long.close()
         quick.close()
@@ -245,7 +245,7 @@ def test_many_calls_of_one_visitor_are_all_answered(server, photos):
     photo = handle_file(str(photos[0]))
     try:
         calls = [client.submit(photo, yaw=number, consent=True, api_name="/render") for number in range(45)]
-        assert len({Path(job.result()).read_bytes() for job in calls}) == 45
+        assert len({Path(job.result()[0]).read_bytes() for job in calls}) == 45
     finally:
         client.close()
 

@@ -60,7 +60,7 @@ def test_endpoints_refine_when_asked(client, sep, inputs):
     try:
         for name in REFINABLE:
             plain, refined = (
-                Path(client.predict(consent=True, refine=wanted, api_name=f"/{name}", **inputs[name]))
+                Path(client.predict(consent=True, refine=wanted, api_name=f"/{name}", **inputs[name])[0])
                 for wanted in (False, True)
             )
             assert plain.read_bytes() != refined.read_bytes()
