@@ -177,9 +177,12 @@ def take(root: str | Path, *payloads: Mapping[str, Any] | None) -> list[Upload]:
 
 
 def _path(payload: Mapping[str, Any] | None, root: str | Path) -> Path:
-    name = payload.get("path") if isinstance(payload, Mapping) else None
+    given = payload if isinstance(payload, Mapping) else {}
+    name = given.get("path") or given.get("url")
     if not isinstance(name, str) or not name or "\0" in name:
         raise ImageError("a photo is missing: upload one first")
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", name):
+        raise ImageError("this page fetches nothing from web addresses: download the file and send it")
     path = Path(name).resolve()
     if not path.is_relative_to(Path(root).resolve()):
         raise ImageError("the photo did not arrive as an upload: send it as a file")

@@ -141,8 +141,9 @@ def test_files_elsewhere_are_neither_read_nor_deleted(link, tmp_path):
     with pytest.raises(ImageError, match="as a file"):
         take(root, {"path": str(name)})
     assert secret.read_bytes() == b"secret"
-    with pytest.raises(ImageError, match="as a file"):
-        take(root, {"path": "https://example.org/me.jpg"})
+    for payload in ({"path": "https://example.org/me.jpg"}, {"url": "https://example.org/me.jpg"}):
+        with pytest.raises(ImageError, match="web addresses"):
+            take(root, payload)
 
 
 def test_a_folder_that_holds_more_stays(tmp_path):
