@@ -46,6 +46,7 @@ from facesep.errors import (
     ImageError,
     PhotoWarning,
 )
+from facesep.faces.alignment import turned
 from facesep.faces.types import Aligned, Face
 from facesep.fitting import check_steps
 from facesep.fitting import fit as fit_codes
@@ -292,6 +293,7 @@ class FaceSep(CheckpointMixin):
         face: int | Face | None = None,
         aligned: bool = False,
         fit: int = 0,
+        upright: bool = False,
     ) -> Codes:
         """Takes photos apart.
 
@@ -304,12 +306,14 @@ class FaceSep(CheckpointMixin):
                 alone give the same with and without points.
             fit: gradient steps after the forward pass, which bring renders nearer to their photos
                 (:func:`facesep.fitting.fit`); 20 do most of it. 0 is the zero-shot result.
+            upright: turns photos that lie on their side or upside down, see :meth:`align`.
 
         Returns:
             The codes of one face for one photo, a batch for a list or a batched tensor.
 
         Raises:
-            ConfigError: for a number of steps, photos or a face out of range.
+            ConfigError: for a number of steps, photos or a face out of range, and for ``face`` or ``upright``
+                with ``aligned``.
             ImageError: for something that is not a usable picture.
             FaceError: if a face cannot be used; for lists the messages name the photo's position.
 
@@ -318,30 +322,36 @@ class FaceSep(CheckpointMixin):
                 made, whose caller has them already.
         """
         if isinstance(photo, Tensor) and photo.ndim == 4:
-            return self._encode_list(list(photo), face, aligned, fit)
+            return self._encode_list(list(photo), face, aligned, fit, upright)
         if isinstance(photo, list | tuple):
-            return self._encode_list(photo, face, aligned, fit)
-        return self._encode_list([photo], face, aligned, fit)[0]
+            return self._encode_list(photo, face, aligned, fit, upright)
+        return self._encode_list([photo], face, aligned, fit, upright)[0]
 
     def _encode_list(
-        self, photos: Sequence[Photo | Aligned], face: int | Face | None, aligned: bool, fit: int
+        self,
+        photos: Sequence[Photo | Aligned],
+        face: int | Face | None,
+        aligned: bool,
+        fit: int,
+        upright: bool,
     ) -> Codes:
         check_steps(fit)
-        if checks.flag(aligned, "aligned") and face is not None:
-            raise ConfigError("an aligned picture is taken as it is: leave face out")
+        checks.flag(upright, "upright")
+        if checks.flag(aligned, "aligned") and (face is not None or upright):
+            raise ConfigError("an aligned picture is taken as it is: leave face and upright out")
         if not photos:
             raise ImageError("no photo was given")
         check_batch(len(photos), self.image_size, ConfigError)
         crops = []
         for photo, place in _places(photos):
             with _naming(place):
-                crops.append(self._crop(photo, face, aligned, place))
+                crops.append(self._crop(photo, face, aligned, upright, place))
         if len({points is None for _, points in crops}) == 2:  # a batch has points for all or for none
             return Codes.stack([self._encode_crops([crop], fit) for crop in crops])
         return self._encode_crops(crops, fit)
 
     def _crop(
-        self, photo: Photo | Aligned, face: int | Face | None, aligned: bool, place: str
+        self, photo: Photo | Aligned, face: int | Face | None, aligned: bool, upright: bool, place: str
     ) -> tuple[Image.Image, np.ndarray | None]:
         """The canonical crop that the encoder reads, and its five points if they are known."""
         if aligned and not isinstance(photo, Aligned):
@@ -349,7 +359,7 @@ class FaceSep(CheckpointMixin):
         else:
             found = photo
             if not isinstance(photo, Aligned):
-                found = self.align(photo, face)
+                found = self.align(photo, face, upright=upright)
                 for text in found.warnings:
                     _warn(f"{place}{text}")
             image, points = found.image, found.points
@@ -374,6 +384,7 @@ class FaceSep(CheckpointMixin):
         face: int | Face | None = None,
         fit: int = 0,
         keep: bool = True,
+        upright: bool = False,
     ) -> Portrait:
         """Takes photos apart and keeps their pixels, so that results look like photographs of the person.
 
@@ -383,6 +394,8 @@ class FaceSep(CheckpointMixin):
             fit: gradient steps, see :meth:`encode`.
             keep: keeps the whole photo, into which :meth:`render` can put the result
                 (``background="keep"``); False keeps the head's crop alone.
+            upright: turns photos that lie on their side or upside down, see :meth:`align`; the portrait
+                keeps them as they were turned.
 
         Returns:
             The portrait of one face, or a batch for a list. It is edited like codes (``swap``, ``mix``,
@@ -396,16 +409,22 @@ class FaceSep(CheckpointMixin):
                 raise ImageError("no photo was given")
             check_batch(len(photo), SOURCE_PIXELS, ConfigError)
             return Portrait.stack(
-                [self._portrait(one, face, fit, keep, place).batch() for one, place in _places(photo)]
+                [
+                    self._portrait(one, face, fit, keep, upright, place).batch()
+                    for one, place in _places(photo)
+                ]
             )
-        return self._portrait(photo, face, fit, keep, "")
+        return self._portrait(photo, face, fit, keep, upright, "")
 
-    def _portrait(self, photo: Photo, face: int | Face | None, fit: int, keep: bool, place: str) -> Portrait:
+    def _portrait(
+        self, photo: Photo, face: int | Face | None, fit: int, keep: bool, upright: bool, place: str
+    ) -> Portrait:
         check_steps(fit)
         checks.flag(keep, "keep")
         with _naming(place):
             image = load_image(photo)
-            aligned = self.align(image, face)
+            aligned = self.align(image, face, upright=upright)
+        image = turned(image, aligned.turn)
         for text in aligned.warnings:
             _warn(f"{place}{text}")
         codes = self.encode(aligned, fit=fit)

@@ -16,7 +16,15 @@ from facesep import Codes, FaceSep
 from facesep.camera import orbit_path
 from facesep.config import preset
 from facesep.demo.examples import FOLDER
-from facesep.errors import CheckpointError, CodesError, ConfigError, ImageError, PhotoWarning, VideoError
+from facesep.errors import (
+    CheckpointError,
+    CodesError,
+    ConfigError,
+    ImageError,
+    LyingPhotoError,
+    PhotoWarning,
+    VideoError,
+)
 from facesep.faces import Aligned
 from facesep.images import to_tensor
 from facesep.video import read_frames, video_info
@@ -191,6 +199,27 @@ def test_the_model_moves_only_to_what_exists(sep):
         sep.to("cuda:99")
     with pytest.raises(ConfigError, match="floating"):
         sep.to(dtype=torch.int8)
+
+
+def test_lying_photos_are_turned_when_asked(sep):
+    photo = Image.open(ANNA).convert("RGB")
+    lying = photo.transpose(Image.ROTATE_90)
+    for read in (sep.encode, sep.portrait):
+        with pytest.raises(LyingPhotoError, match="upright=True"):
+            read(lying)
+        with pytest.warns(PhotoWarning, match="photo 1 of 2: The photo was turned by 90 degrees clockwise"):
+            assert len(read([lying, photo], upright=True)) == 2
+        with pytest.raises(ConfigError, match="upright"):
+            read(lying, upright="yes")
+    with pytest.warns(PhotoWarning, match="was turned"):
+        same(sep.encode(lying, upright=True), sep.encode(photo))
+    with pytest.warns(PhotoWarning, match="was turned"):
+        portrait = sep.portrait(lying, upright=True)
+    same(portrait.codes, sep.encode(photo))
+    assert portrait.frames[0].photo.tobytes() == photo.tobytes()
+    assert sep.render(portrait).tobytes() == sep.render(sep.portrait(photo)).tobytes()
+    with pytest.raises(ConfigError, match="leave face and upright out"):
+        sep.encode(lying, aligned=True, upright=True)
 
 
 def test_warnings_of_photos_reach_programs(sep, tmp_path):

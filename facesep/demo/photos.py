@@ -13,8 +13,9 @@ from facesep.demo.actions import Look
 from facesep.demo.gpu import on_gpu
 from facesep.demo.limits import MAX_LISTED_FACES
 from facesep.detail.portrait import Portrait, codes_of
-from facesep.errors import ConfigError, FaceError, ManyFacesError
+from facesep.errors import ConfigError, FaceError, LyingPhotoError, ManyFacesError
 from facesep.faces import Aligned
+from facesep.faces.alignment import lying
 from facesep.images import encode_image, load_image
 from facesep.model import FaceSep
 
@@ -89,12 +90,12 @@ class Choice:
         return f"the photo shows {self.count} faces, choose {largest} by its number ({listed})"
 
 
-def read(sep: FaceSep, photo: str | Path | bytes, face: int | None = None) -> Subject | Choice:
+def read(sep: FaceSep, photo: str | Path | bytes | Image.Image, face: int | None = None) -> Subject | Choice:
     """Reads a photo.
 
     Args:
         sep: the model.
-        photo: path or bytes of a picture.
+        photo: path or bytes of a picture, or the picture.
         face: which face, counted from 0, largest first.
 
     Returns:
@@ -102,6 +103,7 @@ def read(sep: FaceSep, photo: str | Path | bytes, face: int | None = None) -> Su
 
     Raises:
         ImageError: if it is not a usable picture.
+        LyingPhotoError: if it lies on its side or upside down.
         FaceError: if there is no usable face.
     """
     if face is not None and (isinstance(face, bool) or not isinstance(face, int)):
@@ -111,6 +113,8 @@ def read(sep: FaceSep, photo: str | Path | bytes, face: int | None = None) -> Su
         aligned = sep.align(image, face)
     except ManyFacesError as error:
         return _choice(sep, image, error)
+    except LyingPhotoError as error:  # in words for visitors, who have no options to set
+        raise LyingPhotoError(lying(error.turn), error.turn) from error
     return Subject(portrait(sep, image, aligned), aligned)
 
 

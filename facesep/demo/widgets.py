@@ -14,10 +14,14 @@ from facesep.demo.limits import check_consent
 from facesep.demo.page import PICTURE, Page, Visit, sentence
 from facesep.demo.photos import Choice, Subject
 from facesep.detail import Portrait
-from facesep.errors import FaceSepError, ImageError
+from facesep.errors import FaceSepError, ImageError, LyingPhotoError
+from facesep.faces.alignment import turned
+from facesep.images import load_image
 
 LABELS = {name: one.label for name, one in TRAITS.items()}
 """What the page calls the attributes."""
+TURN = "Turn the photo"
+"""The button below a photo that lies on its side or upside down."""
 
 
 def picture_box(name: str, label: str, *, download: bool = True, **options: Any) -> gr.Image:
@@ -38,7 +42,8 @@ class PhotoBox:
     """A place on the page where one photo goes; its face is kept under that name.
 
     Attributes:
-        parts: the box, the list of faces to choose from, and the note below.
+        parts: the box, the list of faces to choose from, the note below, and the button that turns a photo
+            that lies on its side or upside down.
     """
 
     def __init__(self, page: Page, place: str, label: str, height: int = 300) -> None:
@@ -54,12 +59,15 @@ class PhotoBox:
             elem_id=f"{place}-photo",
         )
         picker = gr.Radio(label="Which face?", choices=[], visible=False, elem_id=f"{place}-face")
-        self.parts = [page.gate(box), picker, gr.Markdown(elem_id=f"{place}-note")]
+        note = gr.Markdown(elem_id=f"{place}-note")
+        button = gr.Button(TURN, visible=False, elem_id=f"{place}-upright")
+        self.parts = [page.gate(box), picker, note, button]
         # Without gradio's preprocessing: it would decode the picture before facesep.images checks it.
         upload = page.on(
             box.upload, self.read, [box, page.consent], self.parts, consent=False, preprocess=False
         )
-        self._read = [upload, page.on(picker.input, self.choose, [picker], self.parts)]
+        chosen = page.on(picker.input, self.choose, [picker], self.parts)
+        self._read = [upload, chosen, page.on(button.click, self.upright, [], self.parts)]
         page.on(box.clear, self.clear, [], self.parts, consent=False, queue=False)
 
     def then(self, function: Callable, outputs: Sequence[Any]) -> None:
@@ -76,16 +84,32 @@ class PhotoBox:
         try:
             (data,) = visit.take(payload)
             check_consent(consent)
-            found = visit.read(data)
+            return self._found(visit, visit.read(data))
+        except LyingPhotoError as error:
+            visit.kept[f"{self.place} lying"] = turned(load_image(data), error.turn)
+            return _failed(f'{error}, or press "{TURN}"', lying=True)
         except FaceSepError as error:
-            return None, _no_choice(), f"**{sentence(error)}**"
+            return _failed(error)
+
+    def upright(self, visit: Visit) -> tuple:
+        """Reads the photo that lay on its side or upside down, turned."""
+        photo = visit.kept.pop(f"{self.place} lying", None)
+        try:
+            if photo is None:
+                raise ImageError("the photo is no longer kept: upload it again")
+            return self._found(visit, photos.read(visit.sep, photo))
+        except FaceSepError as error:
+            return _failed(error)
+
+    def _found(self, visit: Visit, found: Subject | Choice) -> tuple:
         visit.kept[self.place] = found
         if isinstance(found, Subject):
             return shown(visit, found)
         visit.kept[f"{self.place} choice"] = found
         choices = [(f"{number}", number - 1) for number in range(1, len(found.faces) + 1)]
         picker = gr.update(choices=choices, value=None, visible=True)
-        return str(visit.session.write("faces.jpg", found.sheet)), picker, sentence(found.message())
+        sheet = str(visit.session.write("faces.jpg", found.sheet))
+        return sheet, picker, sentence(found.message()), gr.update(visible=False)
 
     def choose(self, visit: Visit, face: int | None) -> tuple:
         """Reads the chosen one of several faces."""
@@ -95,21 +119,27 @@ class PhotoBox:
                 raise ImageError("the photo is no longer kept: upload it again")
             subject = visit.kept[self.place] = photos.choose(visit.sep, choice, face)
         except FaceSepError as error:
-            return gr.skip(), gr.skip(), f"**{sentence(error)}**"
-        photo, _, note = shown(visit, subject)
-        return photo, gr.skip(), note
+            return gr.skip(), gr.skip(), f"**{sentence(error)}**", gr.skip()
+        photo, _, note, button = shown(visit, subject)
+        return photo, gr.skip(), note, button
 
     def clear(self, visit: Visit) -> tuple:
         """Forgets the face."""
-        for key in (self.place, f"{self.place} choice"):
+        for key in (self.place, f"{self.place} choice", f"{self.place} lying"):
             visit.kept.pop(key, None)
-        return gr.skip(), _no_choice(), ""
+        return gr.skip(), _no_choice(), "", gr.update(visible=False)
 
 
 def shown(visit: Visit, subject: Subject) -> tuple:
     """A face in a :class:`PhotoBox`, as values of its parts."""
     photo = str(visit.session.write("photo.jpg", subject.picture))
-    return photo, _no_choice(), sentence(" ".join(subject.notes)) if subject.notes else ""
+    note = sentence(" ".join(subject.notes)) if subject.notes else ""
+    return photo, _no_choice(), note, gr.update(visible=False)
+
+
+def _failed(error: object, lying: bool = False) -> tuple:
+    """What is wrong with a photo, as values of the parts of a :class:`PhotoBox`."""
+    return None, _no_choice(), f"**{sentence(error)}**", gr.update(visible=lying)
 
 
 def _no_choice() -> dict:

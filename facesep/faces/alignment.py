@@ -207,6 +207,12 @@ def turned(image: Image.Image, degrees: int) -> Image.Image:
     return image.transpose(_TURNS[degrees]) if degrees else image
 
 
+def lying(turn: int) -> str:
+    """What is wrong with a photo that must be turned clockwise by so many degrees."""
+    how = "is upside down" if turn == 180 else "lies on its side"
+    return f"the photo {how}: turn it by {_WORDS[turn]}"
+
+
 def align(
     image: Image.Image,
     face: int | Face | None = None,
@@ -248,9 +254,7 @@ def align(
                 "not smaller than about a thirtieth of the photo"
             )
         if turn and not upright:
-            how = "is upside down" if turn == 180 else "lies on its side"
-            advice = f"turn it by {_WORDS[turn]}, or let upright=True (--upright) do so"
-            raise LyingPhotoError(f"the photo {how}: {advice}", turn)
+            raise LyingPhotoError(f"{lying(turn)}, or let upright=True (--upright) do so", turn)
         image = turned(image, turn)
         chosen, warnings = choose(faces, face)
         if turn:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from facesep import FaceSep, provenance
 from facesep.codes import Codes
@@ -140,6 +142,27 @@ def test_one_of_several_faces_is_chosen_by_number(page, group, tmp_path):
     first = page.until(lambda: page.pictures("#turned"))
     page.click("#turn-face label:nth-of-type(1) input")
     assert page.until(lambda: page.pictures("#turned") not in ([], first))
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_lying_photo_is_turned_by_one_button(page, photos, group, tmp_path, several):
+    page.consent()
+    page.tab("Turn")
+    path = tmp_path / "lying.png"
+    photo = Image.open(io.BytesIO(group) if several else photos[0]).convert("RGB")
+    photo.transpose(Image.ROTATE_180).save(path)
+    page.upload("turn", path)
+    page.until(lambda: "upside down" in page.text("#turn-note"))
+    assert "Turn the photo" in page.text("#turn-note") and "upright" not in page.text("#turn-note")
+    assert page.pictures("#turned") == []
+    page.click("#turn-upright")
+    if several:
+        page.until(lambda: "2 faces" in page.text("#turn-note"))
+        page.click("#turn-face label:nth-of-type(2) input")
+    page.until(lambda: page.pictures("#turned"))
+    assert "upside down" not in page.text("#turn-note")
+    assert any("photo.jpg" in one for one in page.pictures("#turn-photo"))
+    assert not [one for one in page.all("#turn-upright") if one.is_displayed()]
 
 
 def test_mix_takes_from_two_others(page, sep, photos):

@@ -13,7 +13,7 @@ from facesep import provenance
 from facesep.demo import photos as reading
 from facesep.demo.limits import MAX_LISTED_FACES
 from facesep.demo.photos import Choice
-from facesep.errors import ConfigError, FaceError, ImageError, NoFaceError
+from facesep.errors import ConfigError, FaceError, ImageError, LyingPhotoError, NoFaceError
 
 
 def pixels(data: bytes) -> Image.Image:
@@ -57,6 +57,14 @@ def test_unusable_photos_are_refused(sep):
         reading.read(sep, white.getvalue())
     with pytest.raises(ConfigError, match="whole number"):
         reading.read(sep, white.getvalue(), "0")
+
+
+def test_what_is_said_of_a_lying_photo_names_no_option_of_programs(sep, photos):
+    lying = Image.open(photos[0]).transpose(Image.ROTATE_90)
+    with pytest.raises(LyingPhotoError) as caught:
+        reading.read(sep, lying)
+    assert str(caught.value) == "the photo lies on its side: turn it by 90 degrees clockwise"
+    assert caught.value.turn == 90
 
 
 def test_the_number_of_faces_is_the_photos_own(sep, photos):

@@ -63,9 +63,9 @@ class Turn:
             face = visit.kept.get(result.place)
             if not isinstance(face, Portrait | Codes):
                 raise ImageError("there is no result yet: make one first")
-            _, picker, _ = self.photo.clear(visit)
+            _, picker, _, button = self.photo.clear(visit)
             visit.kept["turn"] = Subject(face)
-            return (gr.update(selected="turn"), None, picker, note, *self.start(visit))
+            return (gr.update(selected="turn"), None, picker, note, button, *self.start(visit))
 
         self.page.on(result.turn.click, bring, [], [tabs, *self.photo.parts, *self.outputs])
 
