@@ -176,7 +176,7 @@ def test_signals_leave_nothing_behind(sep, tmp_path, name):
 
 def test_an_empty_variable_is_the_bundled_checkpoint(sep, monkeypatch):
     monkeypatch.setenv("FACESEP_CHECKPOINT", "")
-    assert main(["render", ANNA, "-o", "face.png"]) == 0
+    assert main(["render", ANNA, "-o", "face.png", "--no-detail"]) == 0
     assert Image.open("face.png").size == (FaceSep.from_pretrained().image_size,) * 2
 
 
@@ -443,7 +443,9 @@ def test_codes_of_several_faces_must_be_chosen_from(sep, capsys):
 
 def test_photos_are_aligned_unless_they_are(sep):
     assert main(["render", ANNA, "-o", "face.png"]) == 0
-    assert Path("face.png").read_bytes() == provenance.encode(sep.render(sep.encode(ANNA)))
+    assert Path("face.png").read_bytes() == provenance.encode(sep.render(sep.portrait(ANNA)))
+    assert main(["render", ANNA, "-o", "plain.png", "--no-detail"]) == 0
+    assert Path("plain.png").read_bytes() == provenance.encode(sep.render(sep.encode(ANNA)))
     assert main(["render", ANNA, "-o", "crop.png", "--aligned"]) == 0
     assert Path("crop.png").read_bytes() != Path("face.png").read_bytes()
 
@@ -475,7 +477,7 @@ def test_one_of_several_faces_is_chosen(sep, capsys):
     assert "facesep encode" in fails(capsys, "mix", ANNA, "hair=two.png")
     assert "no face 2" in fails(capsys, "render", "two.png", "--face", "2")
     assert main(["transfer", "two.png", "two.png", "--face", "0", "--donor-face", "1", "-o", "new.png"]) == 0
-    expected = sep.transfer(sep.encode("two.png", face=0), sep.encode("two.png", face=1), "expression")
+    expected = sep.transfer(sep.portrait("two.png", face=0), sep.portrait("two.png", face=1), "expression")
     assert Path("new.png").read_bytes() == provenance.encode(sep.render(expected))
 
 
@@ -651,3 +653,26 @@ def test_every_attribute_is_named_in_the_help(capsys):
         main(["transfer", "--help"])
     out, _ = capsys.readouterr()
     assert all(name in out for name in ATTRIBUTES)
+
+
+def test_the_look_of_a_result_is_chosen(sep, capsys):
+    for number, (options, size, mode) in enumerate(
+        [
+            (["--size", "96"], (96, 96), "RGB"),
+            (["--size", "64", "--background", "transparent"], (64, 64), "RGBA"),
+            (["--background", "keep"], Image.open(ANNA).size, "RGB"),
+            (["--no-detail"], (sep.image_size, sep.image_size), "RGB"),
+        ]
+    ):
+        path = f"{number}.png"
+        assert main(["render", ANNA, "-o", path, *options]) == 0
+        with Image.open(path) as image:
+            assert (image.size, image.mode) == (size, mode)
+    assert main(["render", ANNA, "-o", "navy.png", "--size", "64", "--background", "#204060"]) == 0
+    red, _, blue = Image.open("navy.png").getpixel((1, 1))
+    assert abs(red - 32) < 8 and abs(blue - 96) < 8
+    assert "size must be" in fails(capsys, "render", ANNA, "--size", "5000")
+    assert "background must be" in fails(capsys, "render", ANNA, "--background", "nothing")
+    assert "JPEG has no transparency" in fails(
+        capsys, "render", ANNA, "-o", "a.jpg", "--background", "transparent"
+    )
