@@ -2,7 +2,7 @@
 
 Example:
     python eval/detail.py --portraits PORTRAITS --without gsa_18f --limit 60
-        --st-lpips st_vgg.pth --tddfa tddfa_mb05.safetensors --out detail.json
+        --st-lpips st_vgg.safetensors --tddfa tddfa_mb05.safetensors --out detail.json
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ def main() -> int:
 def measure(args: argparse.Namespace) -> dict:
     """All that can be measured with what was given."""
     detail.quiet()
+    identity = DlibIdentity()  # all that can be missing, before anything is measured
+    tool = TddfaPose(args.tddfa) if args.tddfa else None
+    distance = st_lpips_distance(args.st_lpips).distance if args.st_lpips else None
     sep = FaceSep.from_pretrained(args.checkpoint)
     sitters = detail.read_sitters(
         sep, args.portraits, args.split, args.limit, args.without, partial(_progress, "photos")
@@ -61,12 +64,11 @@ def measure(args: argparse.Namespace) -> dict:
         "people": len({one.person for one in sitters}),
         "largest difference without an edit": detail.exactness(sep, sitters),
         "skin colour": detail.colour_shares(sep, sitters, args.seed),
-        "likeness": detail.likeness(sep, sitters, DlibIdentity(), args.seed, partial(_progress, "views")),
+        "likeness": detail.likeness(sep, sitters, identity, args.seed, partial(_progress, "views")),
     }
-    if args.tddfa:
-        found["pose"] = detail.poses(sep, sitters, TddfaPose(args.tddfa), args.seed)
-    if args.st_lpips:
-        distance = st_lpips_distance(args.st_lpips).distance
+    if tool:
+        found["pose"] = detail.poses(sep, sitters, tool, args.seed)
+    if distance:
         found["expression, ST-LPIPS of the face"] = detail.expressions(sep, sitters, distance, args.seed)
     return found
 
