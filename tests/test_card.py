@@ -84,7 +84,7 @@ def test_what_is_missing_is_said():
     assert ModelCard(card).data.license == "other"
     assert card.count("Not recorded in this checkpoint.") == 2
     assert not re.search(r"\$\w|\{\w*\}|None", card)
-    assert "apache" not in card.lower() and "portrait" not in card.lower()
+    assert "apache" not in card.lower() and "portraits" not in card.lower()
 
 
 def test_refined_numbers_are_called_so():
