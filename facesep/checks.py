@@ -98,7 +98,7 @@ def device(value: object) -> torch.device:
         found = torch.device(value) if isinstance(value, str | int | torch.device) else None
     except (RuntimeError, TypeError, OverflowError):
         found = None
-    if found is None or found.type == "meta":
+    if found is None:
         raise ConfigError(f"device must be one such as 'cpu' or 'cuda', got {shown(value)}")
     return found
 
