@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from facesep.codes import Codes
+from facesep.constants import constant
 from facesep.detail.flow import (
     Surface,
     beyond,
@@ -128,17 +129,11 @@ def pull(
     confidence = visible(behind, sample(source.depth, places)) * facing(places)
     confidence = blur(confidence, 2.0).clamp(0, 1)
 
-    offset = places - pixel_grid(GRID, places)
-    grid = pixel_grid(size, places)
-    inner = resize(offset, size) + grid
-    middle = (
-        torch.tensor(CENTRE, dtype=depth.dtype, device=depth.device)
-        .view(1, 3, 1, 1)
-        .expand(len(depth), -1, 1, 1)
-    )
+    around, grid = pixel_grid(GRID, places), pixel_grid(size, places)
+    inner = resize(places - around, size) + grid
+    middle = constant(CENTRE, depth).view(1, 3, 1, 1).expand(len(depth), -1, 1, 1)
     covered, covers = (harden(resize(each, GRID, "bicubic")) for each in (seen.opacity, source.opacity))
     result, photo = outline(covered, drop(middle, codes)[0]), outline(covers, drop(middle, source.codes)[0])
-    around = pixel_grid(GRID, places)
     outer = resize(beyond(around[None], result, photo) - around, size)
     solid = harden(resize(seen.opacity, size, "bicubic"))
     within = solid > 0.5
@@ -213,7 +208,7 @@ def compose(
     if regrown is not None:
         sure = sure * (1 - regrown * layer.hair)
         solid = harden(resize(seen.opacity, size, "bicubic"))
-        alpha = torch.lerp(alpha, solid * (1 - layer.hair) + layer.hair * solid, regrown * layer.hair)
+        alpha = torch.lerp(alpha, solid, regrown * layer.hair)
     fill = filled(plain, seen.opacity, layer._replace(confidence=sure * (1 - layer.hair)))
     colours = torch.lerp(fill, colours, sure)
     if mouth is not None:
