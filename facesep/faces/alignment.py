@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from pathlib import Path
 
 from PIL import Image
@@ -88,12 +89,11 @@ def choose(faces: list[Face], face: int | None) -> tuple[Face, list[str]]:
     """
     count = len(faces)
     if face is not None:
-        face = whole(face, "face", 0, None)
-        if face >= count:
+        if isinstance(face, Integral) and not 0 <= face < count:
             raise ConfigError(
                 f"there is no face {face}: the photo shows {count}, counted from 0, largest first"
             )
-        return faces[face], []
+        return faces[whole(face, "face", 0, count - 1)], []
     if count == 1:
         return faces[0], []
     if faces[0].area > DOMINANT * faces[1].area:
