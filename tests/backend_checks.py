@@ -138,7 +138,7 @@ def test_export(checkpoint, tmp_path, name):
 
 
 def test_what_cannot_be_done_is_said(checkpoint, monkeypatch):
-    with pytest.raises(ConfigError, match="choose from torch, openvino, onnx, graphs, auto"):
+    with pytest.raises(ConfigError, match="must be one of torch, openvino, onnx, graphs, auto"):
         FaceSep.from_pretrained(checkpoint, backend="tensorrt")
     monkeypatch.setattr(backends, "missing", lambda name: ["openvino"] if name == "openvino" else [])
     with pytest.raises(ConfigError, match=r"facesep\[openvino\]"):

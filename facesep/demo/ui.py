@@ -30,6 +30,7 @@ from facesep.demo.tabs.mix import Mix
 from facesep.demo.tabs.transfer import Transfer
 from facesep.demo.tabs.turn import Turn
 from facesep.demo.tabs.verify import Verify
+from facesep.demo.tools import every_output
 from facesep.demo.uploads import Arrivals
 from facesep.demo.vanished import Vanished
 from facesep.model import FaceSep
@@ -95,6 +96,7 @@ def build_page(model: FaceSep | Models, sessions: Sessions | None = None) -> gr.
         sessions: what is kept of each visit; by default in gradio's folder of temporary files.
     """
     gr.set_static_paths([FOLDER])
+    every_output()
     with gr.Blocks(
         title="facesep", analytics_enabled=False, delete_cache=(SWEEP_SECONDS, KEEP_SECONDS)
     ) as blocks:

@@ -8,6 +8,7 @@ heads take part in several forward passes of a step, and some parts get no gradi
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -17,20 +18,28 @@ from torch import Tensor, nn
 
 from facesep.errors import FaceSepError
 
+logger = logging.getLogger(__name__)
+
 BUCKET = 2**25
 """Numbers that are averaged at a time: 128 MB."""
 
 
-def new_accelerator(bf16: bool) -> Accelerator:
+def new_accelerator(bf16: bool, cpu: bool = False) -> Accelerator:
     """Device, precision and processes of a run.
 
     Without a GPU accelerate has to be told so: it would otherwise let each process of ``torchrun`` train a
     model of its own.
 
     Args:
-        bf16: whether matrix products are computed in bfloat16.
+        bf16: whether matrix products are computed in bfloat16. A processor without instructions for it
+            computes them in float32: emulated they are some twenty times slower than that.
+        cpu: whether to stay on the CPU even where there is a GPU.
     """
-    return Accelerator(cpu=not torch.accelerator.is_available(), mixed_precision="bf16" if bf16 else "no")
+    cpu = cpu or not torch.accelerator.is_available()
+    if bf16 and cpu and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        logger.warning("this processor has no instructions for bfloat16: computing in float32")
+        bf16 = False
+    return Accelerator(cpu=cpu, mixed_precision="bf16" if bf16 else "no")
 
 
 class Processes:

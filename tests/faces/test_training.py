@@ -15,6 +15,7 @@ from PIL import Image
 
 from face_detector.evaluate import CONDITIONS, covered, measure, plain, rotated, shrunk
 from face_detector.finder import finder_loss, targets
+from face_detector.named import CHANGES
 from face_detector.pointer import pointer_losses
 from face_detector.scene_files import SceneFiles, write_scenes
 from face_detector.scenes import compose, move, paste, similarity
@@ -241,4 +242,5 @@ def test_the_script_runs_from_portraits_to_weights(portraits: Path, tmp_path: Pa
     report = tmp_path / "report.json"
     printed = run("evaluate", "--portraits", str(portraits), "--out", str(report)).stdout
     assert "rotated 45" in printed and json.loads(report.read_text())["conditions"]["plain"]["photos"] == 3
-    assert "| upside down | 3 | 3 | 0 | 0 | 0 | 0 |" in run("named", "--portraits", str(portraits)).stdout
+    named = run("named", "--portraits", str(portraits)).stdout
+    assert all(f"| {change} | 3 |" in named for change in CHANGES)

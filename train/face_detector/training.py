@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -14,6 +13,7 @@ from facesep.errors import CheckpointError
 from facesep.training.checkpoint import checkpoints
 from facesep.training.loop import Loop
 from facesep.training.optim import Average, cosine_rate
+from facesep.training.processes import new_accelerator
 
 
 class SmallTraining(Loop):
@@ -23,7 +23,7 @@ class SmallTraining(Loop):
         network: the class of the network.
         out: receives ``<name>.safetensors`` (averaged weights), ``checkpoints/`` and ``log.jsonl``.
         largest_rate: of AdamW.
-        precision: ``bf16`` for bfloat16 matrix products.
+        bf16: whether matrix products are computed in bfloat16, where the processor can.
         **options: see :class:`facesep.training.loop.Loop`.
     """
 
@@ -34,7 +34,7 @@ class SmallTraining(Loop):
         network: type[nn.Module],
         out: Path,
         largest_rate: float = 2e-3,
-        precision: str = "no",
+        bf16: bool = False,
         **options: Any,
     ) -> None:
         torch.manual_seed(0)
@@ -42,7 +42,7 @@ class SmallTraining(Loop):
         optimiser = torch.optim.AdamW(model.parameters(), lr=largest_rate, weight_decay=0.02)
         self.largest_rate = largest_rate
         options |= {"average": Average(model, 0.998, warmup=(-1, 19)), "log_every": 50, "bar": True}
-        options["accelerator"] = Accelerator(cpu=True, mixed_precision=precision)
+        options["accelerator"] = new_accelerator(bf16, cpu=True)
         super().__init__(model, optimiser, out, **options)
         if checkpoints(self.out / "checkpoints"):
             self.resume()
@@ -65,9 +65,7 @@ class DetectorTraining(SmallTraining):
     """
 
     def __init__(self, network: type[nn.Module], out: Path, steps: int, batch: int) -> None:
-        super().__init__(
-            network, out, precision="bf16", steps=steps, batch_size=batch, clip=5.0, save_every=200
-        )
+        super().__init__(network, out, bf16=True, steps=steps, batch_size=batch, clip=5.0, save_every=200)
 
     def rate(self, step: int) -> float:
         """Rises over the first 3 % of the steps, then falls to zero by a cosine."""
