@@ -27,7 +27,7 @@ from facesep.detail.flow import (
     visible,
 )
 from facesep.detail.motion import EDGE, move
-from facesep.detail.source import Source
+from facesep.detail.source import Source, repainted
 from facesep.nets.decoder import Decoder
 from facesep.nets.landmarks import LandmarkHead
 
@@ -90,13 +90,12 @@ def display(light: Tensor) -> Tensor:
 def ratio(decoder: Decoder, source: Source, codes: Codes) -> Tensor:
     """What other texture and light multiply the light of a photo by, ``Tensor[B, 3, m, m]``.
 
-    The quotient of two renders of the photo's own geometry, low frequencies alone: a quarter of the rays do.
+    The quotient of two renders of the photo's own geometry, low frequencies alone.
     """
-    before = decoder(source.codes, ray_size=source.opacity.shape[-1] // 2)
-    repainted = source.codes.replace(texture=codes.texture, illumination=codes.illumination)
-    after = decoder(repainted, ray_size=source.opacity.shape[-1] // 2)
-    whole = (resize(before.opacity.float(), before.image.shape[-1]) > SOLID_RENDER).float()
-    quotient = (linear(after.image.float()) + FLOOR) / (linear(before.image.float()) + FLOOR)
+    other = source.codes.replace(texture=codes.texture, illumination=codes.illumination)
+    before, after = source.plain, repainted(decoder, other)
+    whole = (resize(source.opacity, before.shape[-1]) > SOLID_RENDER).float()
+    quotient = (linear(after) + FLOOR) / (linear(before) + FLOOR)
     return blur(continued(quotient, whole), 0.8).clamp(1 / LARGEST_RATIO, LARGEST_RATIO)
 
 
@@ -106,7 +105,7 @@ def pull(
     source: Source,
     codes: Codes,
     seen: Surface,
-    size: int,
+    solid: Tensor,
     recolour: bool = True,
 ) -> Layer:
     """Moves a photo into the view of a result.
@@ -117,10 +116,10 @@ def pull(
         source: the photo.
         codes: of the result.
         seen: surface of the result.
-        size: side of the result in pixels.
+        solid: its outline at the size of the result, ``Tensor[B, 1, S, S]``.
         recolour: whether texture or light differ from the photo's.
     """
-    depth = resize(seen.depth, GRID, "bicubic")
+    size, depth = solid.shape[-1], resize(seen.depth, GRID, "bicubic")
     points = lift(depth, codes)
     mouth, shown = torch.full_like(depth, -1.0), torch.ones_like(depth)
     if head is not None:
@@ -130,14 +129,13 @@ def pull(
     confidence = blur(confidence, 2.0).clamp(0, 1)
 
     around, grid = pixel_grid(GRID, places), pixel_grid(size, places)
-    inner = resize(places - around, size) + grid
+    inner = resize(places - around, size)
     middle = constant(CENTRE, depth).view(1, 3, 1, 1).expand(len(depth), -1, 1, 1)
     covered, covers = (harden(resize(each, GRID, "bicubic")) for each in (seen.opacity, source.opacity))
     result, photo = outline(covered, drop(middle, codes)[0]), outline(covers, drop(middle, source.codes)[0])
     outer = resize(beyond(around[None], result, photo) - around, size)
-    solid = harden(resize(seen.opacity, size, "bicubic"))
     within = solid > 0.5
-    at = torch.where(within, inner, outer + grid)
+    at = torch.where(within, inner, outer) + grid
 
     framed = ((at > 0) & (at < 1)).all(1, keepdim=True)
     pixels = sample(torch.cat((source.colours, source.matte, source.hair), 1), at)
@@ -203,20 +201,20 @@ def compose(
     """
     rendering = decoder(codes)
     seen, plain = surface(rendering), rendering.image.float()
-    layer = pull(decoder, head, base, codes, seen, size, recolour)
+    solid = harden(resize(seen.opacity, size, "bicubic"))
+    layer = pull(decoder, head, base, codes, seen, solid, recolour)
     colours, alpha, sure = layer.colours, layer.alpha, layer.confidence
     if regrown is not None:
         sure = sure * (1 - regrown * layer.hair)
-        solid = harden(resize(seen.opacity, size, "bicubic"))
         alpha = torch.lerp(alpha, solid, regrown * layer.hair)
     fill = filled(plain, seen.opacity, layer._replace(confidence=sure * (1 - layer.hair)))
     colours = torch.lerp(fill, colours, sure)
     if mouth is not None:
-        other = pull(decoder, head, mouth, codes, seen, size)
+        other = pull(decoder, head, mouth, codes, seen, solid)
         share = layer.mouth * (1 - layer.confidence) * other.confidence
         colours, sure = torch.lerp(colours, other.colours, share), torch.maximum(sure, share)
     if hair is not None:
-        other = pull(decoder, head, hair, codes, seen, size)
+        other = pull(decoder, head, hair, codes, seen, solid)
         share = other.hair * other.confidence * (1 if regrown is None else regrown)
         colours, alpha = torch.lerp(colours, other.colours, share), torch.maximum(alpha, share)
         sure = torch.maximum(sure, share)

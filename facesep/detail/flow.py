@@ -63,7 +63,7 @@ def continued(values: Tensor, weight: Tensor, levels: int = 5) -> Tensor:
     for total, known in reversed(stack[:-1]):
         coarse = F.interpolate(filled, scale_factor=2, mode="bilinear", align_corners=False)
         share = known.clamp(0, 1)
-        filled = share * total / known.clamp_min(1e-6) + (1 - share) * coarse
+        filled = torch.lerp(coarse, total / known.clamp_min(1e-6), share)
     return filled
 
 
@@ -128,11 +128,13 @@ def sample(image: Tensor, places: Tensor, mode: str = "bilinear") -> Tensor:
 
 
 def resize(image: Tensor, size: int, mode: str = "bilinear") -> Tensor:
-    """Resizes ``Tensor[B, C, n, n]`` to ``size`` pixels a side."""
+    """Resizes ``Tensor[B, C, n, n]`` to ``size`` pixels a side; beyond four times linearly."""
     if image.shape[-1] == size:
         return image
     if image.shape[-1] > size:
         return F.interpolate(image, size=(size, size), mode="bicubic", align_corners=False, antialias=True)
+    if mode == "bicubic" and size > 4 * image.shape[-1]:
+        return resize(resize(image, 4 * image.shape[-1], mode), size)
     return F.interpolate(image, size=(size, size), mode=mode, align_corners=False)
 
 

@@ -18,6 +18,8 @@ COARSER = 4
 """Cells of the fine grid along a cell of the coarse one, on which the wide kernel is computed."""
 EDGE = 0.012
 """Decimetres over which the lips part."""
+NOTHING = -60.0
+"""Exponents below this count as this: the smallest numbers of all are slow to compute with."""
 OPENING = (0.01, 0.045)
 """Heights of an open mouth in decimetres between which its inside begins to show."""
 
@@ -103,7 +105,7 @@ def _spread(
     exponent = torch.baddbmm(
         -scale * (landmarks * landmarks).sum(-1, keepdim=True), known, torch.cat((flat, -square), 1)
     )
-    weights = exponent.clamp_max(0).exp()
+    weights = exponent.clamp(NOTHING, 0).exp()
     total = vectors @ weights
     for part, side in zip((UPPER_LIP, LOWER_LIP), sides or (), strict=False):
         chosen = list(part)

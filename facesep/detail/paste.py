@@ -23,6 +23,8 @@ LARGEST_TURN = 15.0
 """Degrees by which a head may turn in its photo; beyond that its neck would have to be invented."""
 APART = 0.03
 """How far from the head the colours behind it are taken, as a share of the crop's side."""
+MASKS = 256
+"""Side at which masks are widened."""
 SEAM = 0.012
 """Width of the seam around a head, as a share of the crop's side."""
 
@@ -71,22 +73,19 @@ def paste(frame: Frame, picture: Picture, source: Source, moved: bool) -> Image.
     box = window(crop, photo)
     before = np.asarray(photo.crop(box), dtype=np.float32)
     size = picture.alpha.shape[-1]
-    own, matte = (
-        resize(source.colours, size, "bicubic").clamp(0, 1),
-        resize(source.matte, size, "bicubic").clamp(0, 1),
-    )
     if not moved:
+        own = resize(source.colours, size, "bicubic").clamp(0, 1)
         layers = torch.cat(((picture.colours - own) * picture.alpha, picture.alpha), 1)
         both = in_photo(layers, crop, box)[0].permute(1, 2, 0).cpu().numpy()
         after = before + np.round(both[..., :3] * 255)
     else:
-        shown = to_tensor(crop.apply(photo, size))[None].to(matte)
-        radius = max(round(SEAM * size), 1)
+        shown = to_tensor(crop.apply(photo, size))[None].to(picture.alpha)
+        matte, alpha = (resize(each, MASKS).clamp(0, 1) for each in (source.matte, picture.alpha))
         # Where the head has left. Elsewhere its soft edge, mixed with what is behind it, is the photo's own.
-        left = _grown(((matte - picture.alpha - 0.15) / 0.35).clamp(0, 1), radius)
-        behind = torch.lerp(shown, _behind(shown, matte, framed(crop, photo, size)), left)
+        left = resize(_grown(((matte - alpha - 0.15) / 0.35).clamp(0, 1)), size)
+        behind = torch.lerp(shown, _behind(shown, matte, framed(crop, photo, MASKS)), left)
         result = torch.lerp(behind, picture.colours, picture.alpha)
-        share = torch.maximum(_grown(matte, radius), _grown(picture.alpha, radius))
+        share = resize(_grown(torch.maximum(matte, alpha)), size)
         both = in_photo(torch.cat((result, share), 1), crop, box)[0].permute(1, 2, 0).cpu().numpy()
         after = before + both[..., 3:] * (both[..., :3] * 255 - before)
     result, made = photo.copy(), Image.new("L", photo.size, 0)
@@ -95,8 +94,9 @@ def paste(frame: Frame, picture: Picture, source: Source, moved: bool) -> Image.
     return note_made(result, made)
 
 
-def _grown(mask: Tensor, radius: int) -> Tensor:
-    """A mask widened by ``radius`` pixels, with a soft edge that ends at twice that."""
+def _grown(mask: Tensor) -> Tensor:
+    """A mask widened by :data:`SEAM`, with a soft edge that ends at twice that."""
+    radius = round(SEAM * MASKS)
     wide = F.max_pool2d(mask, 2 * radius + 1, 1, radius)
     soft = blur(wide, radius / 3)
     return ((soft - 0.02) / 0.96).clamp(0, 1)
@@ -112,8 +112,7 @@ def framed(crop: Crop, photo: Image.Image, size: int) -> Tensor:
 
 def _behind(shown: Tensor, head: Tensor, known: Tensor) -> Tensor:
     """What stands behind the head, continued from what is seen well away from it."""
-    side = 256
-    radius = round(APART * side)
-    wide = F.max_pool2d(resize(head, side), 2 * radius + 1, 1, radius)
-    free = (wide < 0.1).to(shown.dtype) * resize(known.to(shown), side)
-    return resize(continued(resize(shown, side), free), shown.shape[-1], "bicubic").clamp(0, 1)
+    radius = round(APART * MASKS)
+    wide = F.max_pool2d(head, 2 * radius + 1, 1, radius)
+    free = (wide < 0.1).to(shown.dtype) * known.to(shown)
+    return resize(continued(resize(shown, MASKS), free), shown.shape[-1], "bicubic").clamp(0, 1)

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from facesep.codes import Codes
 from facesep.detail.flow import Surface, blur, continued, resize, surface
-from facesep.faces.matte import refine_mask, soft_matte
+from facesep.faces.matte import refine_mask
 from facesep.faces.parsing import BUNDLED_SIZE, face_probabilities
 from facesep.nets.decoder import Decoder
-from facesep.nets.face_parser import HAIR
+from facesep.nets.face_parser import HAIR, head_probability
 
 MOST_PIXELS = 1024
 """Largest side of a canonical crop that is kept."""
@@ -36,7 +36,8 @@ class Source:
         colours: ``Tensor[B, 3, P, P]`` in 0..1, the head, continued beyond its matte.
         matte: ``Tensor[B, 1, P, P]`` in 0..1, the head: face, ears, hair and glasses.
         hair: ``Tensor[B, 1, P, P]`` in 0..1, the hair.
-        plain: ``Tensor[B, 3, S, S]``, the model's render of the codes.
+        plain: ``Tensor[B, 3, m, m]``, the render of the codes, small: what one with other colours is compared
+            with.
         depth: ``Tensor[B, 1, n, n]``, see :class:`~facesep.detail.flow.Surface`.
         opacity: ``Tensor[B, 1, n, n]``.
     """
@@ -116,11 +117,17 @@ def read_source(decoder: Decoder, codes: Codes, crops: Tensor) -> Source:
     seen = surface(rendering)
     probabilities = face_probabilities(resize(crops, BUNDLED_SIZE, "bicubic").clamp(0, 1))
     near = resize(_near(seen.opacity), crops.shape[-1])
-    matte = _certain(soft_matte(crops, probabilities)) * near
-    hair = torch.minimum(_certain(refine_mask(crops, probabilities[:, HAIR : HAIR + 1])), matte)
-    inside = (matte > INSIDE).to(crops.dtype)
-    colours = torch.lerp(continued(crops, inside), crops, inside)
-    return Source(codes, colours, matte, hair, rendering.image.float(), seen.depth, seen.opacity)
+    masks = torch.cat((head_probability(probabilities), probabilities[:, HAIR : HAIR + 1]), 1)
+    matte, hair = _certain(refine_mask(crops, masks)).split(1, 1)
+    matte = matte * near
+    hair = torch.minimum(hair, matte)
+    colours = continued(crops, (matte > INSIDE).to(crops.dtype))
+    return Source(codes, colours, matte, hair, repainted(decoder, codes), seen.depth, seen.opacity)
+
+
+def repainted(decoder: Decoder, codes: Codes) -> Tensor:
+    """A render of low frequencies, ``Tensor[B, 3, m, m]``: a quarter of the rays do."""
+    return decoder(codes, ray_size=decoder.config.ray_size // 2).image.float()
 
 
 def _near(opacity: Tensor) -> Tensor:
