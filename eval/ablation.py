@@ -1,6 +1,6 @@
 """Checkpoints of ablated trainings side by side (Table 5).
 
-Example:
+Examples:
     python eval/ablation.py --checkpoint full=runs/full/checkpoint --checkpoint "w/o L_dis=runs/a/checkpoint"
         --shards data/portraits --out ablation.json
 """

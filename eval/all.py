@@ -1,6 +1,6 @@
 """Every table and figure of a checkpoint in one go; a stopped run goes on where it was.
 
-Example:
+Examples:
     python eval/all.py --shards data/portraits --st-lpips st_vgg.safetensors --lpips none --out report
     python eval/all.py --checkpoint user/repo@v1 --photos my/photos --parser bisenet --parser-weights weights
         --estimator deep3d=weights/rnet.safetensors --out report

@@ -1,6 +1,6 @@
 """What photo detail gives beside the plain render, on photos of a portraits folder.
 
-Example:
+Examples:
     python eval/detail.py --portraits PORTRAITS --without gsa_18f --limit 60
         --st-lpips st_vgg.safetensors --tddfa tddfa_mb05.safetensors --out detail.json
 """

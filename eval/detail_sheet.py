@@ -1,6 +1,6 @@
 """A picture of what photo detail does, on the bundled example photos or on others.
 
-Example:
+Examples:
     python eval/detail_sheet.py --out docs/images/detail.jpg
 """
 

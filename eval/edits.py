@@ -2,7 +2,7 @@
 
 Seconds are those of one core, so other work on the machine does not count.
 
-Example:
+Examples:
     python eval/edits.py
     python eval/edits.py --preset small   # random weights, at the size of the preset
 """

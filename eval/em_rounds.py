@@ -1,6 +1,6 @@
 """One training after some and after more rounds (Table 6): its branch on the Hub, or folders.
 
-Example:
+Examples:
     python eval/em_rounds.py --branch user/repo --shards data/portraits --out rounds.json
     python eval/em_rounds.py --checkpoint "round 1=r1" --checkpoint "round 5=r5" --shards data/portraits
 """

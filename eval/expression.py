@@ -1,6 +1,6 @@
 """Whether a transferred expression moves the mouth towards the donor's, on people with two expressions.
 
-Example:
+Examples:
     python eval/expression.py --shards data/portraits --split val --out eval.json
 """
 

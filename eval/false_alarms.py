@@ -1,6 +1,6 @@
 """How often the watermark is found on photos that carry none.
 
-Example:
+Examples:
     python eval/false_alarms.py --photos photos/ --cuts 2 --keys 8 --workers 2
 """
 

@@ -1,6 +1,6 @@
 """The paper's picture grids: single transfers (3), hair at other views (4), methods side by side (5).
 
-Example:
+Examples:
     python eval/figures.py --shards data/portraits --renders "per-image fitting=fitted" --out figures
 """
 

@@ -1,6 +1,6 @@
 """A page of unselected faces: transfers of each attribute, seven views, turning heads.
 
-Example:
+Examples:
     python eval/gallery.py --shards data/portraits --split val --out docs/gallery.md
 """
 

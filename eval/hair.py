@@ -1,6 +1,6 @@
 """Whether transferred hair looks like the donor's: overlap of hair masks by a tool behind a command.
 
-Example:
+Examples:
     python eval/hair.py --shards data/portraits --masks "python hair_masks.py" --out eval.json
 """
 

@@ -1,6 +1,6 @@
 """How well the bundled face parser labels portraits it has never seen.
 
-Example:
+Examples:
     python eval/parsing.py --portraits PORTRAITS --out parsing.json
 """
 

@@ -1,6 +1,6 @@
 """Whether renders turn their heads as their codes say, by a pose network that training does not use.
 
-Example:
+Examples:
     python eval/pose.py --shards data/portraits --labels labels.safetensors --tddfa tddfa_mb05.safetensors
 """
 

@@ -1,6 +1,6 @@
 """Puts an eval.json into a checkpoint: its card, its eval.json and, for a benchmark, .eval_results/.
 
-Example:
+Examples:
     python eval/publish.py eval.json user/repo
     python eval/publish.py eval.json user/repo --dataset user/portraits --task reconstruction
         --table "Table 2: reconstruction (val crops)" --method facesep --column L1

@@ -2,7 +2,7 @@
 
 Training is not held up by its data as long as this is well above the ``images_per_second`` of its log.
 
-Example:
+Examples:
     python eval/reader.py --shards data/ffhq/small --size 256 --threads 4
 """
 

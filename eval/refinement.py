@@ -1,6 +1,6 @@
 """Quality against UNet calls of any refiner, its cost, and the flicker of refined videos.
 
-Example:
+Examples:
     python eval/refinement.py --refiner runs/refiner/refiner --shards data/portraits \
         --st-lpips weights/st_lpips.safetensors --out refinement.json --plot refinement.png
     python eval/refinement.py --unet user/ddpm --shards data/portraits --identity none --start 200

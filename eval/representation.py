@@ -1,6 +1,6 @@
 """How near renders are to their photos: pixels, structure and identity, beside references (Table 2).
 
-Example:
+Examples:
     python eval/representation.py --shards data/portraits --split val --out eval.json
 """
 

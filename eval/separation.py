@@ -1,6 +1,6 @@
 """Does changing one attribute leave the others alone? The disentanglement score (Table 3).
 
-Example:
+Examples:
     python eval/separation.py --shards data/portraits --estimator deep3d=weights/rnet.safetensors --sets 100
 """
 

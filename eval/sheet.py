@@ -1,6 +1,6 @@
 """A contact sheet: photos, renders, single-attribute transfers and other views.
 
-Example:
+Examples:
     python eval/sheet.py --shards data/portraits --split val --out docs/images/sheet.jpg
 """
 

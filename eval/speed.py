@@ -1,6 +1,6 @@
 """Seconds of every step on this machine: import, load, detect, encode, render, orbit (Table 4).
 
-Example:
+Examples:
     python eval/speed.py --photo portrait.jpg --out eval.json
 
 With ``--preset`` it compares forms of computing a model (reference, ours, bfloat16, other runtimes) instead::

@@ -1,6 +1,6 @@
 """Methods side by side by the paper's measures: LPIPS, L1, SSIM, IC, AED, ATD, AID, APD (Table 2).
 
-Example:
+Examples:
     python eval/table2.py --shards data/portraits --lpips-weights alexnet.pth --out eval.json
     torchrun --nproc_per_node 2 eval/table2.py --shards data/portraits --work work
 """

@@ -2,7 +2,7 @@
 
 Heads are cut out by label maps beside the photos (NAME.label.png), where there are some.
 
-Example:
+Examples:
     python eval/watermark.py --photos photos/ --limit 100 --sizes 256 512 1024
     python eval/watermark.py --photos photos/ --limit 100 --sizes 512 --forms transparent photo
     python eval/watermark.py --renders --photos photos/ --limit 100

@@ -59,7 +59,7 @@ def rotation_matrix(angles: Tensor) -> Tensor:
 
 
 def euler_angles(matrix: Tensor) -> Tensor:
-    """The inverse of :func:`rotation_matrix` for yaw within (-90, 90) degrees.
+    """The inverse of ``rotation_matrix`` for yaw within (-90, 90) degrees.
 
     Args:
         matrix: ``Tensor[..., 3, 3]``.

@@ -5,8 +5,8 @@
     config.json  <part>/model.safetensors ...  checksums.json  train_config.json  eval.json  README.md
 
 ``config.json`` carries ``format`` and ``facesep_version``; for ``checksums.json`` see
-:mod:`facesep.checksums`. Nothing here unpickles, and nothing is loaded that is not exactly what the
-network expects: every deviation is a :class:`~facesep.errors.CheckpointError` naming file and key.
+``facesep.checksums``. Nothing here unpickles, and nothing is loaded that is not exactly what the
+network expects: every deviation is a ``facesep.errors.CheckpointError`` naming file and key.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -59,7 +60,7 @@ def write_checkpoint(
     """Writes a checkpoint beside ``folder`` and then puts it in its place.
 
     An older checkpoint in ``folder`` is replaced in one step; its files that this one does not write
-    (a licence, a refiner) stay, apart from :data:`DESCRIPTIONS`. A failure leaves it untouched.
+    (a licence, a refiner) stay, apart from ``DESCRIPTIONS``. A failure leaves it untouched.
 
     Args:
         folder: a new or empty folder, or one that holds a checkpoint.
@@ -306,7 +307,15 @@ def _compare_keys(name: str, found: set[str], expected: set[str]) -> None:
             raise CheckpointError(f"{name} {problem} {listed}: it was made for another configuration")
 
 
-def _compare(name: str, key: str, found: object, expected: Tensor) -> None:
+class _Stored(Protocol):
+    """A tensor in a file, of which only the header was read."""
+
+    def get_shape(self) -> list[int]: ...
+
+    def get_dtype(self) -> str: ...
+
+
+def _compare(name: str, key: str, found: _Stored, expected: Tensor) -> None:
     """Compares shape and type of a stored tensor, read from the file's header alone."""
     shape, kind = list(found.get_shape()), found.get_dtype()
     if shape != list(expected.shape):

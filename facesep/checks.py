@@ -42,7 +42,7 @@ def number(
 def whole(
     value: object, name: str, low: int, high: int | None, error: type[FaceSepError] = ConfigError
 ) -> int:
-    """A whole number from ``low`` to ``high``, or of any size; see :func:`number`."""
+    """A whole number from ``low`` to ``high``, or of any size; see ``number``."""
     if isinstance(value, bool) or not isinstance(value, Integral) or not low <= value <= (high or math.inf):
         limits = f"of at least {low}" if high is None else f"from {low} to {high}"
         raise error(f"{name} must be a whole number {limits}, got {shown(value)}")

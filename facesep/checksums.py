@@ -1,7 +1,7 @@
 """Files of a folder against their sha256 sums in ``checksums.json``.
 
 The table has every JSON and safetensors file, apart from those in folders with a table of their own. What
-is missing, changed, added or linked from elsewhere is a :class:`~facesep.errors.CheckpointError` that names
+is missing, changed, added or linked from elsewhere is a ``facesep.errors.CheckpointError`` that names
 the file.
 """
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any, TypeGuard
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -54,7 +55,7 @@ def parse_strengths(
     """The strength of each attribute.
 
     Args:
-        attributes: names, as for :func:`parse_attributes`, or a strength for each.
+        attributes: names, as for ``parse_attributes``, or a strength for each.
         strength: that of plain names, 0 to 1.5.
 
     Raises:
@@ -81,7 +82,7 @@ class Codes:
     """Seven codes of one face (each ``Tensor[n]``) or of a batch (each ``Tensor[B, n]``).
 
     ``shape`` has length ``sqrt(512)``; ``rotation`` is (pitch, yaw, roll) in radians and
-    ``translation`` is in decimetres, see :mod:`facesep.camera`. The shape code identifies a person:
+    ``translation`` is in decimetres, see ``facesep.camera``. The shape code identifies a person:
     treat it as biometric data.
     """
 
@@ -160,14 +161,14 @@ class Codes:
 
     @staticmethod
     def from_vector(vector: Tensor) -> Codes:
-        """The inverse of :meth:`vector`."""
+        """The inverse of ``vector``."""
         if not isinstance(vector, Tensor) or vector.ndim not in (1, 2) or vector.shape[-1] != CODE_LENGTH:
             got = list(vector.shape) if isinstance(vector, Tensor) else shown(vector)
             raise CodesError(f"a code vector is a tensor [{CODE_LENGTH}] or [B, {CODE_LENGTH}], got {got}")
         return Codes(**dict(zip(ATTRIBUTES, vector.split(list(CODE_SIZES.values()), dim=-1), strict=True)))
 
-    def to(self, *args, **kwargs) -> Codes:
-        """Moves every code like :meth:`torch.Tensor.to`.
+    def to(self, *args: Any, **kwargs: Any) -> Codes:
+        """Moves every code like ``torch.Tensor.to``.
 
         Raises:
             CodesError: for a device that is not there or a type that is not a float.
@@ -186,7 +187,7 @@ class Codes:
         parse_attributes(codes)
         return Codes(**{name: codes.get(name, code) for name, code in self.items()})
 
-    def _map(self, function) -> Codes:
+    def _map(self, function: Callable[[Tensor], Tensor]) -> Codes:
         return Codes(**{field.name: function(getattr(self, field.name)) for field in fields(self)})
 
     # -- editing ------------------------------------------------------------------------------------
@@ -260,7 +261,7 @@ class Codes:
 
     @staticmethod
     def load(path: str | Path) -> Codes:
-        """Reads codes written by :meth:`save`.
+        """Reads codes written by ``save``.
 
         Raises:
             CodesError: if the file is missing, damaged or holds something else.
@@ -282,7 +283,7 @@ class Codes:
         return Codes(**tensors)
 
 
-def is_codes_file(source: object) -> bool:
+def is_codes_file(source: object) -> TypeGuard[str | Path]:
     """Whether a path names a codes file rather than a photo."""
     return isinstance(source, str | Path) and Path(source).suffix.lower() == SUFFIX
 
@@ -323,7 +324,11 @@ def _broadcast(a: Codes, b: Codes) -> tuple[Codes, Codes]:
     if a.batched == b.batched and (not a.batched or len(a) == len(b)):
         return a, b
     size = max(len(c) for c in (a, b) if c.batched)
-    return tuple(c.batch()._map(lambda code: code.expand(size, -1)) for c in (a, b))
+
+    def grown(codes: Codes) -> Codes:
+        return codes.batch()._map(lambda code: code.expand(size, -1))
+
+    return grown(a), grown(b)
 
 
 def _blend(name: str, a: Tensor, b: Tensor, amount: float) -> Tensor:

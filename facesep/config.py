@@ -7,11 +7,14 @@ import json
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from facesep.errors import ConfigError
 
-T = TypeVar("T")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -162,7 +165,7 @@ def from_dict(kind: type[T], values: Mapping[str, Any], where: str = "config") -
 def _coerce(hint: Any, value: Any, where: str) -> Any:
     """Checks one JSON value against a type hint; only ints become floats and lists become tuples."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
         return from_dict(hint, value, where)
     if origin is Literal:
         if value in arguments:

@@ -26,7 +26,7 @@ def constant(values: Values, like: Tensor) -> Tensor:
 def keep(key: Hashable, make: Callable[[], Tensor]) -> Tensor:
     """The tensor of a key, made at its first use and kept; it must not be changed in place.
 
-    It is kept for good, since recorded passes (:mod:`facesep.backends.graphs`) read its memory.
+    It is kept for good, since recorded passes (``facesep.backends.graphs``) read its memory.
     """
     found = _kept.get(key)
     if found is None:

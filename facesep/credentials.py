@@ -56,7 +56,7 @@ def sign(data: bytes, format: str, software: tuple[str, str], source_type: str) 
 
     Args:
         data: the file.
-        format: one of :data:`MIME_TYPES`.
+        format: one of ``MIME_TYPES``.
         software: name and version.
         source_type: IPTC digital source type of the content.
 
@@ -96,7 +96,7 @@ def read(data: bytes, format: str) -> Credential | None:
 
     Args:
         data: the file.
-        format: one of :data:`MIME_TYPES`.
+        format: one of ``MIME_TYPES``.
     """
     try:
         import c2pa

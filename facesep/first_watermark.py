@@ -4,7 +4,7 @@
 its short side and covered with one repeated tile of 64 x 64 pixels, a sum of sinusoids between 0.13 and 0.24
 cycles per pixel. A key chooses which frequencies and phases mark the position of the tile and which carry
 each bit. The reader flattens the picture, folds it onto one tile, and finds the tile at any shift by FFT.
-Pictures that were cut or laid on a larger page are not read; :mod:`facesep.watermark` is for them.
+Pictures that were cut or laid on a larger page are not read; ``facesep.watermark`` is for them.
 """
 
 from __future__ import annotations

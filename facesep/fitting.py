@@ -25,11 +25,11 @@ MOST_STEPS = 1000
 
 
 def fit(decoder: Decoder, codes: Codes, photos: Tensor, steps: int) -> Codes:
-    r"""Moves codes until their renders are more like the photos; the decoder stays as it is.
+    """Moves codes until their renders are more like the photos; the decoder stays as it is.
 
     Minimises, for each face on its own, by Adam with a learning rate that falls along a cosine,
 
-    .. math:: |D(z) - I|_w + |\nabla D(z) - \nabla I|_w + \lambda \sum_a \frac{1}{n_a} |z_a - E(I)_a|^2
+        |D(z) - I|_w + |grad D(z) - grad I|_w + lambda * sum_a |z_a - E(I)_a|^2 / n_a
 
     Means over the pixels ``w`` where the render shows the head and not only its outline, since the photo
     has a background and what is head in it is not known; differences of neighbouring pixels as gradient.

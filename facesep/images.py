@@ -1,8 +1,8 @@
 """Untrusted pictures in, upright RGB pictures out; RGB pictures in, clean PNG, JPEG or WebP out.
 
-Every upload passes through :func:`load_image`. It knows eight file formats, reads the size from the
+Every upload passes through ``load_image``. It knows eight file formats, reads the size from the
 header before a single pixel is decoded, and either returns an RGB picture without any metadata or
-raises :class:`~facesep.errors.ImageError` with a sentence that says what to do.
+raises ``facesep.errors.ImageError`` with a sentence that says what to do.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import stat
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from PIL import Image, ImageCms, JpegImagePlugin, features
+from PIL import Image, ImageCms, ImageFile, JpegImagePlugin, features
 from torch import Tensor
 
 from facesep import checks
@@ -44,7 +44,7 @@ REFINED = "refined"
 """Key of ``Image.info`` in pictures that a refiner worked on."""
 
 Source = str | Path | bytes | bytearray | memoryview | BinaryIO | Image.Image | np.ndarray | Tensor
-"""What :func:`load_image` accepts."""
+"""What ``load_image`` accepts."""
 
 _TRANSPOSE = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -91,10 +91,12 @@ def load_image(source: Source) -> Image.Image:
     return _decode(_open(data), data)
 
 
-def encode_image(image: Image.Image | Tensor, format: str = "png", *, quality: int = 95, **metadata) -> bytes:
+def encode_image(
+    image: Image.Image | Tensor, format: str = "png", *, quality: int = 95, **metadata: Any
+) -> bytes:
     """Encodes pixels alone: nothing that the image object carries (EXIF, ICC, text) is written.
 
-    This is the bare codec. Results of the model are written by :mod:`facesep.provenance`, which marks
+    This is the bare codec. Results of the model are written by ``facesep.provenance``, which marks
     them first.
 
     Args:
@@ -128,7 +130,7 @@ def encode_image(image: Image.Image | Tensor, format: str = "png", *, quality: i
 
 
 def picture_format(name: str) -> str:
-    """One of :data:`WRITE_FORMATS`; ``jpg`` is ``jpeg``.
+    """One of ``WRITE_FORMATS``; ``jpg`` is ``jpeg``.
 
     Raises:
         ConfigError: for anything else.
@@ -156,9 +158,10 @@ def as_picture(image: Image.Image | Tensor) -> Image.Image:
 
 
 def as_result(image: Image.Image | Tensor) -> Image.Image:
-    """Like :func:`as_picture`, but transparency stays."""
-    transparent = isinstance(image, Image.Image) and image.mode == "RGBA" and 0 not in image.size
-    return image if transparent else as_picture(image)
+    """Like ``as_picture``, but transparency stays."""
+    if isinstance(image, Image.Image) and image.mode == "RGBA" and 0 not in image.size:
+        return image
+    return as_picture(image)
 
 
 def to_tensor(image: Image.Image) -> Tensor:
@@ -237,7 +240,7 @@ def _read_path(source: str | Path) -> bytes:
         raise ImageError(f"cannot read {shown!r} ({error}): check the path of the picture") from error
 
 
-def _open(data: bytes) -> Image.Image:
+def _open(data: bytes) -> ImageFile.ImageFile:
     """Reads the header with one of the allowed formats; decodes no pixels."""
     try:
         if data[:2] == b"\xff\xd8":
@@ -252,7 +255,7 @@ def _open(data: bytes) -> Image.Image:
         raise ImageError(_unknown(data)) from error
 
 
-def _open_heic(data: bytes) -> Image.Image:
+def _open_heic(data: bytes) -> ImageFile.ImageFile:
     """A picture of an iPhone; files of this family can also hold AVIF."""
     try:
         from pillow_heif import HeifImageFile
@@ -290,7 +293,7 @@ def _check_jpeg(data: bytes) -> None:
     pixels; and unless one scan holds all components, the decoder keeps the coefficients of the whole
     picture. Walks the marker segments (ISO 10918-1, B.1.1) up to the end of the first image.
     """
-    position, pixels, scans, components, whole = 2, 0, 0, 0, False
+    position, pixels, scans, components, whole = 2, 0, 0, b"", False
     while position + 4 <= len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         if marker == 0xFF:  # fill byte
@@ -417,7 +420,8 @@ def _to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         name = given.profile.profile_description or ""
         if given.profile.xcolor_space.strip() != image.mode or "sRGB" in name:
             return image
-        return ImageCms.profileToProfile(image, given, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        way = ImageCms.buildTransform(given, ImageCms.createProfile("sRGB"), image.mode, "RGB")
+        return way.apply(image)
     except Exception:  # noqa: BLE001 the profile comes from the file and may hold anything
         return image
 
@@ -443,10 +447,10 @@ def _from_deep_colours(image: Image.Image, data: bytes) -> Image.Image:
     other = _open(data)
     exchanged = {"B": "L", "L": "B", "N": "L" if sys.byteorder == "big" else "B"}
     tiles = []
-    for name, box, offset, layout in other.tile:
-        raw, *rest = (layout,) if isinstance(layout, str) else layout
+    for tile in other.tile:
+        raw, *rest = (tile.args,) if isinstance(tile.args, str) else tile.args or ()
         raw = raw[:-1] + exchanged[raw[-1]]
-        tiles.append((name, box, offset, raw if isinstance(layout, str) else (raw, *rest)))
+        tiles.append(tile._replace(args=raw if isinstance(tile.args, str) else (raw, *rest)))
     other.tile = tiles
     other.load()
     pixels = upper.astype(np.float32) * 256 + np.asarray(other)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import torch
@@ -63,7 +62,7 @@ if TYPE_CHECKING:
 
 Photo = Source
 """One photo: a path, bytes, a PIL image, an array ``[H, W, 3]`` or a tensor ``[3, H, W]`` in 0..1."""
-
+One = TypeVar("One", Photo, Photo | Aligned)
 
 MOST_PIXELS = 2**28
 """Most pixels of a batch: 16,384 faces at 128 pixels, 256 at 1,024; as floats they take 3 GB."""
@@ -78,13 +77,13 @@ LANDMARKS = "landmarks"
 """Part of a checkpoint that holds its landmark head; it may be missing."""
 REFINE_OPTIONS = ("steps", "start", "eta", "seed", "on_step")
 Refine = bool | Mapping[str, Any]
-"""Whether to refine: no, yes, or yes with options of :meth:`FaceRefiner.refine`."""
+"""Whether to refine: no, yes, or yes with options of ``FaceRefiner.refine``."""
 
 
 class FaceSep(CheckpointMixin):
     """An encoder and a decoder that work together.
 
-    Example:
+    Examples:
         >>> sep = FaceSep.from_pretrained()                          # doctest: +SKIP
         >>> anna, ben = sep.encode("anna.jpg"), sep.encode("ben.jpg")  # doctest: +SKIP
         >>> sep.render(sep.transfer(anna, ben, ["expression"])).save("anna-smiles.png")  # doctest: +SKIP
@@ -120,13 +119,13 @@ class FaceSep(CheckpointMixin):
         dtype: torch.dtype | str = torch.float32,
         backend: str = "torch",
     ) -> FaceSep:
-        """Reads a checkpoint folder strictly, see :mod:`facesep.checkpoint`.
+        """Reads a checkpoint folder strictly, see ``facesep.checkpoint``.
 
         Args:
             folder: the checkpoint.
             device: where it computes.
             dtype: float type of the weights, of torch or by name; with ``openvino`` what it computes in.
-            backend: one of :data:`facesep.backends.BACKENDS`.
+            backend: one of ``facesep.backends.BACKENDS``.
         """
         dtype = checks.float_type(dtype)
         backend = choose(backend, device, dtype)
@@ -153,7 +152,7 @@ class FaceSep(CheckpointMixin):
         return model._with_backend(backend, device, dtype)
 
     def _with_backend(self, backend: str, device: str | torch.device, dtype: torch.dtype) -> FaceSep:
-        """Moves the model and lets a backend compute it; ``backend`` comes from :func:`choose`."""
+        """Moves the model and lets a backend compute it; ``backend`` comes from ``choose``."""
         compiled = backend in PACKAGES  # from weights in float32
         self.to(device, torch.float32 if compiled else dtype)
         attach(self, backend, dtype)
@@ -230,14 +229,14 @@ class FaceSep(CheckpointMixin):
 
     @property
     def has_refiner(self) -> bool:
-        """Whether :attr:`refiner` is there; answered without loading it."""
+        """Whether ``refiner`` is there; answered without loading it."""
         return self._refiner is not None or self._refiner_home is not None
 
     @property
     def refiner(self) -> FaceRefiner:
         """The refiner, loaded at its first use: the checkpoint's, or one that was set.
 
-        Example:
+        Examples:
             >>> sep.refiner = FaceRefiner.from_pretrained("user/refiner")  # doctest: +SKIP
 
         Raises:
@@ -273,7 +272,7 @@ class FaceSep(CheckpointMixin):
 
         Args:
             photo: one photo.
-            face: which face: an index (largest first), a :class:`~facesep.faces.Face`, or None for the
+            face: which face: an index (largest first), a ``facesep.faces.Face``, or None for the
                 only or by far the largest one.
             upright: turns a photo that lies on its side or upside down.
 
@@ -298,15 +297,15 @@ class FaceSep(CheckpointMixin):
         """Takes photos apart.
 
         Args:
-            photo: one photo, what :meth:`align` made of one, a list of them, or a tensor ``[B, 3, H, W]``
+            photo: one photo, what ``align`` made of one, a list of them, or a tensor ``[B, 3, H, W]``
                 in 0..1.
-            face: which face of each photo, see :meth:`align`; what is aligned already has one.
+            face: which face of each photo, see ``align``; what is aligned already has one.
             aligned: the photos are canonical crops whose five points are not known, such as renders. The
                 paper's shape head then looks where the predicted pose puts them; heads that read the image
                 alone give the same with and without points.
             fit: gradient steps after the forward pass, which bring renders nearer to their photos
-                (:func:`facesep.fitting.fit`); 20 do most of it. 0 is the zero-shot result.
-            upright: turns photos that lie on their side or upside down, see :meth:`align`.
+                (``facesep.fitting.fit``); 20 do most of it. 0 is the zero-shot result.
+            upright: turns photos that lie on their side or upside down, see ``align``.
 
         Returns:
             The codes of one face for one photo, a batch for a list or a batched tensor.
@@ -318,14 +317,12 @@ class FaceSep(CheckpointMixin):
             FaceError: if a face cannot be used; for lists the messages name the photo's position.
 
         Warns:
-            PhotoWarning: of what may spoil the result (:attr:`Aligned.warnings`). Not for what :meth:`align`
+            PhotoWarning: of what may spoil the result (``Aligned.warnings``). Not for what ``align``
                 made, whose caller has them already.
         """
-        if isinstance(photo, Tensor) and photo.ndim == 4:
-            return self._encode_list(list(photo), face, aligned, fit, upright)
-        if isinstance(photo, list | tuple):
-            return self._encode_list(photo, face, aligned, fit, upright)
-        return self._encode_list([photo], face, aligned, fit, upright)[0]
+        photos, several = _listed(photo)
+        codes = self._encode_list(photos, face, aligned, fit, upright)
+        return codes if several else codes[0]
 
     def _encode_list(
         self,
@@ -357,12 +354,11 @@ class FaceSep(CheckpointMixin):
         if aligned and not isinstance(photo, Aligned):
             image, points = load_image(photo), None
         else:
-            found = photo
             if not isinstance(photo, Aligned):
-                found = self.align(photo, face, upright=upright)
-                for text in found.warnings:
+                photo = self.align(photo, face, upright=upright)
+                for text in photo.warnings:
                     _warn(f"{place}{text}")
-            image, points = found.image, found.points
+            image, points = photo.image, photo.points
         if image.width != image.height:
             raise ImageError(f"an aligned picture is square, this one is {image.width}x{image.height}")
         size = self.image_size
@@ -390,11 +386,11 @@ class FaceSep(CheckpointMixin):
 
         Args:
             photo: one photo, or a list of them.
-            face: which face of each photo, see :meth:`align`.
-            fit: gradient steps, see :meth:`encode`.
-            keep: keeps the whole photo, into which :meth:`render` can put the result
+            face: which face of each photo, see ``align``.
+            fit: gradient steps, see ``encode``.
+            keep: keeps the whole photo, into which ``render`` can put the result
                 (``background="keep"``); False keeps the head's crop alone.
-            upright: turns photos that lie on their side or upside down, see :meth:`align`; the portrait
+            upright: turns photos that lie on their side or upside down, see ``align``; the portrait
                 keeps them as they were turned.
 
         Returns:
@@ -402,19 +398,14 @@ class FaceSep(CheckpointMixin):
             ``replace``, ``interpolate``), and has them as ``.codes``.
 
         Raises:
-            ConfigError, ImageError, FaceError: as :meth:`encode` does.
+            ConfigError, ImageError, FaceError: as ``encode`` does.
         """
-        if isinstance(photo, list | tuple):
-            if not photo:
-                raise ImageError("no photo was given")
-            check_batch(len(photo), SOURCE_PIXELS, ConfigError)
-            return Portrait.stack(
-                [
-                    self._portrait(one, face, fit, keep, upright, place).batch()
-                    for one, place in _places(photo)
-                ]
-            )
-        return self._portrait(photo, face, fit, keep, upright, "")
+        photos, several = _listed(photo)
+        if not photos:
+            raise ImageError("no photo was given")
+        check_batch(len(photos), SOURCE_PIXELS, ConfigError)
+        found = [self._portrait(one, face, fit, keep, upright, place) for one, place in _places(photos)]
+        return Portrait.stack([one.batch() for one in found]) if several else found[0]
 
     def _portrait(
         self, photo: Photo, face: int | Face | None, fit: int, keep: bool, upright: bool, place: str
@@ -452,7 +443,7 @@ class FaceSep(CheckpointMixin):
         """Renders faces.
 
         A portrait (or a photo, which becomes one) is shown with the photo's own pixels, moved by the model's
-        geometry and recoloured by its renders (:mod:`facesep.detail`); codes alone give the model's render.
+        geometry and recoloured by its renders (``facesep.detail``); codes alone give the model's render.
 
         Args:
             face: a portrait or codes, one face or a batch, or a photo.
@@ -466,9 +457,9 @@ class FaceSep(CheckpointMixin):
                 at the photo's own size. Heads that turn by more than 15 degrees are shown on white, with a
                 warning.
             output: ``pil`` or ``tensor``.
-            refine: True adds invented detail to the model's render with :attr:`refiner`, which costs time; a
+            refine: True adds invented detail to the model's render with ``refiner``, which costs time; a
                 mapping does so with options such as ``{"steps": 5, "seed": 1}``, see
-                :meth:`FaceRefiner.refine`. Refined faces are shown without the photo's pixels.
+                ``FaceRefiner.refine``. Refined faces are shown without the photo's pixels.
 
         Returns:
             An image (a list for a batch), or ``Tensor[3, S, S]`` (``[B, 3, S, S]``; four channels when
@@ -484,9 +475,9 @@ class FaceSep(CheckpointMixin):
         checks.flag(detail, "detail")
         if size is not None:
             check_size(size)
-        face = self._face(face, detail=detail)
-        check_batch(len(face.batch()), size or self.image_size, CodesError)
-        batch = face.batch().to(self.device)
+        shown = self._face(face, detail=detail)
+        check_batch(len(shown.batch()), size or self.image_size, CodesError)
+        batch: Portrait | Codes = shown.batch().to(self.device)
         if isinstance(batch, Portrait) and (not detail or refined is not None):
             batch = batch.codes
         batch = _turned(batch, pitch, yaw, roll)
@@ -498,14 +489,14 @@ class FaceSep(CheckpointMixin):
                     "only a portrait with its photo has a background to keep: use sep.portrait(photo)"
                 )
             found = [self._in_photo(batch[i : i + 1]) for i in range(len(batch))]
-            return found if face.batched else found[0]
+            return found if shown.batched else found[0]
         images = self._images(batch, size, background, refined)
         if output == "tensor":
-            return images if face.batched else images[0]
+            return images if shown.batched else images[0]
         found = pictures(images) if images.shape[1] == 4 else [to_image(image) for image in images]
         if refined is not None:
             found = [note_refined(one) for one in found]
-        return found if face.batched else found[0]
+        return found if shown.batched else found[0]
 
     def _images(
         self,
@@ -517,12 +508,12 @@ class FaceSep(CheckpointMixin):
         """Pictures of a batch, ``Tensor[B, 3 or 4, S, S]``."""
         step = 1 if self.device.type == "cpu" else GPU_FACES
         # One face at a time on a CPU: its samples then stay in the cache.
-        parts = [batch[i : i + step] for i in range(0, len(batch), step)]
+        places = [slice(i, i + step) for i in range(0, len(batch), step)]
         if isinstance(batch, Portrait):
             size = size or choose_size(batch.resolution, self.image_size)
-            return torch.cat(
-                [lay(picture(self.decoder, self.landmarks, part, size), background) for part in parts]
-            )
+            shown = [picture(self.decoder, self.landmarks, batch[place], size) for place in places]
+            return torch.cat([lay(each, background) for each in shown])
+        parts = [batch[place] for place in places]
         if background == "white":
             images = torch.cat([self._render_batch(part) for part in parts])
             if refined is not None:
@@ -549,9 +540,8 @@ class FaceSep(CheckpointMixin):
             return to_image(lay(picture(self.decoder, self.landmarks, portrait, size), "white")[0])
         if portrait.untouched:
             return note_made(frame.photo.copy(), Image.new("L", frame.photo.size))  # nothing was made
-        return paste(
-            frame, picture(self.decoder, self.landmarks, portrait, size), portrait.base, portrait.moved
-        )
+        shown = picture(self.decoder, self.landmarks, portrait, size)
+        return paste(frame.photo, frame.crop, shown, portrait.base, portrait.moved)
 
     def _render_batch(self, codes: Codes) -> Tensor:
         return self.decoder(codes).image.float()
@@ -563,7 +553,7 @@ class FaceSep(CheckpointMixin):
         attributes: str | Iterable[str | Attribute] | Mapping[str | Attribute, float],
         strength: float = 1.0,
     ) -> Portrait | Codes:
-        """The base face with some attributes of a donor; see :meth:`Codes.swap`.
+        """The base face with some attributes of a donor; see ``Codes.swap``.
 
         Args:
             base: a portrait, codes or a file of them, or a photo, which becomes a portrait.
@@ -577,7 +567,9 @@ class FaceSep(CheckpointMixin):
             A portrait, or codes where the base was codes.
         """
         face, other = self._face(base), self._face(donor)
-        return face.swap(other if isinstance(face, Portrait) else codes_of(other), attributes, strength)
+        if isinstance(face, Portrait):
+            return face.swap(other, attributes, strength)
+        return face.swap(codes_of(other), attributes, strength)
 
     def mix(
         self, base: Portrait | Codes | Photo | Aligned, **donors: Portrait | Codes | Photo | Aligned
@@ -594,9 +586,11 @@ class FaceSep(CheckpointMixin):
     def interpolate(
         self, a: Portrait | Codes | Photo | Aligned, b: Portrait | Codes | Photo | Aligned, amount: float
     ) -> Portrait | Codes:
-        """Everything between two faces, 0 to 1; see :meth:`Codes.interpolate`."""
+        """Everything between two faces, 0 to 1; see ``Codes.interpolate``."""
         face, other = self._face(a), self._face(b)
-        return face.interpolate(other if isinstance(face, Portrait) else codes_of(other), amount)
+        if isinstance(face, Portrait):
+            return face.interpolate(other, amount)
+        return face.interpolate(codes_of(other), amount)
 
     def orbit(
         self,
@@ -623,10 +617,10 @@ class FaceSep(CheckpointMixin):
             frames: number of frames.
             fps: frames per second of the video.
             on_frame: called with the number of frames done, for progress.
-            size: as for :meth:`render`.
-            detail: as for :meth:`render`.
+            size: as for ``render``.
+            detail: as for ``render``.
             background: ``white`` or a colour.
-            refine: as for :meth:`render`. All frames share one seed, so that the invented detail does not
+            refine: as for ``render``. All frames share one seed, so that the invented detail does not
                 change from frame to frame.
 
         Returns:
@@ -645,22 +639,27 @@ class FaceSep(CheckpointMixin):
             check_size(size)
         poses = orbit_path(frames, yaw, pitch)
         check_fps(fps)
-        face = self._face(face, detail=detail)
-        if face.batched:
+        head = self._face(face, detail=detail)
+        if head.batched:
             raise CodesError("an orbit shows one face: pick one with face[i]")
-        poses = poses.to(codes_of(face).rotation)
+        poses = poses.to(codes_of(head).rotation)
         if isinstance(refine, Mapping) and not isinstance(refine.get("seed", 0), int):
             raise ConfigError("the frames of a video share one seed")
         self._refinement(refine)  # before the first frame is asked for
-        if size is None and isinstance(face, Portrait) and detail:
-            size = choose_size(face.resolution, self.image_size) // 2 * 2  # what video codecs want
-        show = functools.partial(self.render, size=size, detail=detail, background=background, refine=refine)
-        pictures = (show(face.replace(rotation=pose)) for pose in poses)
+        if size is None and isinstance(head, Portrait) and detail:
+            size = choose_size(head.resolution, self.image_size) // 2 * 2  # what video codecs want
+
+        def shown(pose: Tensor) -> Image.Image:
+            one = head.replace(rotation=pose)
+            image = self.render(one, size=size, detail=detail, background=background, refine=refine)
+            assert isinstance(image, Image.Image)  # not a list: one face
+            return image
+
         if path is None:
-            return _counted(pictures, on_frame)
+            return _counted(map(shown, poses), on_frame)
         from facesep.provenance import write_video
 
-        return write_video(pictures, path, fps, on_frame=on_frame)
+        return write_video(map(shown, poses), path, fps, on_frame=on_frame)
 
     def _refinement(self, refine: Refine) -> Callable[[Tensor], Tensor] | None:
         """What turns rendered images into refined ones; None to leave them as they are."""
@@ -669,7 +668,8 @@ class FaceSep(CheckpointMixin):
         options = {} if refine is True else refine
         if not isinstance(options, Mapping) or set(options) - set(REFINE_OPTIONS):
             raise ConfigError(f"refine must be True, False or options among {', '.join(REFINE_OPTIONS)}")
-        return functools.partial(self.refiner.refine, **options)
+        refiner = self.refiner
+        return lambda images: refiner.refine(images, **options)
 
     def _face(self, face: Portrait | Codes | Photo | Aligned, detail: bool = True) -> Portrait | Codes:
         """A portrait or codes as they are; a photo becomes a portrait, or codes without detail."""
@@ -682,7 +682,16 @@ class FaceSep(CheckpointMixin):
         return self.portrait(face)
 
 
-def _places(photos: Sequence[Photo | Aligned]) -> Iterator[tuple[Photo | Aligned, str]]:
+def _listed(photo: One | Sequence[One]) -> tuple[Sequence[One], bool]:
+    """Photos as a list, and whether several were given: a list or a tensor ``[B, 3, H, W]``."""
+    if isinstance(photo, Tensor) and photo.ndim == 4:
+        return list(photo), True
+    if isinstance(photo, Sequence) and not isinstance(photo, str | bytes | bytearray | memoryview):
+        return photo, True
+    return [photo], False
+
+
+def _places(photos: Sequence[One]) -> Iterator[tuple[One, str]]:
     """Photos with how messages name each."""
     for number, photo in enumerate(photos, 1):
         yield photo, f"photo {number} of {len(photos)}: " if len(photos) > 1 else ""

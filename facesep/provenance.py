@@ -1,10 +1,10 @@
 """Marks what the model made, and finds the marks again.
 
-Every result leaves through :func:`write_image`, :func:`encode` or :func:`write_video`, which add two
+Every result leaves through ``write_image``, ``encode`` or ``write_video``, which add two
 marks: a label in the file's metadata (who made it, and the IPTC term for pictures that a model altered)
-and an invisible watermark in the pixels (:mod:`facesep.watermark`), which survives what strips labels.
+and an invisible watermark in the pixels (``facesep.watermark``), which survives what strips labels.
 In a photo that keeps its background the watermark covers what the model made (``where``) and nothing else.
-Where a key is configured, a third is added: a signature (:mod:`facesep.credentials`).
+Where a key is configured, a third is added: a signature (``facesep.credentials``).
 
 Both say honestly where a file comes from; neither stops somebody who wants to lie. A label can be
 removed or written by anyone, and the absence of marks proves nothing.
@@ -55,7 +55,7 @@ _MADE_BY = re.compile(r"\bfacesep (\d+(?:\.\w+){1,4})\b")
 
 @dataclass(frozen=True)
 class Verdict:
-    """What :func:`verify` found.
+    """What ``verify`` found.
 
     Attributes:
         made_by_facesep: whether any mark was found.
@@ -101,7 +101,7 @@ def mark(image: Image.Image | Tensor, *, where: Mask | None = None) -> Image.Ima
 
 
 def _made(image: Image.Image) -> Image.Image | None:
-    """What a model made of a picture, if :func:`facesep.images.note_made` has noted it for this size."""
+    """What a model made of a picture, if ``facesep.images.note_made`` has noted it for this size."""
     noted = image.info.get(MADE)
     return noted if noted is not None and noted.size == image.size else None
 
@@ -114,7 +114,7 @@ def encode(
     marked: bool = True,
     where: Mask | None = None,
 ) -> bytes:
-    """A result as the bytes of a file; see :func:`write_image`."""
+    """A result as the bytes of a file; see ``write_image``."""
     format = picture_format(format)
     shown = mark(image, where=where) if checks.flag(marked, "marked") else image
     data = encode_image(shown, format, quality=quality, **_label(format, _notice(image, marked)))
@@ -137,7 +137,7 @@ def write_image(
         quality: 1 to 100, for JPEG and WebP.
         marked: ``False`` leaves the pixels without the watermark, and says so in the label. Many places
             require marks by law for pictures of people: turn it off only for measurements.
-        where: what the model made of the picture, see :func:`mark`.
+        where: what the model made of the picture, see ``mark``.
 
     Returns:
         The path.
@@ -167,9 +167,9 @@ def write_video(
     sound: np.ndarray | None = None,
     where: Iterable[Mask] | None = None,
 ) -> Path:
-    """Writes frames made by the model; see :func:`facesep.video.write_video` for the arguments.
+    """Writes frames made by the model; see ``facesep.video.write_video`` for the arguments.
 
-    ``where`` gives for each frame what the model made of it, see :func:`mark`.
+    ``where`` gives for each frame what the model made of it, see ``mark``.
     """
     checks.flag(marked, "marked")
     frames = video.iterate(frames)
@@ -216,15 +216,16 @@ def verify(source: str | Path | bytes) -> Verdict:
     marks = {"label": label is not None, "watermark": found, "signature": ours is not None}
     how = tuple(name for name, there in marks.items() if there)
     version = label or (ours and ours[1]) or (_unpack(old) if old is not None else None)
-    return Verdict(bool(how), how, version, signature.signer if ours else None)
+    return Verdict(bool(how), how, version, signature.signer if signature and ours else None)
 
 
 def _marked(frames: Iterable[video.Frame], where: Iterable[Mask] | None) -> Iterator[Image.Image]:
-    masks = itertools.repeat(None) if where is None else iter(where)
+    masks: Iterator[Mask | None] = itertools.repeat(None) if where is None else iter(where)
     for number, frame in enumerate(frames, 1):
-        mask = next(masks, masks)
-        if mask is masks:
-            raise VideoError(f"frame {number} has no mask: give one for each frame")
+        try:
+            mask = next(masks)
+        except StopIteration:
+            raise VideoError(f"frame {number} has no mask: give one for each frame") from None
         if mask is None and isinstance(frame, Image.Image):
             mask = _made(frame)
         yield mark(Image.fromarray(video.to_pixels(frame)), where=mask)

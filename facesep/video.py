@@ -82,7 +82,7 @@ def write_video(
         crf: H.264 quality, 0 (best) to 51.
         title: title tag of the file.
         comment: comment tag of the file.
-        sound: as :func:`read_sound` gives it, played from the first frame on.
+        sound: as ``read_sound`` gives it, played from the first frame on.
 
     Returns:
         The path.
@@ -164,16 +164,16 @@ def sample_frames(path: str | Path, fps: float, seconds: float) -> Iterator[np.n
     a frame of the samples.
 
     Args:
-        path: see :func:`read_frames`.
+        path: see ``read_frames``.
         fps: samples per second.
         seconds: how much of the video is read, at most.
 
     Yields:
-        The frame that is shown at each moment ``k / fps``, as :func:`read_frames` gives it; the same array
+        The frame that is shown at each moment ``k / fps``, as ``read_frames`` gives it; the same array
         as before while it is still shown.
 
     Raises:
-        VideoError: as :func:`read_frames`.
+        VideoError: as ``read_frames``.
     """
     moments = (count / fps for count in range(round(seconds * fps)))
     moment, shown, start, end = next(moments), None, 0.0, 0.0
@@ -202,7 +202,7 @@ def read_sound(path: str | Path, seconds: float) -> np.ndarray | None:
     """The sound of a video from its first frame on.
 
     Args:
-        path: see :func:`read_frames`.
+        path: see ``read_frames``.
         seconds: how much of it is read; where there is no sound yet or no more, it is silent.
 
     Returns:
@@ -259,7 +259,7 @@ def _upright(frame: av.VideoFrame) -> np.ndarray:
 
 
 def video_info(path: str | Path) -> VideoInfo:
-    """Reads the header of a video; see :func:`read_frames` for what is accepted."""
+    """Reads the header of a video; see ``read_frames`` for what is accepted."""
     with _open(path) as container:
         stream = container.streams.video[0]
         return VideoInfo(

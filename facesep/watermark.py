@@ -84,7 +84,7 @@ def embed(image: Image.Image, key: str = KEY, *, where: Image.Image | ArrayLike 
     """Marks a picture.
 
     Args:
-        image: RGB or RGBA; of the latter what is opaque is marked. Below :data:`MIN_SIDE` pixels it is
+        image: RGB or RGBA; of the latter what is opaque is marked. Below ``MIN_SIDE`` pixels it is
             returned as it is.
         key: readers need the same one.
         where: what the model made of it: a greyscale image or ``[H, W]`` in 0..1 of the same size. Pixels
@@ -176,7 +176,7 @@ def detect(images: Image.Image | Sequence[Image.Image], key: str = KEY) -> Detec
 
 
 def detect_each(images: Image.Image | Sequence[Image.Image], keys: Sequence[str]) -> list[Detection | None]:
-    """What :func:`detect` finds with each of several keys; most of the work is done once for all."""
+    """What ``detect`` finds with each of several keys; most of the work is done once for all."""
     return [found if found and found.peak >= THRESHOLD else None for found in best_matches(images, keys)]
 
 

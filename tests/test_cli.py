@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 
 from facesep import FaceSep, provenance
 from facesep.cli import main
+from facesep.cli.parser import build_parser
 from facesep.codes import ATTRIBUTES, Codes
 from facesep.config import preset
 from facesep.demo.examples import FOLDER
@@ -28,7 +29,7 @@ from facesep.nets.size import parameters
 from facesep.video import video_info
 
 ANNA, BEN, CARA = (str(FOLDER / f"london_{name}.jpg") for name in ("016", "036", "099"))
-COMMANDS = ("encode", "render", "transfer", "mix", "orbit", "info", "verify", "demo")
+COMMANDS = tuple(next(one.choices for one in build_parser()._actions if one.dest == "command"))
 
 
 @pytest.fixture(scope="module")

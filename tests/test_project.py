@@ -149,7 +149,8 @@ def test_third_party_lists_exactly_the_declared_packages():
 
 def test_extra_all_holds_all_that_users_need():
     left_out = {"openvino"}  # only on request: docs/speed.md says why
-    assert requirements("all").keys() == requirements(*(set(EXTRAS) - {"test", "all"} - left_out)).keys()
+    users = set(EXTRAS) - {"test", "docs", "all"}
+    assert requirements("all").keys() == requirements(*(users - left_out)).keys()
     assert not left_out & requirements("all").keys()
 
 
@@ -210,7 +211,7 @@ def test_install_commands_name_extras_that_exist():
     assert {"demo", "test"} <= named <= set(EXTRAS)
 
 
-def test_ci_runs_the_test_command_of_the_readme():
+def test_ci_runs_the_test_command_of_the_readme():  # and has what builds the documentation
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
     subprocess.run(["bash", "-n", str(script)], check=True)
@@ -220,7 +221,7 @@ def test_ci_runs_the_test_command_of_the_readme():
     _, install, test = (part.strip() for part in command.split("&&"))
     install = install.split("bin/pip ")[1]
     test = test.split("bin/python ")[1]
-    assert install.replace("install", "install -q") in text
+    assert install.replace("install", "install -q").replace("[test]", "[test,docs]") in text
     assert text.rstrip().endswith(f'exec "$venv/bin/python" {test}')
 
 

@@ -1,6 +1,6 @@
 """Trains small runs with and without L_dis, L_cyc and the hair code, and tabulates them (Tables 5 and 6).
 
-Example:
+Examples:
     python train/ablation.py --config train/configs/tiny.yaml --shards data/portraits
         --labels data/labels.safetensors --out runs/ablation --seeds 0 1 2
 """

@@ -1,6 +1,6 @@
 """Measures what a step of training costs, each phase in a process of its own, and multiplies it for a run.
 
-Example:
+Examples:
     python train/cost.py --config train/configs/paper.yaml --resolutions 256 512 1024 --images 320000
     python train/cost.py --config train/configs/mini.yaml --images 320000
 """

@@ -1,6 +1,6 @@
 """Trains a model by alternating phases: ``accelerate launch train/em.py --config train/configs/mini.yaml``.
 
-Example:
+Examples:
     python train/em.py --config train/configs/mini.yaml --shards data/portraits
         --labels data/labels.safetensors --encoder runs/heads/encoder.safetensors --out runs/mini
 """

@@ -1,6 +1,6 @@
 """Pretrains the seven heads on labels: the starting point of ``train/em.py``.
 
-Example:
+Examples:
     python train/pretrain_heads.py --config train/configs/mini.yaml --shards data/portraits
         --labels data/labels.safetensors --out runs/heads --epochs 12
 """

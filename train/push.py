@@ -1,6 +1,6 @@
 """Turns a run's checkpoint into a release: card, numbers, half precision, and a push to the Hub.
 
-Example:
+Examples:
     python train/push.py runs/mini/checkpoint --about train/configs/mini.about.json --eval eval.json
         --dtype float16 --out facesep/assets/mini
     python train/push.py runs/mini/checkpoint --about about.json --out release --repo user/repo

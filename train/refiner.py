@@ -1,6 +1,6 @@
 """Trains a refiner: ``accelerate launch train/refiner.py --config train/configs/refiner.yaml``.
 
-Example:
+Examples:
     python train/refiner.py --config train/configs/refiner.yaml --shards data/portraits --out runs/refiner
     python train/refiner.py ... --checkpoint user/repo       pairs of render and photo, too
     python train/refiner.py ... --resume_from_checkpoint latest

@@ -30,7 +30,7 @@ class Standard:
         return (values - self.mean) / self.std
 
     def undo(self, values: Tensor) -> Tensor:
-        """The inverse of :meth:`apply`."""
+        """The inverse of ``apply``."""
         return values * self.std + self.mean
 
 
@@ -68,5 +68,5 @@ class Components:
         return (values - self.mean) @ self.basis.T / self.std
 
     def undo(self, codes: Tensor) -> Tensor:
-        """Values of codes; the inverse of :meth:`apply` within the span of the components."""
+        """Values of codes; the inverse of ``apply`` within the span of the components."""
         return self.mean + (codes * self.std) @ self.basis

@@ -79,7 +79,7 @@ def fit(
         model: in the head frame.
         observed: ``Tensor[B, 68, 2]`` landmarks, pixels of the 256 px canonical image.
         sigma: ``Tensor[68]`` pixels.
-        offset: ``Tensor[68, 3]`` dm, added to the model's landmarks, see :func:`calibrate`.
+        offset: ``Tensor[68, 3]`` dm, added to the model's landmarks, see ``calibrate``.
         movable: ``bool Tensor[E]`` or ``bool Tensor[B, E]``; expressions that may differ from 0.
         identity_mean: ``Tensor[B, K]`` centre of the identity prior; 0 if not given.
         priors: standard deviations of the unknowns.

@@ -25,7 +25,7 @@ class Labels:
 
     Attributes:
         ids: ``int64 Tensor[N]`` stable ids.
-        codes: ``Tensor[N, 2, 705]`` in the order of :data:`facesep.codes.ATTRIBUTES`; the second of each
+        codes: ``Tensor[N, 2, 705]`` in the order of ``facesep.codes.ATTRIBUTES``; the second of each
             pair belongs to the mirror image.
         depth: ``float16 Tensor[N, 64, 64]`` dm in front of the camera at pixel centres, NaN off the head;
             flip it for the mirror image.

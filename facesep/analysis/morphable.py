@@ -29,7 +29,7 @@ class MorphableModel:
     """A linear face: ``neutral + identity weights * shapes + expression weights * shapes``.
 
     Attributes:
-        neutral: ``Tensor[V, 3]``, decimetres in the head frame of :mod:`facesep.camera`.
+        neutral: ``Tensor[V, 3]``, decimetres in the head frame of ``facesep.camera``.
         identity: ``Tensor[K, V, 3]`` offsets; weights are about N(0, 1).
         expression: ``Tensor[E, V, 3]`` offsets; weights run from 0 to 1.
         triangles: ``int64 Tensor[T, 3]``, counter-clockwise seen from outside.

@@ -72,7 +72,7 @@ def attach(sep: FaceSep, name: str, dtype: torch.dtype) -> None:
 
     Args:
         sep: a model on the backend's device, in float32 for ``openvino`` and ``onnx``.
-        name: from :func:`choose`.
+        name: from ``choose``.
         dtype: what ``openvino`` computes in.
     """
     if name in PACKAGES:

@@ -82,7 +82,7 @@ class FieldGraph(nn.Module):
 
 
 def _moved(bias: Tensor) -> bool:
-    """Whether codes move a bias of :class:`Folded`, so that each image has its own."""
+    """Whether codes move a bias of ``Folded``, so that each image has its own."""
     return bias.ndim == 3
 
 

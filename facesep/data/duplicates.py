@@ -29,7 +29,7 @@ def same_files(paths: Sequence[Path | None], sizes: Sequence[int]) -> dict[int, 
 
     Args:
         paths: the files; None and unreadable ones repeat nothing.
-        sizes: from :func:`file_sizes`.
+        sizes: from ``file_sizes``.
 
     Returns:
         ``{position of the repeat: position of the first}``.

@@ -193,7 +193,7 @@ def mean_of(photos: Iterable[Photo]) -> Tensor:
 
 
 def mean_face(shards: str | Path, size: int) -> Tensor:
-    """The pixel mean of all training photos, see :func:`mean_of`.
+    """The pixel mean of all training photos, see ``mean_of``.
 
     Raises:
         DataError: if the shards hold no training photos.

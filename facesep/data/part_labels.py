@@ -45,7 +45,7 @@ def paint_parts(labels: np.ndarray, mesh: np.ndarray) -> np.ndarray:
         mesh: ``[478, 2 or 3]`` landmarks in pixels of the map.
 
     Returns:
-        ``uint8[H, W]``, indices into :data:`facesep.nets.face_parser.CLASSES`.
+        ``uint8[H, W]``, indices into ``facesep.nets.face_parser.CLASSES``.
     """
     painted, skin = labels.copy(), labels == CLASSES.index("skin")
     size = (labels.shape[1] * _FINE, labels.shape[0] * _FINE)

@@ -66,7 +66,7 @@ class PhotoSource(Source):
     Args:
         root: the folder.
         maps: where label maps come from.
-        detector: see :func:`facesep.faces.find_faces`.
+        detector: see ``facesep.faces.find_faces``.
         weights_dir: folder of the detector's weights.
         reject_accessories: leaves out photos that show a hat, earring or necklace; else only these pixels
             are kept out of the head.

@@ -231,7 +231,7 @@ class ShardSet:
         self.ids: np.ndarray = index["id"][keep]
         """Stable ids, ``int64 [N]``."""
         self.splits: np.ndarray = index["split"][keep]
-        """Index into :data:`SPLITS` of each sample, ``uint8 [N]``."""
+        """Index into ``SPLITS`` of each sample, ``uint8 [N]``."""
         self._where = index["shard"][keep], index["offset"][keep], index["size"][keep]
         self._open: dict[int, int] = {}
         self._opening = threading.Lock()

@@ -1,6 +1,6 @@
-"""The demo page: layout in :mod:`~facesep.demo.ui`, tabs in ``tabs/``, endpoints in :mod:`~facesep.demo.api`.
+"""The demo page: layout in ``facesep.demo.ui``, tabs in ``tabs/``, endpoints in ``facesep.demo.api``.
 
-Gradio is imported when :func:`build` is called.
+Gradio is imported when ``build`` is called.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ class Look:
     most: int = MAX_SIZE
 
     def options(self, sep: FaceSep, face: Face, video: bool = False) -> dict:
-        """Arguments for :meth:`FaceSep.render`."""
+        """Arguments for ``FaceSep.render``."""
         detailed = isinstance(face, Portrait) and not self.plain and not self.refine
         if not detailed:
             return {"detail": False, "refine": self.refine}
@@ -118,7 +118,7 @@ def orbit(
     frames: int = 60,
     look: Look = Look(),  # noqa: B008
 ) -> Iterator[Image.Image]:
-    """The frames of a turning head; see :meth:`FaceSep.orbit`.
+    """The frames of a turning head; see ``FaceSep.orbit``.
 
     Raises:
         ConfigError: for angles or frames out of range, at once.

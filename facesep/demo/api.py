@@ -1,6 +1,6 @@
 """The named endpoints for programs: files in, files out, one call each.
 
-An endpoint is a plain function of a :class:`~facesep.demo.page.Visit`; :func:`endpoint` adds what all of them
+An endpoint is a plain function of a ``facesep.demo.page.Visit``; ``endpoint`` adds what all of them
 share. Gradio reads the types from these signatures as they stand, so annotations are not postponed here.
 """
 

@@ -48,7 +48,7 @@ MOVES: dict[str, tuple[int, ...]] = {
 """Places in the expression code of the ICT shapes jawOpen, mouthSmile, mouthFrown, mouthPucker,
 browInnerUp with browOuterUp, browDown and eyeBlink."""
 LABELLED_BY = "ICT-FaceKit"
-"""Name in a training record that says that expression codes have the meaning of :data:`MOVES`."""
+"""Name in a training record that says that expression codes have the meaning of ``MOVES``."""
 
 _TITLES = {"shape": "Head", "expression": "Face", "texture": "Skin", "illumination": "Light", "hair": "Hair"}
 FOLLOWS = 0.1
@@ -86,7 +86,7 @@ class Direction:
 @on_gpu
 @torch.no_grad()
 def directions(sep: FaceSep, faces: Sequence[Codes]) -> tuple[Direction, ...]:
-    """All sliders of a model, in the order of :data:`GROUPS`.
+    """All sliders of a model, in the order of ``GROUPS``.
 
     Args:
         sep: the model.

@@ -47,9 +47,9 @@ class Motion:
         expression: ``Tensor[T, 64]``.
         rotation: ``Tensor[T, 3]``.
         missed: frames without a face; they lie between their neighbours.
-        sound: of the video, see :func:`facesep.video.read_sound`.
+        sound: of the video, see ``facesep.video.read_sound``.
 
-    There are :data:`~facesep.demo.limits.DRIVE_FPS` frames a second.
+    There are ``facesep.demo.limits.DRIVE_FPS`` frames a second.
     """
 
     expression: Tensor
@@ -102,8 +102,8 @@ def frames(
     Args:
         sep: the model.
         face: the face of the photo.
-        motion: what :func:`read_motion` found.
-        attributes: which of :data:`MOVES` the video moves; the others stay as in the photo.
+        motion: what ``read_motion`` found.
+        attributes: which of ``MOVES`` the video moves; the others stay as in the photo.
         look: how the frames look.
 
     Raises:

@@ -81,7 +81,7 @@ def report(subject: Subject, labels: dict[str, str], agreement: float | None = N
     Args:
         subject: the face.
         labels: what the attributes are called.
-        agreement: what :func:`overlap` says.
+        agreement: what ``overlap`` says.
     """
     notes = list(subject.notes)
     if agreement is not None and agreement < _AGREE:

@@ -39,7 +39,7 @@ class Settings:
         model: name of a model.
         attributes: what a transfer takes.
         strength: of a transfer.
-        mix: what is taken from each other face, an attribute or :data:`NOTHING`.
+        mix: what is taken from each other face, an attribute or ``NOTHING``.
         yaw: of the view, in degrees.
         pitch: of the view, in degrees.
         moves: for attribute and number of a slider, counted from 1, how far it moved.

@@ -1,6 +1,6 @@
 """One page: its models, what it keeps of visits, and how its events run.
 
-Every event is a plain function whose first argument is a :class:`Visit`. :meth:`Page.on` connects it to
+Every event is a plain function whose first argument is a ``Visit``. ``Page.on`` connects it to
 gradio: it asks for consent, finds the visit, and turns errors into sentences for the visitor.
 """
 
@@ -40,7 +40,7 @@ PICTURE, CODES = "facesep.png", "facesep-codes.safetensors"
 """Names under which results are downloaded."""
 GROUP = {"concurrency_id": "pictures", "concurrency_limit": MAX_PICTURES}
 FILMS = {"concurrency_id": "videos", "concurrency_limit": MAX_VIDEOS}
-"""Places in gradio's queue; who computes among those who have one, :mod:`~facesep.demo.turns` says."""
+"""Places in gradio's queue; who computes among those who have one, ``facesep.demo.turns`` says."""
 
 _log = logging.getLogger(__name__)
 
@@ -224,7 +224,7 @@ class Visit:
         return self.page.turns.turn(key, lambda first: progress(None, desc=f"Waiting: {first} before you"))
 
     def read(self, photo: bytes, face: int | None = None) -> Subject | Choice:
-        """Reads a photo, once per visit; see :func:`facesep.demo.photos.read`."""
+        """Reads a photo, once per visit; see ``facesep.demo.photos.read``."""
         return self.session.once(photo, lambda data: photos.read(self.sep, data, face), face)
 
     @functools.cached_property
@@ -259,7 +259,7 @@ class Visit:
         return self.page.directions(self.sep)
 
     def picture(self, face: Portrait | Codes, yaw: float | None = None, pitch: float | None = None) -> Path:
-        """A picture of a face as a file; see :func:`facesep.demo.actions.picture`."""
+        """A picture of a face as a file; see ``facesep.demo.actions.picture``."""
         data = actions.picture(self.sep, face, yaw, pitch, self.look)
         return self.session.write(PICTURE, data)
 

@@ -22,7 +22,7 @@ from facesep.errors import ConfigError
 
 _PREFIX = "facesep-"
 SWITCHES = ("fit", "refine", "plain", "keep")
-"""What a visitor can switch on, as fields of :class:`Session`."""
+"""What a visitor can switch on, as fields of ``Session``."""
 
 
 @dataclass
@@ -36,7 +36,7 @@ class Session:
         stopped: set when what runs for this visit shall end.
         model: name of the model it chose; None as long as it chose none.
         gone: whether it was forgotten.
-        used: when it was last asked for, on the clock of its :class:`Sessions`.
+        used: when it was last asked for, on the clock of its ``Sessions``.
         fit: whether its photos are fitted.
         refine: whether its results are refined.
         plain: whether they are shown without the photos' pixels.
@@ -80,7 +80,7 @@ class Session:
         return folder
 
     def write(self, name: str, data: bytes) -> Path:
-        """Writes a new file; see :meth:`new_file`."""
+        """Writes a new file; see ``new_file``."""
         path = self.new_file(name)
         path.write_bytes(data)
         return path

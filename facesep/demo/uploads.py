@@ -1,7 +1,7 @@
 """Files that visitors send: found, read once, deleted at once.
 
 Gradio stores equal files once, under the hash of their bytes. A file therefore goes when everybody who sent
-it has had theirs read: :class:`Arrivals` counts uploads as they come in.
+it has had theirs read: ``Arrivals`` counts uploads as they come in.
 """
 
 from __future__ import annotations

@@ -131,14 +131,14 @@ class PhotoBox:
 
 
 def shown(visit: Visit, subject: Subject) -> tuple:
-    """A face in a :class:`PhotoBox`, as values of its parts."""
+    """A face in a ``PhotoBox``, as values of its parts."""
     photo = str(visit.session.write("photo.jpg", subject.picture))
     note = sentence(" ".join(subject.notes)) if subject.notes else ""
     return photo, _no_choice(), note, gr.update(visible=False)
 
 
 def _failed(error: object, lying: bool = False) -> tuple:
-    """What is wrong with a photo, as values of the parts of a :class:`PhotoBox`."""
+    """What is wrong with a photo, as values of the parts of a ``PhotoBox``."""
     return None, _no_choice(), f"**{sentence(error)}**", gr.update(visible=lying)
 
 
@@ -155,7 +155,7 @@ class Result:
         before: where the face of the photo is kept.
 
     Attributes:
-        outputs: slider, download and turn button, which :meth:`show` gives values for.
+        outputs: slider, download and turn button, which ``show`` gives values for.
     """
 
     def __init__(self, page: Page, place: str, before: str) -> None:

@@ -1,7 +1,7 @@
 """Photo detail: the photo's own pixels, moved by the model's geometry and recoloured by its renders.
 
-A :class:`~facesep.detail.portrait.Portrait` is made by :meth:`facesep.FaceSep.portrait`, edited like codes,
-and rendered by :meth:`facesep.FaceSep.render`; docs/detail.md describes how it works.
+A ``facesep.detail.portrait.Portrait`` is made by ``facesep.FaceSep.portrait``, edited like codes,
+and rendered by ``facesep.FaceSep.render``; docs/detail.md describes how it works.
 """
 
 from facesep.detail.portrait import Frame, Portrait

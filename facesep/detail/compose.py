@@ -83,7 +83,7 @@ def linear(image: Tensor) -> Tensor:
 
 
 def display(light: Tensor) -> Tensor:
-    """The inverse of :func:`linear`."""
+    """The inverse of ``linear``."""
     return light.clamp(1e-6, 1).sqrt()
 
 

@@ -55,7 +55,8 @@ def continued(values: Tensor, weight: Tensor, levels: int = 5) -> Tensor:
     """
     stack = [(values * weight, weight)]
     while len(stack) <= levels and stack[-1][1].shape[-1] % 2 == 0:
-        stack.append(tuple(F.avg_pool2d(each, 2) for each in stack[-1]))
+        total, known = stack[-1]
+        stack.append((F.avg_pool2d(total, 2), F.avg_pool2d(known, 2)))
     total, known = stack[-1]
     everywhere = tuple(each.mean((2, 3), keepdim=True) for each in stack[-1])
     mean = everywhere[0] / everywhere[1].clamp_min(1e-6)
@@ -104,7 +105,7 @@ def lift(depth: Tensor, codes: Codes) -> Tensor:
 
 
 def drop(points: Tensor, codes: Codes) -> tuple[Tensor, Tensor]:
-    """Where points of the head frame appear in a canonical view; the inverse of :func:`lift`.
+    """Where points of the head frame appear in a canonical view; the inverse of ``lift``.
 
     Args:
         points: ``Tensor[B, 3, n, n]`` decimetres.

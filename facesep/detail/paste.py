@@ -14,7 +14,6 @@ from facesep.camera import rotation_matrix
 from facesep.codes import Codes
 from facesep.detail.compose import Picture
 from facesep.detail.flow import blur, continued, resize, sample
-from facesep.detail.portrait import Frame
 from facesep.detail.source import Source
 from facesep.faces.crop import Crop
 from facesep.images import note_made, to_tensor
@@ -55,7 +54,7 @@ def in_photo(canonical: Tensor, crop: Crop, box: tuple[int, int, int, int]) -> T
     return sample(canonical, torch.stack((columns, rows))[None])
 
 
-def paste(frame: Frame, picture: Picture, source: Source, moved: bool) -> Image.Image:
+def paste(photo: Image.Image, crop: Crop, picture: Picture, source: Source, moved: bool) -> Image.Image:
     """Puts one result into its photo.
 
     Where nothing has moved, the change of each pixel is added to the photo, so that the photo keeps its own
@@ -64,14 +63,15 @@ def paste(frame: Frame, picture: Picture, source: Source, moved: bool) -> Image.
     marked: what was made is noted in it.
 
     Args:
-        frame: the photo and where the head stands in it.
+        photo: the whole photo.
+        crop: where the head stands in it.
         picture: the result, a batch of one.
         source: the photo's head, a batch of one.
         moved: whether anything but colours has changed.
     """
-    photo, crop = frame.photo, frame.crop
     box = window(crop, photo)
     before = np.asarray(photo.crop(box), dtype=np.float32)
+    after: np.ndarray
     size = picture.alpha.shape[-1]
     if not moved:
         own = resize(source.colours, size, "bicubic").clamp(0, 1)
@@ -84,9 +84,9 @@ def paste(frame: Frame, picture: Picture, source: Source, moved: bool) -> Image.
         # Where the head has left. Elsewhere its soft edge, mixed with what is behind it, is the photo's own.
         left = resize(_grown(((matte - alpha - 0.15) / 0.35).clamp(0, 1)), size)
         behind = torch.lerp(shown, _behind(shown, matte, framed(crop, photo, MASKS)), left)
-        result = torch.lerp(behind, picture.colours, picture.alpha)
+        head = torch.lerp(behind, picture.colours, picture.alpha)
         share = resize(_grown(torch.maximum(matte, alpha)), size)
-        both = in_photo(torch.cat((result, share), 1), crop, box)[0].permute(1, 2, 0).cpu().numpy()
+        both = in_photo(torch.cat((head, share), 1), crop, box)[0].permute(1, 2, 0).cpu().numpy()
         after = before + both[..., 3:] * (both[..., :3] * 255 - before)
     result, made = photo.copy(), Image.new("L", photo.size, 0)
     result.paste(Image.fromarray(np.clip(np.round(after), 0, 255).astype(np.uint8)), box[:2])
@@ -95,7 +95,7 @@ def paste(frame: Frame, picture: Picture, source: Source, moved: bool) -> Image.
 
 
 def _grown(mask: Tensor) -> Tensor:
-    """A mask widened by :data:`SEAM`, with a soft edge that ends at twice that."""
+    """A mask widened by ``SEAM``, with a soft edge that ends at twice that."""
     radius = round(SEAM * MASKS)
     wide = F.max_pool2d(mask, 2 * radius + 1, 1, radius)
     soft = blur(wide, radius / 3)

@@ -40,16 +40,16 @@ class Frame(NamedTuple):
 class Portrait:
     """Codes of one face or a batch, with the photos that give its pixels.
 
-    It is edited like :class:`~facesep.codes.Codes` and rendered by :meth:`FaceSep.render` and
-    :meth:`FaceSep.orbit`. Moving, recolouring and filling is :mod:`facesep.detail.compose`.
+    It is edited like ``facesep.codes.Codes`` and rendered by ``FaceSep.render`` and
+    ``FaceSep.orbit``. Moving, recolouring and filling is ``facesep.detail.compose``.
 
     Attributes:
         codes: what the result shows.
         base: the photos that give the head; as many as there are faces.
         frames: where each stands in its photo.
-        donors: photos that give the pixels of an attribute of :data:`PIXELS`.
+        donors: photos that give the pixels of an attribute of ``PIXELS``.
         shares: how much of them, 0 to 1, by attribute.
-        other: a portrait into which this one fades, and how far, 0 to 1; see :meth:`interpolate`.
+        other: a portrait into which this one fades, and how far, 0 to 1; see ``interpolate``.
         warnings: plain sentences about what may spoil the result.
     """
 
@@ -78,8 +78,11 @@ class Portrait:
 
     def __getitem__(self, index: int | slice) -> Portrait:
         count = len(self.codes)
-        places = range(count)[index]
-        part = slice(places, places + 1) if isinstance(places, int) else index
+        if isinstance(index, slice):
+            part = index
+        else:
+            place = range(count)[index]
+            part = slice(place, place + 1)
         return changed(
             self,
             codes=self.codes[index],
@@ -123,7 +126,7 @@ class Portrait:
     def to(self, device: str | torch.device) -> Portrait:
         """Moves every tensor to a device."""
 
-        def move(value):
+        def move(value: Codes | Tensor) -> Codes | Tensor:
             return value.to(device)
 
         return changed(
@@ -142,7 +145,7 @@ class Portrait:
         attributes: str | Iterable[str | Attribute] | Mapping[str | Attribute, float],
         strength: float = 1.0,
     ) -> Portrait:
-        """Takes some attributes from a donor, see :meth:`Codes.swap`.
+        """Takes some attributes from a donor, see ``Codes.swap``.
 
         A donor with a photo also gives the pixels of its hair, and of its mouth with its expression.
         """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +40,7 @@ class Source:
         hair: ``Tensor[B, 1, P, P]`` in 0..1, the hair.
         plain: ``Tensor[B, 3, m, m]``, the render of the codes, small: what one with other colours is compared
             with.
-        depth: ``Tensor[B, 1, n, n]``, see :class:`~facesep.detail.flow.Surface`.
+        depth: ``Tensor[B, 1, n, n]``, see ``facesep.detail.flow.Surface``.
         opacity: ``Tensor[B, 1, n, n]``.
     """
 
@@ -63,7 +65,7 @@ class Source:
     def __len__(self) -> int:
         return len(self.colours)
 
-    def map(self, function) -> Source:
+    def map(self, function: Callable[[Any], Any]) -> Source:
         """Applies a function to the codes and every tensor."""
         return Source(**{field.name: function(getattr(self, field.name)) for field in fields(self)})
 
@@ -87,7 +89,7 @@ class Source:
         """Joins batches; photos are brought to the largest side."""
         size = max(one.size for one in sources)
 
-        def join(name: str):
+        def join(name: str) -> Any:
             values = [getattr(one, name) for one in sources]
             if name == "codes":
                 return Codes.stack(values)

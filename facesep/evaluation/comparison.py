@@ -48,7 +48,7 @@ class Measures:
         estimator: reads attributes; None leaves AED, ATD, AID and APD out.
         region: ``whole`` square or ``head`` for L1 and SSIM.
         window: of SSIM, ``gaussian`` or ``flat``.
-        pose: what APD compares, see :data:`facesep.evaluation.estimators.POSES`.
+        pose: what APD compares, see ``facesep.evaluation.estimators.POSES``.
         background: what the estimator sees behind a photo's head: ``white`` as in a render, or ``photo``.
     """
 

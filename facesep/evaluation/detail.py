@@ -150,7 +150,7 @@ def colour_shares(sep: FaceSep, sitters: Sequence[Sitter], seed: int = 0) -> dic
     """How much of the plain render's change of skin colour the detailed result makes, by attribute.
 
     The projection of the one change onto the other over its squared length, for transfers from the next
-    person in the list, where the plain render changes by at least :data:`LEAST_CHANGE`.
+    person in the list, where the plain render changes by at least ``LEAST_CHANGE``.
     """
     people = [one.person for one in sitters]
     found = {}

@@ -24,7 +24,7 @@ POSES = ("rotation", "rotation+translation")
 BATCH = 16
 
 Estimates = dict[str, np.ndarray]
-"""``[N, n]`` for each of :data:`PARTS`; rows of NaN where the picture shows no face that could be read."""
+"""``[N, n]`` for each of ``PARTS``; rows of NaN where the picture shows no face that could be read."""
 
 
 class Estimator(Protocol):

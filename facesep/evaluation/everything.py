@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ from facesep.evaluation.paper import FACTORS
 from facesep.evaluation.report import describe, markdown, read_report
 from facesep.evaluation.runner import ResultLog
 from facesep.evaluation.statistics import Estimate
+
+logger = logging.getLogger(__name__)
 
 SHARED = ("seed", "device")
 FITTED = "per-image fitting of our decoder"
@@ -108,7 +111,7 @@ def run_all(scripts: Path, commands: Sequence[Sequence[str]], args: argparse.Nam
 
     Args:
         scripts: folder of the scripts.
-        commands: from :func:`steps`.
+        commands: from ``steps``.
         args: options of the run.
 
     Raises:
@@ -123,7 +126,8 @@ def run_all(scripts: Path, commands: Sequence[Sequence[str]], args: argparse.Nam
         done = log.done()
         for number, (script, *arguments) in enumerate(commands, start=1):
             key = " ".join([script, *arguments])
-            sys.stderr.write(f"[{number}/{len(commands)}] {script}{' (done before)' * (key in done)}\n")
+            before = " (done before)" if key in done else ""
+            logger.info("[%s/%s] %s%s", number, len(commands), script, before)
             if key in done:
                 continue
             start = [sys.executable]

@@ -35,7 +35,7 @@ class Recipe:
         steps: of Adam.
         rate: learning rate of the codes.
         prior: weight of the mean squared distance of the codes from where they began.
-        start: see :data:`STARTS`.
+        start: see ``STARTS``.
     """
 
     steps: int = 100

@@ -79,7 +79,7 @@ def measure(
     Args:
         sep: the model.
         photos: sources and donors.
-        command: the tool, see :func:`facesep.evaluation.external.call`; its array ``masks`` is
+        command: the tool, see ``facesep.evaluation.external.call``; its array ``masks`` is
             ``[M, H, W]`` of 0 and 1, in any resolution.
         seed: of the draw of donors.
         on_photo: called with the numbers of photos done and to do.

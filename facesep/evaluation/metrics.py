@@ -77,13 +77,13 @@ def ssim_map(a: Tensor, b: Tensor, kind: str = "gaussian") -> Tensor:
 
 
 def ssim(a: Tensor, b: Tensor, mask: Tensor | None = None, kind: str = "gaussian") -> Tensor:
-    """Mean of :func:`ssim_map` over places and channels.
+    """Mean of ``ssim_map`` over places and channels.
 
     Args:
         a: ``Tensor[B, C, H, W]`` in 0..1.
         b: the same.
         mask: ``Tensor[B, 1, H, W]`` in 0..1: weight of the window's centre.
-        kind: of window, see :func:`ssim_map`.
+        kind: of window, see ``ssim_map``.
 
     Returns:
         ``Tensor[B]``, 1 for equal pictures; NaN where a mask is empty.

@@ -47,7 +47,7 @@ class FivePoints:
 
 
 class ExternalTool:
-    """Any landmark tool behind a command, see :func:`facesep.evaluation.external.call`.
+    """Any landmark tool behind a command, see ``facesep.evaluation.external.call``.
 
     Its array ``landmarks`` is ``[M, 478, 2 or more]``: points of the MediaPipe face mesh in pixels.
     docs/evaluation.md shows such a script.

@@ -111,7 +111,7 @@ class OpenAnalysis:
 def split_light(samples: Samples, decode: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """Albedo components and light of single pictures, in the terms of a label file.
 
-    :func:`facesep.analysis.texture.separate` does the same for a whole data set, whose patterns of albedo
+    ``facesep.analysis.texture.separate`` does the same for a whole data set, whose patterns of albedo
     it finds on the way; here they are given.
 
     Args:

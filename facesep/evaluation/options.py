@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,8 @@ from facesep.evaluation.perceptual import TRUNKS, lpips_distance, st_lpips_dista
 from facesep.evaluation.renders import LOOKED_AT, Renders
 from facesep.faces.parsing import PARSERS
 from facesep.model import FaceSep
+
+logger = logging.getLogger(__name__)
 
 Photos = ShardPhotos | FolderPhotos
 
@@ -74,7 +76,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "device": {"default": "cpu"},
     "out": {"help": "eval.json to write or to add to"},
 }
-"""Every shared option by its name, as :meth:`argparse.ArgumentParser.add_argument` takes it."""
+"""Every shared option by its name, as ``argparse.ArgumentParser.add_argument`` takes it."""
 
 SHARDS = ("shards", "split")
 DATA = (*SHARDS, "photos", "parser", "parser-weights", "limit")
@@ -91,7 +93,7 @@ def add(parser: argparse._ActionsContainer, *names: str, **changes: Any) -> None
 
     Args:
         parser: the script's, or a group of it.
-        *names: keys of :data:`OPTIONS`.
+        *names: keys of ``OPTIONS``.
         **changes: what is different here, such as ``required=True``.
     """
     for name in names:
@@ -261,7 +263,7 @@ def open_renders(args: argparse.Namespace, photos: Photos) -> list[Renders]:
         some = (photos.read(place) for place in there[: 2 * LOOKED_AT])
         apart = one.check_alignment([photo for photo in some if photo is not None])
         result = "not checked, no face was found" if apart is None else f"off by {100 * apart:.1f} %"
-        print(f"alignment of {one.name}: {result}", file=sys.stderr)  # noqa: T201
+        logger.info("alignment of %s: %s", one.name, result)
     return found
 
 

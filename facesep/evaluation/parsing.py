@@ -104,7 +104,7 @@ def measure_one(source: Source, parse: Parse = face_probabilities) -> Measured:
 def measure(
     folder: Path, split: str, limit: int | None = None, on_photo: Callable[[int], None] | None = None
 ) -> list[Measured]:
-    """All portraits of a split (or some, taken evenly), see :func:`measure_one`."""
+    """All portraits of a split (or some, taken evenly), see ``measure_one``."""
     sources: Iterable[Source] = portraits(folder, split, limit)
     out = []
     for source in sources:

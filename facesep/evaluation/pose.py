@@ -67,7 +67,7 @@ class TddfaPose:
 
     @torch.no_grad()
     def rotations(self, images: Tensor) -> Tensor:
-        """See :class:`PoseTool`."""
+        """See ``PoseTool``."""
         parts = [rotation(self.net(face_crop(part.to(self.device)))).cpu() for part in images.split(64)]
         return torch.cat(parts)
 

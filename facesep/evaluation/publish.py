@@ -83,7 +83,7 @@ def publish(
     Args:
         checkpoint: a folder, or ``user/repo[@revision]``.
         report_path: an ``eval.json`` on exactly these weights.
-        benchmark: also write :data:`RESULTS` for it.
+        benchmark: also write ``RESULTS`` for it.
         token: Hub token.
         branch: of the repository; ``main`` by default.
 

@@ -57,7 +57,7 @@ def report(
         checkpoints: by their names in the table.
         name: of the results in ``--work``.
         belongs_to: the checkpoint of the report.
-        **about: ``title``, ``paper``, ``label`` and ``by`` of :func:`tables`.
+        **about: ``title``, ``paper``, ``label`` and ``by`` of ``tables``.
 
     Returns:
         The estimates by row; None in processes that do not report.
@@ -139,8 +139,8 @@ def tables(
 
     Args:
         args: the script's options.
-        found: from :func:`measure`.
-        summary: from :func:`measure`.
+        found: from ``measure``.
+        summary: from ``measure``.
         measures: what was measured.
         checkpoints: what was measured, by name.
         title: of the table, such as ``Table 2: reconstruction``.

@@ -66,7 +66,7 @@ class ReferenceDecoder:
     def render_rays(
         self, geometry: Tensor, appearance: Tensor, origins: Tensor, directions: Tensor
     ) -> ReferenceRendering:
-        """Renders given rays; the arguments are those of :meth:`Decoder.render_rays`."""
+        """Renders given rays; the arguments are those of ``Decoder.render_rays``."""
         edges, stretch = sample_edges(self.config, origins, directions)
         points = origins[:, :, None] + (directions * stretch)[:, :, None] * edges[..., :-1, None]
         density, features = self.field(points, geometry, appearance)

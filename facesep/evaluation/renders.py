@@ -103,7 +103,7 @@ class Renders:
             How far they are apart as a share of the side (the median); None if no face was found.
 
         Raises:
-            DataError: if they are apart by more than :data:`MISALIGNED`.
+            DataError: if they are apart by more than ``MISALIGNED``.
         """
         apart, tried = [], 0
         for photo in photos:

@@ -1,7 +1,7 @@
 """Numbers with all that is needed to get them again: ``eval.json`` and Markdown tables.
 
 ``eval.json`` holds ``tables``, each with a title, the command, a note and rows as the model card shows
-them (:mod:`facesep.card`), and ``results`` with the plain numbers. Several commands fill one file.
+them (``facesep.card``), and ``results`` with the plain numbers. Several commands fill one file.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def write_report(path: str | Path, checkpoint: str | None, tables: Sequence[dict
     Args:
         path: the file; new, or a report on the same weights.
         checkpoint: what was measured: a folder, a Hub repository, None for the bundled one.
-        tables: from :func:`table`.
+        tables: from ``table``.
 
     Returns:
         The report.

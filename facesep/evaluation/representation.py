@@ -154,7 +154,7 @@ def tables(measured: Scores, seed: int, where: str, note: str, device: str = "cp
     """The table of all photos, and the render's row by set.
 
     Args:
-        measured: from :func:`measure`.
+        measured: from ``measure``.
         seed: of the bootstrap.
         where: what the photos are, for the titles.
         note: of the first table.

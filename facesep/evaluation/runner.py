@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ import torch
 
 from facesep.errors import ConfigError, FaceSepError
 from facesep.evaluation.report import markdown, write_report
+
+logger = logging.getLogger(__name__)
 
 
 def new_parser(description: str | None) -> argparse.ArgumentParser:
@@ -33,16 +35,20 @@ def run_script(
     work: Callable[[argparse.Namespace], object],
     errors: tuple[type[Exception], ...] = (FaceSepError,),
 ) -> int:
-    """Parses the arguments and does the work; an expected error becomes one line.
+    """Parses the arguments, shows the log on the standard error and does the work.
+
+    An expected error becomes one line.
 
     Returns:
         The exit status.
     """
     args = parser.parse_args()
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger("facesep").setLevel(logging.INFO)
     try:
         work(args)
     except errors as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        logger.error("error: %s", error)
         return 2
     return 0
 
@@ -55,8 +61,8 @@ def finish(args: argparse.Namespace, checkpoint: str | None, tables: Sequence[Ma
 
 
 def progress(done: int, total: int, what: str = "photos") -> None:
-    """Says how far it is."""
-    print(f"{done}/{total} {what}", file=sys.stderr, flush=True)  # noqa: T201
+    """Logs how far it is."""
+    logger.info("%s/%s %s", done, total, what)
 
 
 @dataclass(frozen=True)
@@ -165,7 +171,7 @@ class ResultLog:
 
 
 def read_results(folder: str | Path, name: str) -> dict[str, Any]:
-    """Records that a :class:`ResultLog` of that name has kept in a folder, by key."""
+    """Records that a ``ResultLog`` of that name has kept in a folder, by key."""
     found: dict[str, Any] = {}
     for path in sorted(Path(folder).glob(f"{name}.*.jsonl")):
         for line in path.read_text(encoding="utf-8").splitlines():

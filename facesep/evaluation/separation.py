@@ -72,8 +72,8 @@ class Plan:
         sets: for each attribute.
         values: pictures in a set.
         seed: of the draws.
-        spread: see :data:`SPREADS`.
-        pose: see :data:`facesep.evaluation.estimators.POSES`.
+        spread: see ``SPREADS``.
+        pose: see ``facesep.evaluation.estimators.POSES``.
     """
 
     sets: int = 100
@@ -90,7 +90,7 @@ class Separation:
     Attributes:
         sets: ``{attribute i: [S, 5]}`` normalised spreads of the five attributes in each set.
         photos: how many there were to draw from.
-        kind: of the spreads, see :data:`SPREADS`.
+        kind: of the spreads, see ``SPREADS``.
     """
 
     sets: dict[str, np.ndarray]
@@ -301,7 +301,7 @@ def tables(
     """The scores, the spreads behind them, and the side effects.
 
     Args:
-        found: from :func:`measure`.
+        found: from ``measure``.
         plan: what was rendered.
         estimator: what read the attributes.
         where: what the photos are, for the titles.

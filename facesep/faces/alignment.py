@@ -174,8 +174,8 @@ def find_turned(
 
     Args:
         image: a photo.
-        detector: see :func:`find_faces`.
-        weights_dir: see :func:`find_faces`.
+        detector: see ``find_faces``.
+        weights_dir: see ``find_faces``.
 
     Returns:
         By how many degrees clockwise the photo must be turned (0, 90, 180 or 270), the faces of the photo
@@ -225,11 +225,11 @@ def align(
 
     Args:
         image: the photo.
-        face: which face: an index into :func:`find_faces`, a :class:`Face` found before, which is taken as
+        face: which face: an index into ``find_faces``, a ``Face`` found before, which is taken as
             it is, or None for the only or by far the largest one.
         size: side of the result in pixels.
-        detector: see :func:`find_faces`.
-        weights_dir: see :func:`find_faces`.
+        detector: see ``find_faces``.
+        weights_dir: see ``find_faces``.
         upright: turns a photo that lies on its side or upside down, and says so in the warnings.
 
     Raises:

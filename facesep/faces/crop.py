@@ -51,7 +51,7 @@ class Crop:
 
     @staticmethod
     def from_points(points: np.ndarray) -> Crop:
-        """The canonical window of a face from its five points, see :func:`fit_scale_offset`."""
+        """The canonical window of a face from its five points, see ``fit_scale_offset``."""
         scale, offset = fit_scale_offset(points)
         side = WINDOW * scale * DEEP3D_SCALE
         return Crop(float(offset[0] - CENTRE_X * side), float(offset[1] - CENTRE_Y * side), float(side))
@@ -61,7 +61,7 @@ class Crop:
         return (np.asarray(points, dtype=np.float64) - (self.left, self.top)) * (size / self.side)
 
     def to_photo(self, points: np.ndarray, size: int) -> np.ndarray:
-        """The inverse of :meth:`to_canonical`."""
+        """The inverse of ``to_canonical``."""
         return np.asarray(points, dtype=np.float64) * (self.side / size) + (self.left, self.top)
 
     def apply(

@@ -22,7 +22,7 @@ the second."""
 FINDER_SCORE = 0.25
 """Least score of a finder's guess that the pointer looks at."""
 FACE_SCORE = 0.5
-"""Least score of a face of at least ``CLEAR_SIZE`` pixels, see :func:`detect`."""
+"""Least score of a face of at least ``CLEAR_SIZE`` pixels, see ``detect``."""
 TINY_SCORE = 0.8
 """Least score of a face of ``TINY_SIZE`` pixels or less: at that size badges and leaves resemble faces."""
 CLEAR_SIZE = 32.0
@@ -212,7 +212,7 @@ def detect(image: Image.Image) -> list[Face]:
         image: RGB, upright.
 
     Returns:
-        Faces that reach :func:`least_score`, largest first.
+        Faces that reach ``least_score``, largest first.
 
     Raises:
         CheckpointError: if the bundled weights are missing or damaged.

@@ -19,7 +19,7 @@ def soft_matte(photo: Tensor, probabilities: Tensor) -> Tensor:
 
     Args:
         photo: ``Tensor[B, 3, S, S]``, RGB in [0, 1]: the canonical crop, of any size.
-        probabilities: ``Tensor[B, 8, s, s]`` from :func:`facesep.faces.parsing.face_probabilities` for
+        probabilities: ``Tensor[B, 8, s, s]`` from ``facesep.faces.parsing.face_probabilities`` for
             the same crop.
 
     Returns:
@@ -29,7 +29,7 @@ def soft_matte(photo: Tensor, probabilities: Tensor) -> Tensor:
 
 
 def refine_mask(photo: Tensor, mask: Tensor, radius: int = RADIUS, epsilon: float = EPSILON) -> Tensor:
-    """Redraws the uncertain edge of masks by :func:`guided_filter`; where a mask is sure, it stays.
+    """Redraws the uncertain edge of masks by ``guided_filter``; where a mask is sure, it stays.
 
     Args:
         photo: ``Tensor[B, 3, S, S]``, RGB in [0, 1].

@@ -1,6 +1,6 @@
 """The official crops of a photo for the paper's networks, in their own integer conventions.
 
-facesep itself derives every crop from the canonical image (:mod:`facesep.nets.crops`); these are for
+facesep itself derives every crop from the canonical image (``facesep.nets.crops``); these are for
 comparing with results of the official code, and for measuring with its estimators on whole photos.
 """
 
@@ -134,7 +134,7 @@ def align(image: Image.Image, matrix: np.ndarray, size: int = ARCFACE_SIZE) -> I
 
     Args:
         image: the photo.
-        matrix: ``[2, 3]``, what :func:`arcface_similarity` or :func:`adaface_similarity` returned.
+        matrix: ``[2, 3]``, what ``arcface_similarity`` or ``adaface_similarity`` returned.
         size: side of the result in pixels.
     """
     linear = np.linalg.inv(matrix[:, :2])

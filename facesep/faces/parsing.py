@@ -54,7 +54,7 @@ def bundled_parser(device: str | torch.device = "cpu", dtype: torch.dtype = torc
     """The bundled face parser, read once for each device and type.
 
     Its batch normalisations are folded into the convolutions. It is an ``nn.Module`` (for export);
-    :func:`face_probabilities` is the short way.
+    ``face_probabilities`` is the short way.
 
     Args:
         device: where it computes.
@@ -96,7 +96,7 @@ def face_probabilities(images: Tensor) -> Tensor:
 
     Returns:
         ``Tensor[B, 8, H, W]``, adding up to 1; channels in the order of
-        :data:`facesep.nets.face_parser.CLASSES`.
+        ``facesep.nets.face_parser.CLASSES``.
     """
     return bundled_parser(images.device, images.dtype).probabilities(images)
 

@@ -3,7 +3,7 @@
 The Hub's own client does the transfers, so its environment variables hold: ``HF_TOKEN``,
 ``HF_HUB_OFFLINE``, ``HF_ENDPOINT`` (mirrors), ``HF_HOME`` (cache). Only JSON, safetensors and the card
 are ever downloaded or uploaded. What is inside a checkpoint is the business of
-:mod:`facesep.checkpoint`.
+``facesep.checkpoint``.
 """
 
 from facesep.checkpoint import read_config, read_json, read_part, verify_checkpoint, write_checkpoint

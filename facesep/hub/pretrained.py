@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import ModelCard, ModelHubMixin
 
@@ -37,7 +37,7 @@ class Pretrained:
         local_files_only: bool = False,
         **options: object,
     ) -> Self:
-        """Loads a checkpoint; see :func:`~facesep.hub.download.resolve` for the arguments.
+        """Loads a checkpoint; see ``facesep.hub.download.resolve`` for the arguments.
 
         Args:
             pretrained_model_name_or_path: ``None`` (bundled), a folder, or ``user/repo[@revision]``.
@@ -75,7 +75,7 @@ class Pretrained:
             save_directory: a new or empty folder, or one whose checkpoint is replaced.
             push_to_hub: upload it as well.
             repo_id: the repository to upload to; needed with ``push_to_hub``.
-            **push_options: see :func:`~facesep.hub.upload.upload`.
+            **push_options: see ``facesep.hub.upload.upload``.
 
         Returns:
             Address of the commit if it was pushed.
@@ -97,7 +97,7 @@ class Pretrained:
         branch: str | None = None,
         create_pr: bool = False,
     ) -> str:
-        """Uploads what would be saved; see :func:`~facesep.hub.upload.upload` for the arguments."""
+        """Uploads what would be saved; see ``facesep.hub.upload.upload`` for the arguments."""
         check_repo(repo_id)
         with tempfile.TemporaryDirectory(prefix="facesep-") as temporary:
             folder = Path(temporary) / "checkpoint"
@@ -120,15 +120,15 @@ class Pretrained:
         raise NotImplementedError
 
     @classmethod
-    def _load(cls, folder: Path, **options: object) -> Self:
+    def _load(cls, folder: Path, *args: Any, **options: Any) -> Self:
         raise NotImplementedError
 
 
 class CheckpointMixin(Pretrained, ModelHubMixin):
-    """The base of models: a :class:`~huggingface_hub.ModelHubMixin` that does as :class:`Pretrained` says.
+    """The base of models: a ``huggingface_hub.ModelHubMixin`` that does as ``Pretrained`` says.
 
     The configuration is the subclass's affair: the automatic one of
-    :class:`~huggingface_hub.ModelHubMixin` is switched off, and so is its generic card.
+    ``huggingface_hub.ModelHubMixin`` is switched off, and so is its generic card.
     """
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
@@ -136,5 +136,5 @@ class CheckpointMixin(Pretrained, ModelHubMixin):
         return super(ModelHubMixin, cls).__new__(cls)
 
     def generate_model_card(self) -> ModelCard:
-        """The card that :meth:`save_pretrained` writes."""
+        """The card that ``save_pretrained`` writes."""
         return ModelCard(self.model_card())

@@ -14,7 +14,7 @@ from facesep.hub.names import check_repo, check_revision
 
 
 def push(folder: str | Path, repo_id: str, **options: str | bool | None) -> str:
-    """Uploads a checkpoint folder after checking it; see :func:`upload` for the options.
+    """Uploads a checkpoint folder after checking it; see ``upload`` for the options.
 
     Raises:
         CheckpointError: if the folder is not a sound checkpoint.

@@ -32,7 +32,7 @@ class Identity:
     """What a weight file is.
 
     Attributes:
-        origin: a key of :data:`ORIGINS`, or an empty string for an unknown file.
+        origin: a key of ``ORIGINS``, or an empty string for an unknown file.
         title: what it holds, in words.
         licence: what its authors allow.
     """
@@ -65,7 +65,7 @@ def import_file(origin: str, path: str | Path, out: str | Path, **options) -> tu
     """Imports one file as one network.
 
     Args:
-        origin: a key of :data:`ORIGINS`.
+        origin: a key of ``ORIGINS``.
         path: the official file.
         out: folder for ``<network>.safetensors``.
         options: passed to the origin's ``load``.

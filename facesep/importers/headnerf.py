@@ -80,7 +80,7 @@ def official_rays(
 
     Returns:
         ``(origins, directions)``: ``Tensor[B, 1, 3]`` and unit ``Tensor[B, count * count, 3]`` for
-        :meth:`facesep.nets.decoder.Decoder.render_rays`.
+        ``facesep.nets.decoder.Decoder.render_rays``.
     """
     line = torch.arange(count, dtype=origin.dtype, device=origin.device)
     y, x = torch.meshgrid(line, line, indexing="ij")
@@ -108,7 +108,7 @@ def load(path: str | Path, config: DecoderConfig | None = None) -> Imported:
 
     Args:
         path: ``model_Reso32.pth``, ``model_Reso32HR.pth`` or ``model_Reso64.pth``.
-        config: the decoder to fill, by default the paper's; see :func:`planes`.
+        config: the decoder to fill, by default the paper's; see ``planes``.
 
     Returns:
         A complete state of the decoder; the notes list what is not HeadNeRF's.

@@ -182,7 +182,7 @@ def arcface_crop(
         size: side of the result in pixels.
         fit: ``adaface`` fits the template to the points and ``insightface`` the points to the template;
             the two differ slightly in scale. (AdaFace's choice of a mirrored map, see
-            :func:`facesep.faces.paper_crops.adaface_similarity`, never arises for a face seen from
+            ``facesep.faces.paper_crops.adaface_similarity``, never arises for a face seen from
             outside.)
 
     Returns:

@@ -46,7 +46,7 @@ class Decoder(nn.Module):
     """HeadNeRF-style decoder with shape, expression and hair in its geometry branch.
 
     The geometry code is [shape, expression, hair], the appearance code [texture, illumination] (see
-    :mod:`facesep.attributes`); rotation and translation place the camera (see :mod:`facesep.camera`).
+    ``facesep.attributes``); rotation and translation place the camera (see ``facesep.camera``).
     """
 
     def __init__(self, config: DecoderConfig) -> None:

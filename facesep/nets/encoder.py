@@ -91,7 +91,7 @@ class LightHead(nn.Module):
 
 
 class LightEncoder(nn.Module):
-    """Seven :class:`LightHead` networks; no part is shared, so each attribute trains on its own."""
+    """Seven ``LightHead`` networks; no part is shared, so each attribute trains on its own."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class LightEncoder(nn.Module):
 
 
 def build_encoder(config: EncoderConfig) -> nn.Module:
-    """The encoder of a configuration; it has ``heads`` by attribute and maps images to :class:`Codes`."""
+    """The encoder of a configuration; it has ``heads`` by attribute and maps images to ``Codes``."""
     if config.kind == "light":
         return LightEncoder(config)
     from facesep.nets.paper_encoder import PaperEncoder

@@ -90,7 +90,7 @@ class FaceParser(nn.Module):
         return x, self.classes(x)
 
     def half_logits(self, images: Tensor) -> Tensor:
-        """Logits at half the size of the images: ``Tensor[B, 8, H/2, W/2]``, see :meth:`forward`."""
+        """Logits at half the size of the images: ``Tensor[B, 8, H/2, W/2]``, see ``forward``."""
         x, logits = self.coarse(F.avg_pool2d(images, 2))
         return _twice(logits) + self.correction(self.smooth1(self.fine(images * 2 - 1) + _twice(x)))
 
@@ -102,12 +102,12 @@ class FaceParser(nn.Module):
                 multiples of 64. The network was trained at 256 px.
 
         Returns:
-            ``Tensor[B, 8, H, W]`` in the order of :data:`CLASSES`.
+            ``Tensor[B, 8, H, W]`` in the order of ``CLASSES``.
         """
         return _twice(self.half_logits(images))
 
     def probabilities(self, images: Tensor) -> Tensor:
-        """The softmax of :meth:`forward`: ``Tensor[B, 8, H, W]``, adding up to 1."""
+        """The softmax of ``forward``: ``Tensor[B, 8, H, W]``, adding up to 1."""
         return self(images).softmax(1)
 
 
@@ -119,7 +119,7 @@ def head_probability(probabilities: Tensor) -> Tensor:
     """The head's share of each pixel, ``Tensor[B, 1, H, W]``: everything but background and body.
 
     Args:
-        probabilities: ``Tensor[B, 8, H, W]`` from :meth:`FaceParser.probabilities`.
+        probabilities: ``Tensor[B, 8, H, W]`` from ``FaceParser.probabilities``.
     """
     return (1 - probabilities[:, :1] - probabilities[:, BODY : BODY + 1]).clamp(0, 1)
 

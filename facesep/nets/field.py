@@ -69,7 +69,7 @@ class Field(nn.Module):
     that multiply them act as a bias: the result is the same, the work is a quarter less. Two more exact
     rearrangements: there is no activation between the first two colour layers, so their matrices are
     multiplied once per call; and the last layer is linear, so it is applied after the volume integral
-    (:meth:`features`).
+    (``features``).
 
     With ``config.modulated``, which HeadNeRF has not, codes also scale and shift the sums of every layer
     (FiLM, Perez et al. 2018): ``relu((1 + s(z)) (W x + b) + t(z))``. That is folded, too: into
@@ -150,7 +150,7 @@ class Field(nn.Module):
 
         Args:
             points: ``Tensor[B, P, 3]`` in the head frame, decimetres.
-            folded: what :meth:`folded` returned for this batch.
+            folded: what ``folded`` returned for this batch.
 
         Returns:
             ``(density, hidden)``: ``Tensor[B, P]`` per decimetre, not negative, in float32; and

@@ -29,7 +29,7 @@ def write_network(path: str | Path, network: str, state: Mapping[str, Tensor], o
 
 
 def read_network(path: str | Path, kind: str) -> tuple[str, dict[str, Tensor]]:
-    """Reads what :func:`write_network` wrote.
+    """Reads what ``write_network`` wrote.
 
     Args:
         path: the file.

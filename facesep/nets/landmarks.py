@@ -31,7 +31,7 @@ class LandmarkHead(nn.Module):
     """Points of a face from its shape and expression codes.
 
     ``p = b + W (shape, expression)``, by ridge regression on the codes of photos with known landmarks
-    (:mod:`facesep.training.landmarks`).
+    (``facesep.training.landmarks``).
     """
 
     vertices: Tensor

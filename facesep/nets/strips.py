@@ -27,7 +27,7 @@ POINTS = 4096
 
 
 def render_strips(upsampler: Upsampler, features: Tensor, levels: int | None = None) -> Tensor:
-    """What :meth:`Upsampler.layers` returns, without gradients.
+    """What ``Upsampler.layers`` returns, without gradients.
 
     Args:
         upsampler: the weights.

@@ -22,7 +22,7 @@ def blur(x: Tensor) -> Tensor:
 
 
 def enlarge(x: Tensor) -> Tensor:
-    """Bilinear x2 followed by :func:`blur`; for the running RGB image."""
+    """Bilinear x2 followed by ``blur``; for the running RGB image."""
     return blur(F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False))
 
 
@@ -60,7 +60,7 @@ class Upsampler(nn.Module):
         self.to_rgb = nn.ModuleList(nn.Conv2d(width, 3, 1) for width in widths)
 
     def forward(self, features: Tensor, levels: int | None = None) -> Tensor:
-        """Renders the image; without gradients on a CPU, in strips (:mod:`facesep.nets.strips`).
+        """Renders the image; without gradients on a CPU, in strips (``facesep.nets.strips``).
 
         Args:
             features: ``Tensor[B, features, n, n]``.

@@ -14,7 +14,7 @@ from facesep.nets.official.swinir import SwinIR
 
 
 class SwinIREstimator(SwinIR, ModelMixin, ConfigMixin):
-    """:class:`~facesep.nets.official.swinir.SwinIR` with a configuration; the arguments are the same."""
+    """``facesep.nets.official.swinir.SwinIR`` with a configuration; the arguments are the same."""
 
     @register_to_config
     def __init__(

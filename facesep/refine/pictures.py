@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +13,7 @@ from torch import Tensor
 from facesep.errors import ConfigError, ImageError
 from facesep.images import load_image, note_refined, to_image, to_tensor
 
-Images = Image.Image | Tensor | Sequence[Image.Image]
+Images = TypeVar("Images", Image.Image, Sequence[Image.Image], Tensor)
 
 
 def to_batch(images: Images) -> tuple[Tensor, Callable[[Tensor], Any]]:

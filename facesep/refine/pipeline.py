@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDIMScheduler, DiffusionPipeline, UNet2DModel
-from PIL import Image
+from diffusers import DDIMScheduler, UNet2DModel
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from torch import Tensor
 
 from facesep.errors import CheckpointError, ConfigError
@@ -23,16 +23,16 @@ from facesep.refine.pictures import Images, generators_of, noise_like, resized, 
 
 
 class FaceRefiner(Pretrained, DiffusionPipeline):
-    r"""Puts the detail of photos into soft pictures of faces.
+    """Puts the detail of photos into soft pictures of faces.
 
-    An estimator proposes a clean picture :math:`\hat{x}`; noise takes it up to the level ``start``,
+    An estimator proposes a clean picture ``x0``; noise takes it up to the level ``start``,
 
-    .. math:: x = \sqrt{\bar\alpha_{start}} \hat{x} + \sqrt{1 - \bar\alpha_{start}} \epsilon
+        x = sqrt(abar[start]) * x0 + sqrt(1 - abar[start]) * noise
 
     and an unconditional diffusion network leads it back in ``steps`` DDIM steps. The more noise, the more
     detail is invented and the less is kept of the face.
 
-    Example:
+    Examples:
         >>> refiner = FaceRefiner.from_pretrained("user/refiner")  # doctest: +SKIP
         >>> refiner.refine(sep.render(codes), steps=10)  # doctest: +SKIP
 
@@ -40,7 +40,7 @@ class FaceRefiner(Pretrained, DiffusionPipeline):
         unet: noisy RGB in [-1, 1] and a time to the noise (further channels are ignored).
         scheduler: its noise schedule; only the schedule, the kind of prediction and the clipping are read.
         estimator: RGB in [0, 1] to the same; None takes the picture as it is.
-        steps: calls of the UNet, unless :meth:`refine` says otherwise.
+        steps: calls of the UNet, unless ``refine`` says otherwise.
         start: the noise level, in steps of the training chain.
         eta: 0 draws noise only once, 1 as much as DDPM.
         offset: the UNet is told a time that is this much smaller than the noise level, so that the last
@@ -83,7 +83,7 @@ class FaceRefiner(Pretrained, DiffusionPipeline):
         eta: float | None = None,
         seed: int | Sequence[int] = 0,
         on_step: Callable[[int, int], object] | None = None,
-    ) -> Image.Image | list[Image.Image] | Tensor:
+    ) -> Images:
         """Refines aligned pictures of faces.
 
         A result depends on its own picture and seed alone, not on the others of a batch, and pictures of
@@ -158,7 +158,7 @@ class FaceRefiner(Pretrained, DiffusionPipeline):
 
         Args:
             noisy: ``Tensor[B, 3, S, S]`` at the first noise level.
-            times: what :meth:`times` returned.
+            times: what ``times`` returned.
             eta: share of fresh noise.
             draw: standard normal noise like its argument; called once in every step with ``eta`` > 0 but
                 the last.

@@ -33,7 +33,7 @@ def switched(config: TrainConfig, variant: str, seed: int) -> TrainConfig:
 
     Args:
         config: the full run.
-        variant: one of :data:`VARIANTS`.
+        variant: one of ``VARIANTS``.
         seed: of everything random.
     """
     model = config.model_config()
@@ -112,7 +112,7 @@ def run(
         variants: which variants.
 
     Returns:
-        One record per measurement: variant, seed, round, set, and the numbers of :func:`measure`. Round 1
+        One record per measurement: variant, seed, round, set, and the numbers of ``measure``. Round 1
         is the initialisation.
     """
     return [

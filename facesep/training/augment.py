@@ -38,7 +38,7 @@ def warp(images: Tensor, similarity: Tensor, size: int, fill: float = 1.0) -> Te
 
     Args:
         images: ``Tensor[B, C, S, S]``.
-        similarity: what :func:`random_similarity` returned.
+        similarity: what ``random_similarity`` returned.
         size: side of the result.
         fill: value of what comes from outside.
     """
@@ -55,7 +55,7 @@ def warp(images: Tensor, similarity: Tensor, size: int, fill: float = 1.0) -> Te
 
 
 def warp_points(points: Tensor, similarity: Tensor) -> Tensor:
-    """Moves points ``Tensor[B, N, 2]`` (fractions of the image) like :func:`warp` moves pixels."""
+    """Moves points ``Tensor[B, N, 2]`` (fractions of the image) like ``warp`` moves pixels."""
     scale, angle, shift_x, shift_y = similarity.unbind(1)
     centre = constant((CENTRE_X, CENTRE_Y), points)
     cos, sin = (angle.cos() * scale)[:, None], (angle.sin() * scale)[:, None]

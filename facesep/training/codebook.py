@@ -98,7 +98,7 @@ class CodeBook:
         return Codes.from_vector(self._arrays["codes"][self._local(rows)])
 
     def start(self, rows: Tensor) -> Codes:
-        """The codes z^0 that some rows had at :meth:`mark`."""
+        """The codes z^0 that some rows had at ``mark``."""
         return Codes.from_vector(self._arrays["start"][self._local(rows)].float())
 
     def mark(self) -> None:

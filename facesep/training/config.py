@@ -22,7 +22,7 @@ class Weights:
         white: mean absolute difference outside the head mask; L_pix leaves the background free.
         edges: L_pix on differences of neighbouring pixels; it rewards sharp features where colours are right.
         features: L_pix and edges once more around eyes and mouth, see
-            :func:`facesep.training.losses.features_loss`; not in the paper.
+            ``facesep.training.losses.features_loss``; not in the paper.
         perceptual: L_perc.
         identity: L_id.
         regulariser: L_reg, keeps the code book near the encoder.
@@ -32,8 +32,8 @@ class Weights:
         cycle: L_cyc.
         swap: L_dis.
         hair: hair of the photo around the face of another person, see
-            :meth:`facesep.training.objective.Objective.phase_e`; not in the paper.
-        view: the face of the photo on the head in another pose, see :mod:`facesep.training.views`; likewise.
+            ``facesep.training.objective.Objective.phase_e``; not in the paper.
+        view: the face of the photo on the head in another pose, see ``facesep.training.views``; likewise.
         image: the image losses of ``D(E(I))`` in phases "encoder" and "joint"; 0 as in the paper.
     """
 

@@ -54,7 +54,7 @@ class Batch:
         hair: the part of it that is hair, likewise.
         depth: planar depth of the fitted mesh ``[B, 1, m, m]``, decimetres; NaN where unknown.
         points: five points ``[B, 5, 2]`` as fractions of the image.
-        similarity: ``[B, 4]``, how each image was warped (see :mod:`facesep.training.augment`).
+        similarity: ``[B, 4]``, how each image was warped (see ``facesep.training.augment``).
         partnered: ``bool [B]``, which items have another photo of their person beside them; None for none.
         partner: those photos ``[B, 3, S, S]`` as encoder input; zero for the other items.
         partner_points: their five points.
@@ -147,7 +147,7 @@ class TrainingSet:
 
     @property
     def codes(self) -> Codes:
-        """Labels as codes ``[len(self), ...]``; all of them: large sets ask :meth:`labels` for some."""
+        """Labels as codes ``[len(self), ...]``; all of them: large sets ask ``labels`` for some."""
         return self._codes if self._codes is not None else self.labels(torch.arange(len(self)))
 
     def labels(self, rows: Tensor) -> Codes:
@@ -212,7 +212,7 @@ class TrainingSet:
 
         Args:
             rows: ``int64 [B]`` rows of the code book.
-            size: side of target and mask; the photo has at least :data:`PHOTO_SIZE` pixels.
+            size: side of target and mask; the photo has at least ``PHOTO_SIZE`` pixels.
             augmentation: None for the images as they are.
             generator: source of randomness.
         """

@@ -1,7 +1,7 @@
 """The alternating training (Sec. 3.2 and 3.3 of the paper): phases D and E, and a joint phase.
 
-A batch's road: the :class:`~facesep.training.loader.Loader` makes it; :meth:`Trainer.learn` splits it; the
-phase (:mod:`facesep.training.phases`) reads its codes from the book, renders them and compares images and
+A batch's road: the ``facesep.training.loader.Loader`` makes it; ``Trainer.learn`` splits it; the
+phase (``facesep.training.phases``) reads its codes from the book, renders them and compares images and
 codes; processes average gradients; optimisers, code book and averaged weights move; the log notes the terms.
 
 Every step draws its randomness from (seed, phase, step, process) alone, so a resumed run repeats the

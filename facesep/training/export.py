@@ -26,7 +26,7 @@ def release(
     Args:
         source: the checkpoint of a run.
         folder: where the release goes.
-        about: licence, data and words for ``train_config.json``; see :func:`facesep.card.make_card`.
+        about: licence, data and words for ``train_config.json``; see ``facesep.card.make_card``.
         evaluation: content of ``eval.json``.
         dtype: float type to store, otherwise float32.
         refiner: a refiner to put beside the model, stored in the same type; by default the one it has.

@@ -132,7 +132,7 @@ def read_samples(
     """Codes and landmarks of the photos of a portraits folder; unusable photos are passed over.
 
     Args:
-        encode: such as :meth:`facesep.FaceSep.encode`.
+        encode: such as ``facesep.FaceSep.encode``.
         source: the folder.
         size: side of the canonical crops in pixels.
         split: ``train`` or ``val``.

@@ -1,7 +1,7 @@
 """The training loop of one network, or of several as one module, with one optimiser.
 
 Heads, refiner, face finder and face pointer are trained by it. The alternating training of
-:mod:`facesep.training.em`, with its phases and many optimisers, shares log, averages and checkpoints with it.
+``facesep.training.em``, with its phases and many optimisers, shares log, averages and checkpoints with it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from facesep.training.runlog import RunLog
 class Loop(ABC):
     """Steps, learning rate, averaged weights, log and checkpoints.
 
-    A training is a subclass with :meth:`losses` and :meth:`rate`. What is random in a step must follow from
+    A training is a subclass with ``losses`` and ``rate``. What is random in a step must follow from
     the step's number and the process alone: then a run that was stopped goes on to the same numbers.
 
     Args:
@@ -141,7 +141,7 @@ class Loop(ABC):
         return terms
 
     def save(self) -> bool:
-        """Writes ``checkpoints/<step>``; see :meth:`facesep.training.checkpoint.Checkpoints.save`."""
+        """Writes ``checkpoints/<step>``; see ``facesep.training.checkpoint.Checkpoints.save``."""
         self.processes.check_same({"networks": self.network})
         groups = {"networks": self.network.state_dict(), "optimiser": optimiser_tensors(self._optimisers())}
         if self.average.decay > 0:

@@ -160,7 +160,7 @@ def _donors(codes: Codes) -> Tensor:
 def hair_loss(image: Tensor, target: Tensor, mask: Tensor, hair: Tensor) -> tuple[Tensor, Tensor]:
     """Hair that does not depend on the face: L_pix where a photo shows hair, and where it shows no head.
 
-    For images with the face of another person (:func:`transplants`); the face, and a rim of 1/40 of the
+    For images with the face of another person (``transplants``); the face, and a rim of 1/40 of the
     image around it because outlines differ, is left out.
 
     Args:

@@ -95,7 +95,7 @@ def optimiser_tensors(optimisers: Mapping[str, torch.optim.Optimizer]) -> dict[s
 def restore_optimisers(
     optimisers: Mapping[str, torch.optim.Optimizer], tensors: Mapping[str, Tensor]
 ) -> None:
-    """Puts back what :func:`optimiser_tensors` took.
+    """Puts back what ``optimiser_tensors`` took.
 
     Raises:
         CheckpointError: if there is an optimiser among it that this run does not have.

@@ -44,7 +44,7 @@ def measure(
         size: side of target and mask.
         batch_size: images of a batch.
         batches: how many.
-        threads: see :class:`facesep.training.loader.Loader`.
+        threads: see ``facesep.training.loader.Loader``.
 
     Raises:
         ConfigError: for counts that make no sense.

@@ -27,7 +27,7 @@ def new_parser(description: str | None, *names: str) -> argparse.ArgumentParser:
 
     Args:
         description: the docstring.
-        names: arguments of :data:`ARGUMENTS` that it takes.
+        names: arguments of ``ARGUMENTS`` that it takes.
     """
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter

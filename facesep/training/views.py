@@ -82,7 +82,7 @@ def where_pixels_go(
 
     Returns:
         ``(grid, visible, known)``: ``Tensor[B, size, size, 2]``, places in the new image for
-        :func:`torch.nn.functional.grid_sample`; ``Tensor[B, 1, size, size]``, 1 where both views show the
+        ``torch.nn.functional.grid_sample``; ``Tensor[B, 1, size, size]``, 1 where both views show the
         surface, else 0; likewise where the place is known.
     """
     known = (~depth.isnan()).float()
@@ -108,10 +108,10 @@ def must_be_empty(grid: Tensor, face: Tensor, hair: Tensor, by: Tensor) -> Tenso
     Beyond the outermost of them in a row there is nothing, if it is skin; hair stands off the fitted head.
 
     Args:
-        grid: ``Tensor[B, S, S, 2]`` of :func:`where_pixels_go`.
+        grid: ``Tensor[B, S, S, 2]`` of ``where_pixels_go``.
         face: ``Tensor[B, 1, S, S]``, 1 for the photo's pixels of skin with a known place, else 0.
         hair: likewise for all its other pixels with a known place.
-        by: ``Tensor[B]`` how far the head was turned, radians of yaw; less than :data:`LEAST` says nothing.
+        by: ``Tensor[B]`` how far the head was turned, radians of yaw; less than ``LEAST`` says nothing.
 
     Returns:
         ``Tensor[B, 1, S, S]``, 1 for those pixels.

@@ -23,8 +23,10 @@ from browser import MARKS, Page, chromium, phone  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
 from serving import as_shown, serve  # noqa: E402
 
+from facesep.demo import ui  # noqa: E402
+
 pytestmark = MARKS
-TABS = ("Transfer", "Mix", "Turn", "Edit", "Drive", "Look inside", "Verify")
+TABS = tuple(title for title, _ in ui.TABS.values())
 
 
 @pytest.fixture(scope="module")

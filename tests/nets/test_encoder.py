@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
 
 from facesep.camera import TEMPLATE_5, project
 from facesep.codes import ATTRIBUTES, CODE_SIZES
-from facesep.config import preset
+from facesep.config import EncoderConfig, preset
 from facesep.nets.encoder import build_encoder, face_window
 
 
@@ -24,6 +25,13 @@ def test_codes_have_their_sizes_and_the_shape_code_its_length(encoder):
     for name, code in codes.items():
         assert code.shape == (3, CODE_SIZES[name])
     torch.testing.assert_close(codes.shape.norm(dim=-1), torch.full((3,), math.sqrt(512)))
+
+
+@pytest.mark.parametrize("kind", get_args(get_type_hints(EncoderConfig)["kind"]))
+def test_every_kind_has_a_network_of_its_own_with_seven_heads(kind):
+    with torch.device("meta"):
+        built = build_encoder(EncoderConfig(kind=kind))
+    assert kind in type(built).__name__.lower() and set(built.heads) == set(ATTRIBUTES)
 
 
 def test_a_batch_equals_its_items(encoder):

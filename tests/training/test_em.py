@@ -110,6 +110,19 @@ def test_terms_on_other_heads_and_poses_teach_both_networks(term, data, tmp_path
     assert lines[-1][term] < 0.6 * lines[0][term]
 
 
+def test_every_weight_has_a_term(data, tmp_path):
+    names = {one.name for one in dataclasses.fields(Weights)}
+    every = {f"{term}_every": 1 for term in ("cycle", "swap", "hair", "view")}
+    run = config(Phase("decoder"), Phase("joint"), weights=Weights(**dict.fromkeys(names, 1.0)), **every)
+    trainer = Trainer(run, data, tmp_path)
+    trainer.begin()
+    batch = data.batch(torch.arange(4), 32)
+    terms = [name for phase in (0, 1) for name in trainer.activate(phase).losses(1, batch)]
+    found = {name.partition("_")[0] for name in terms}  # "code_shape"
+    # Two need networks that are files (test_devices.py has them), "image" multiplies all on D(E(I)).
+    assert found == names - {"perceptual", "identity", "image"}
+
+
 def learned(network: torch.nn.Module) -> bool:
     """Whether a gradient reached it."""
     return any(p.grad is not None and float(p.grad.abs().sum()) > 0 for p in network.parameters())

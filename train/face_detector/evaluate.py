@@ -86,7 +86,7 @@ def half_covered(source: Source) -> Sample:
 
 
 def seen_from(source: Source, yaw: float) -> Sample:
-    """A synthetic view with an absolute yaw, on grey; see :mod:`face_detector.turned`."""
+    """A synthetic view with an absolute yaw, on grey; see ``face_detector.turned``."""
     view = turn(source, yaw - source.yaw, 0.0, size=288)
     pixels = np.where(view.pixels[..., 3:] == 255, 127, view.pixels[..., :3]).astype(np.uint8)
     return Image.fromarray(pixels), view.points, view.outline, view.yaw
@@ -185,7 +185,7 @@ def evaluate(portraits: Path, backgrounds: list[Path], detector: Detector = find
     """All measurements on the validation split.
 
     Args:
-        portraits: annotated portraits, see :mod:`face_detector.sources`.
+        portraits: annotated portraits, see ``face_detector.sources``.
         backgrounds: folders of pictures that show no face.
         detector: what to measure.
 

@@ -70,7 +70,7 @@ def write_face_crops(
 
 
 class FaceCrops:
-    """Batches of augmented pointer inputs from what :func:`write_face_crops` wrote."""
+    """Batches of augmented pointer inputs from what ``write_face_crops`` wrote."""
 
     def __init__(self, path: Path) -> None:
         with np.load(path) as file:

@@ -54,7 +54,7 @@ def finder_loss(centre: Tensor, sides: Tensor, wanted: tuple[Tensor, Tensor, Ten
     Args:
         centre: ``Tensor[B, H, W]`` logits.
         sides: ``Tensor[B, 4, H, W]`` log distances in strides.
-        wanted: see :func:`targets`.
+        wanted: see ``targets``.
     """
     heat, distances, weight = wanted
     found = torch.sigmoid(centre)
@@ -99,7 +99,7 @@ class FinderTraining(DetectorTraining):
 
     Args:
         scenes: folder of shards of scenes; new ones are picked up on the way.
-        out: see :class:`face_detector.training.DetectorTraining`.
+        out: see ``face_detector.training.DetectorTraining``.
         steps: likewise.
     """
 

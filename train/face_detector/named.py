@@ -64,7 +64,7 @@ def table(portraits: Path) -> str:
     """How many changed portraits of the validation split are named, and how many unchanged ones are.
 
     Args:
-        portraits: annotated portraits, see :mod:`facesep.data.annotated`.
+        portraits: annotated portraits, see ``facesep.data.annotated``.
     """
     sources = list(read_sources(portraits, "val"))
     unchanged = [said(_whole(source)) for source in sources]

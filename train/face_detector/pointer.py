@@ -38,8 +38,8 @@ class PointerTraining(DetectorTraining):
     """Trains the pointer.
 
     Args:
-        crops: the file of :func:`face_detector.face_crops.write_face_crops`.
-        out: see :class:`face_detector.training.DetectorTraining`.
+        crops: the file of ``face_detector.face_crops.write_face_crops``.
+        out: see ``face_detector.training.DetectorTraining``.
         steps: likewise.
     """
 

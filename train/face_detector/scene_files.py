@@ -57,7 +57,7 @@ def write_scenes(
 
 
 class SceneFiles:
-    """All finished shards of a folder; :meth:`refresh` finds those written meanwhile."""
+    """All finished shards of a folder; ``refresh`` finds those written meanwhile."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

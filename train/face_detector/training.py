@@ -24,7 +24,7 @@ class SmallTraining(Loop):
         out: receives ``<name>.safetensors`` (averaged weights), ``checkpoints/`` and ``log.jsonl``.
         largest_rate: of AdamW.
         bf16: whether matrix products are computed in bfloat16, where the processor can.
-        **options: see :class:`facesep.training.loop.Loop`.
+        **options: see ``facesep.training.loop.Loop``.
     """
 
     name: str
@@ -59,7 +59,7 @@ class DetectorTraining(SmallTraining):
 
     Args:
         network: the class of the network.
-        out: see :class:`SmallTraining`.
+        out: see ``SmallTraining``.
         steps: batches in all.
         batch: examples of a batch.
     """

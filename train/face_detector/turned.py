@@ -55,7 +55,7 @@ def rotate(points: np.ndarray, centre: np.ndarray, yaw: float, pitch: float) -> 
     """Turns points ``[..., 3]`` (x right, y down, z away) about ``centre``; angles in radians.
 
     Positive yaw moves the nose to image right, positive pitch moves it down, as in
-    :func:`facesep.camera.rotation_matrix`.
+    ``facesep.camera.rotation_matrix``.
     """
     x, y, z = np.moveaxis(points - centre, -1, 0)
     y, z = np.cos(pitch) * y - np.sin(pitch) * z, np.sin(pitch) * y + np.cos(pitch) * z

@@ -21,7 +21,7 @@ TURNED_SHARE = 0.15
 
 
 class Batches:
-    """Random batches from the files of :func:`face_parser.samples.prepare`.
+    """Random batches from the files of ``face_parser.samples.prepare``.
 
     Args:
         work: the folder of the files.

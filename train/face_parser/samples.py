@@ -51,7 +51,7 @@ def write_turned(folder: Path, work: Path, count: int, seed: int = 3) -> None:
     """Writes ``turned.npy``: train portraits with the head turned by 10 to 50 degrees to either side.
 
     Hardly any portrait looks aside. The views are drawn on a depth surface
-    (:mod:`face_detector.turned`); what they uncover has the label ``UNKNOWN``.
+    (``face_detector.turned``); what they uncover has the label ``UNKNOWN``.
     """
     rng = np.random.default_rng(seed)
     source = PortraitSource(folder)

@@ -44,7 +44,7 @@ class ParserTraining(SmallTraining):
     """Trains the parser for some minutes: the coarse part first, alone, then both.
 
     Args:
-        work: the folder of the samples; receives the results, see :class:`SmallTraining`.
+        work: the folder of the samples; receives the results, see ``SmallTraining``.
         minutes: of training in all, interruptions not counted.
     """
 

@@ -78,7 +78,7 @@ def compare(
 
     Args:
         sep: the model, in float32.
-        names: of :data:`FORMS`; the first is what the others are compared with.
+        names: of ``FORMS``; the first is what the others are compared with.
         stages: ``encode``, ``render`` or both.
         batches: numbers of faces at once.
         frames: of an orbit, rendered one after the other without a video file; 0 for none.
@@ -181,7 +181,7 @@ def comparison_table(
         device: where.
         memory: also measure the memory that each form adds, on a CPU.
         repeats: rounds.
-        **options: of :func:`compare`.
+        **options: of ``compare``.
     """
     sep = random_model(sized(preset, size), device)
     side = sep.image_size

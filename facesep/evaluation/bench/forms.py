@@ -30,7 +30,7 @@ FORMS: dict[str, tuple[str, torch.dtype]] = {
     "graphs float32": ("graphs", torch.float32),
     "graphs bfloat16": ("graphs", torch.bfloat16),
 }
-"""Backend and number format of each form. The reference is :mod:`facesep.evaluation.reference`."""
+"""Backend and number format of each form. The reference is ``facesep.evaluation.reference``."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Form:
     """One way of computing a model.
 
     Attributes:
-        name: a key of :data:`FORMS`.
+        name: a key of ``FORMS``.
         sep: the model in this form; for the reference form the model that gives the weights.
         encode: canonical images ``Tensor[B, 3, S, S]`` to codes.
         render: codes to images ``Tensor[B, 3, S, S]``.
@@ -120,7 +120,7 @@ def computed_by(sep: FaceSep, backend: str, dtype: torch.dtype) -> FaceSep:
 
 
 def _each(decoder: Callable[..., Any], codes: Codes) -> Tensor:
-    """Face by face on a CPU, as :meth:`FaceSep.render` does; all at once on a GPU."""
+    """Face by face on a CPU, as ``FaceSep.render`` does; all at once on a GPU."""
     if codes.rotation.is_cuda:
         return decoder(codes).image
     return torch.cat([decoder(codes[i : i + 1]).image for i in range(len(codes))])

@@ -18,7 +18,7 @@ def added_megabytes(name: str, preset: str, size: int, stage: str) -> float | No
     """Measures one form in a new process, so that no other form's memory is used again.
 
     Args:
-        name: of :data:`facesep.evaluation.bench.forms.FORMS`.
+        name: of ``facesep.evaluation.bench.forms.FORMS``.
         preset: of the model.
         size: of its images in pixels.
         stage: ``encode`` or ``render``.

@@ -100,5 +100,5 @@ def matmul(dtype: torch.dtype, device: str | torch.device) -> Task:
 
 
 def gflops(seconds: float) -> float:
-    """GFLOP/s of :func:`matmul` that took so many seconds."""
+    """GFLOP/s of ``matmul`` that took so many seconds."""
     return 2e-9 * MATMUL_PRODUCTS * MATMUL**3 / seconds

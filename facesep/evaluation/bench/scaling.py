@@ -45,7 +45,7 @@ def tasks(
 
     Args:
         name: of a preset.
-        names: forms, see :data:`facesep.evaluation.bench.forms.FORMS`.
+        names: forms, see ``facesep.evaluation.bench.forms.FORMS``.
         points: values of each thing that is varied.
         device: where.
         folder: for the videos.

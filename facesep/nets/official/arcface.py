@@ -1,6 +1,6 @@
 """The ArcFace trunks of insightface, used by the identity loss and the identity metric.
 
-They resemble :mod:`facesep.nets.official.iresnet` but are not interchangeable with it: the first block of
+They resemble ``facesep.nets.official.iresnet`` but are not interchangeable with it: the first block of
 every stage projects its shortcut even where the channels agree, and the last norm has learned weights.
 """
 

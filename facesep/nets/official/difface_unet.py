@@ -1,7 +1,7 @@
 """DifFace's diffusion network and schedule as diffusers models.
 
 Its number of residual blocks differs from level to level, which the configuration of ``UNet2DModel``
-cannot say: it is built with the largest number and trimmed. :class:`facesep.refine.LayeredUNet` is the
+cannot say: it is built with the largest number and trimmed. ``facesep.refine.LayeredUNet`` is the
 same network with a configuration that can be saved.
 """
 
@@ -66,7 +66,7 @@ def build_unet(
 def unet_options(
     channels: Sequence[int], attention: int = ATTENTION, size: int = 512, outputs: int = 6
 ) -> dict[str, Any]:
-    """Arguments of ``UNet2DModel``, apart from the number of residual blocks; see :func:`build_unet`."""
+    """Arguments of ``UNet2DModel``, apart from the number of residual blocks; see ``build_unet``."""
     plain = len(channels) - attention
     return {
         "sample_size": size,
@@ -139,7 +139,7 @@ def key_map(depths: Sequence[int] = DEPTHS, attention: int = ATTENTION) -> dict[
 def convert_unet(
     state: Mapping[str, Tensor], depths: Sequence[int] = DEPTHS, attention: int = ATTENTION
 ) -> dict[str, Tensor]:
-    """The official state dict in the layout of :func:`build_unet`.
+    """The official state dict in the layout of ``build_unet``.
 
     Raises:
         KeyError: for a key that the official network does not have.

@@ -60,7 +60,7 @@ def mask_from_probability(probability: Tensor, size: int = 256) -> Tensor:
 class SampleNorm(nn.Module):
     """Normalises each sample over all of its values, then scales each channel.
 
-    Not :class:`torch.nn.GroupNorm` with one group: the deviation is the unbiased one, and ``eps`` is
+    Not ``torch.nn.GroupNorm`` with one group: the deviation is the unbiased one, and ``eps`` is
     added to it outside the root.
     """
 

@@ -102,7 +102,7 @@ class MobileFaceNet(Recogniser):
         """Embeds aligned faces.
 
         Args:
-            image: ``Tensor[B, 3, 112, 96]`` RGB in [0, 1], see :func:`align`.
+            image: ``Tensor[B, 3, 112, 96]`` RGB in [0, 1], see ``align``.
 
         Returns:
             ``Tensor[B, 128]``, not normalised; compare with cosines.
@@ -112,7 +112,7 @@ class MobileFaceNet(Recogniser):
         return self.linear1(self.linear7(x)).flatten(1)
 
     def crop(self, image: Tensor, points: Tensor) -> Tensor:
-        """What :func:`align` cuts out."""
+        """What ``align`` cuts out."""
         return align(image, points)
 
     @staticmethod

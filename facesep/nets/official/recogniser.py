@@ -13,7 +13,7 @@ class Recogniser(nn.Module):
 
     @abstractmethod
     def crop(self, image: Tensor, points: Tensor) -> Tensor:
-        """The network's input from canonical images; the arguments are those of :meth:`embed`."""
+        """The network's input from canonical images; the arguments are those of ``embed``."""
 
     def embed(self, image: Tensor, points: Tensor, mirror: bool = True) -> Tensor:
         """Unit embeddings of canonical images.

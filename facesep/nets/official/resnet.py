@@ -61,7 +61,7 @@ class ResNet(nn.Module):
     """The convolutional part of a ResNet, with torchvision's key names.
 
     Args:
-        block: :class:`BasicBlock` or :class:`Bottleneck`.
+        block: ``BasicBlock`` or ``Bottleneck``.
         depths: number of blocks in each of the four stages.
         width: channels of the first stage (64 in the paper; less in tests).
     """

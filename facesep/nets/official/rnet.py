@@ -65,7 +65,7 @@ class RNet(nn.Module):
 
 
 def split_coefficients(coefficients: Tensor) -> dict[str, Tensor]:
-    """Splits ``Tensor[B, 257]`` into the seven parts named in :data:`HEADS`."""
+    """Splits ``Tensor[B, 257]`` into the seven parts named in ``HEADS``."""
     return dict(zip(HEADS, coefficients.split(list(HEADS.values()), dim=-1), strict=True))
 
 
@@ -73,8 +73,8 @@ def single_head(state: Mapping[str, Tensor], attribute: str) -> dict[str, Tensor
     """The weights of an R-Net that predicts one attribute alone.
 
     Args:
-        state: state dict of a seven-headed :class:`RNet`.
-        attribute: a key of :data:`ATTRIBUTE_HEADS`.
+        state: state dict of a seven-headed ``RNet``.
+        attribute: a key of ``ATTRIBUTE_HEADS``.
 
     Returns:
         State dict of ``RNet((size,))``: the trunk and the attribute's head (for the translation the

@@ -1,7 +1,7 @@
 """The VGG16 trunk and distance of ST-LPIPS, for machines that hold its file but not VGG19's.
 
 The weights (BSD-2, in the wheel of ``stlpips-pytorch``) are not part of facesep: give a path. Values of
-:class:`StLpips` are ST-LPIPS, not LPIPS, and must be named so.
+``StLpips`` are ST-LPIPS, not LPIPS, and must be named so.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ def to_windows(x: Tensor, window: int) -> Tensor:
 
 
 def from_windows(x: Tensor, window: int, height: int, width: int) -> Tensor:
-    """The inverse of :func:`to_windows`."""
+    """The inverse of ``to_windows``."""
     x = x.view(-1, height // window, width // window, window, window, x.shape[-1])
     return x.transpose(2, 3).reshape(-1, height, width, x.shape[-1])
 

@@ -78,7 +78,7 @@ class RefinerTrainer(Loop):
         return rise * cosine_rate(self.config.learning_rate, 0.0, step / self.config.steps)
 
     def losses(self, step: int) -> dict[str, Tensor]:
-        """Those of :class:`Networks` for a batch of its own."""
+        """Those of ``Networks`` for a batch of its own."""
         config = self.config
         number = (config.seed * 1_000_003 + step) * 4096 + self.processes.rank
         generator = torch.Generator(self.device).manual_seed(number)

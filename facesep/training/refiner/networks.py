@@ -12,7 +12,7 @@ from facesep.errors import ConfigError
 
 @dataclass(frozen=True)
 class EstimatorConfig:
-    """SwinIR; see :class:`facesep.nets.official.swinir.SwinIR`. ``depths`` empty: no estimator."""
+    """SwinIR; see ``facesep.nets.official.swinir.SwinIR``. ``depths`` empty: no estimator."""
 
     channels: int = 60
     depths: tuple[int, ...] = (4, 4, 4)
