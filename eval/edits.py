@@ -15,11 +15,11 @@ import sys
 import time
 
 import torch
+from facesep.demo.directions import Direction, move
 
 from facesep import FaceSep
 from facesep.config import PRESETS, preset
 from facesep.demo import actions, photos
-from facesep.demo.directions import Direction, move
 from facesep.demo.examples import FOLDER
 from facesep.evaluation.bench.rounds import time_rounds
 from facesep.evaluation.runner import new_parser, run_script

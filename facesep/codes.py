@@ -23,6 +23,8 @@ from facesep.files import complete
 FORMAT = "facesep-codes-1"
 SUFFIX = ".safetensors"
 """What names of codes files end in."""
+ALL = "all"
+"""In place of names of attributes: all seven."""
 MOST_STRENGTH = 1.5
 """Largest strength of a transfer."""
 
@@ -31,7 +33,7 @@ def parse_attributes(names: str | Attribute | Iterable[str | Attribute]) -> list
     """Checks names of attributes and returns them in the standard order.
 
     Args:
-        names: one name, a comma-separated string, or any iterable of names.
+        names: one name, a comma-separated string, or any iterable of names; ``all`` means all seven.
 
     Raises:
         CodesError: for an unknown name or an empty selection.
@@ -41,6 +43,8 @@ def parse_attributes(names: str | Attribute | Iterable[str | Attribute]) -> list
     elif isinstance(names, Attribute) or not isinstance(names, Iterable):
         names = [names]
     chosen = {str(name).lower() for name in names}
+    if chosen == {ALL} and not isinstance(names, Mapping):  # keywords are names
+        return list(ATTRIBUTES)
     unknown = sorted(chosen - set(ATTRIBUTES))
     if unknown or not chosen:
         problem = f"unknown attribute {', '.join(map(repr, unknown))}" if unknown else "no attribute given"
@@ -67,13 +71,13 @@ def parse_strengths(
         return dict.fromkeys(parse_attributes(attributes), strength)
     if strength != 1.0:
         raise CodesError("the attributes have strengths of their own already: leave strength out")
-    parse_attributes(attributes)
-    strengths = {}
+    strengths: dict[str, float] = {}
     for given, value in attributes.items():
         for name in parse_attributes(given):
             if name in strengths:
                 raise CodesError(f"{name} is given twice: choose one strength for it")
             strengths[name] = number(value, f"the strength of {name}", 0, MOST_STRENGTH, CodesError)
+    parse_attributes(strengths)  # at least one
     return strengths
 
 

@@ -6,7 +6,7 @@ import contextlib
 import math
 import sys
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,6 +36,7 @@ from facesep.detail.render import (
 )
 from facesep.detail.source import MOST_PIXELS as SOURCE_PIXELS
 from facesep.detail.source import read_source, source_size
+from facesep.driving import MOVES, Step, follow, moved, rate, read_motion, tracks
 from facesep.errors import (
     CheckpointError,
     CodesError,
@@ -51,6 +52,7 @@ from facesep.fitting import check_steps
 from facesep.fitting import fit as fit_codes
 from facesep.hub import CheckpointMixin
 from facesep.images import Source, load_image, note_made, note_refined, to_image, to_tensor
+from facesep.moves import PHOTOS, Direction, directions, move, named_moves
 from facesep.nets.decoder import Decoder
 from facesep.nets.encoder import build_encoder
 from facesep.nets.landmarks import LandmarkHead
@@ -104,6 +106,7 @@ class FaceSep(CheckpointMixin):
         self.backend = "torch"
         self._refiner: FaceRefiner | None = None
         self._refiner_home: Path | None = None
+        self._named: tuple[Direction, ...] | None = None
         self.landmarks: LandmarkHead | None = None
         self.encoder = build_encoder(config.encoder).eval().requires_grad_(False)
         self.decoder = Decoder(config.decoder).eval().requires_grad_(False)
@@ -583,6 +586,34 @@ class FaceSep(CheckpointMixin):
             return face.mix(**others)
         return face.mix(**{name: codes_of(other) for name, other in others.items()})
 
+    def moves(self) -> tuple[Direction, ...]:
+        """The named moves of ``edit``, found when first asked for and kept.
+
+        Returns:
+            For each its name, its attribute and the change of that attribute's code
+            (``facesep.moves.Direction``).
+        """
+        if self._named is None:
+            self._named = directions(self, list(self.encode(sorted(PHOTOS.glob("*.jpg")))))
+        return self._named
+
+    def edit(self, face: Portrait | Codes | Photo | Aligned, moves: Mapping[str, float]) -> Portrait | Codes:
+        """A face moved along some of ``moves``: ``edit("anna.jpg", {"smile": 1.5})``.
+
+        Args:
+            face: a portrait, codes or a file of them, or a photo, which becomes a portrait.
+            moves: how far each goes from where the face stands, -6 to 6 typical differences between two
+                faces; capitals in names do not matter.
+
+        Returns:
+            A portrait, or codes where the face was codes.
+
+        Raises:
+            ConfigError: for an unknown name or a distance out of range.
+        """
+        chosen = named_moves(self.moves(), moves)
+        return move(self._face(face), chosen)
+
     def interpolate(
         self, a: Portrait | Codes | Photo | Aligned, b: Portrait | Codes | Photo | Aligned, amount: float
     ) -> Portrait | Codes:
@@ -631,35 +662,122 @@ class FaceSep(CheckpointMixin):
             ConfigError: for less than two frames, angles beyond 80 degrees, or without a refiner to refine.
             VideoError: if the video cannot be written.
         """
-        check_background(background)
-        if background in ("keep", "transparent"):
+        if background == "keep":
             raise ConfigError("an orbit stands on white or a colour: its head turns too far for its photo")
+        poses = orbit_path(frames, yaw, pitch)
+        check_fps(fps)
+        show, head = self._shown(face, size, detail, background, refine)
+        poses = poses.to(codes_of(head).rotation)
+        pictures = (show(head.replace(rotation=pose)) for pose in poses)
+        if path is None:
+            return _counted(pictures, on_frame)
+        from facesep.provenance import write_video
+
+        return write_video(pictures, path, fps, on_frame=on_frame)
+
+    def drive(
+        self,
+        face: Portrait | Codes | Photo | Aligned,
+        video: str | Path,
+        path: str | Path | None = None,
+        *,
+        attributes: str | Collection[str] = MOVES,
+        relative: bool = False,
+        sound: bool = True,
+        fps: float | None = None,
+        seconds: float | None = None,
+        on_step: Step | None = None,
+        size: int | None = None,
+        detail: bool = True,
+        background: Background = "white",
+        refine: Refine = False,
+    ) -> Path | Iterator[Image.Image]:
+        """Moves a face like the one in a video.
+
+        The video is read by its time stamps and to its end before anything is rendered; no frame of it is
+        kept.
+
+        Args:
+            face: a portrait, codes or a photo of one face.
+            video: a video of one face; of several the largest is followed.
+            path: an ``.mp4`` file to write, frame by frame; None returns the frames instead, without sound.
+            attributes: what the video moves: ``expression``, ``rotation`` or both.
+            relative: moves the face from where it is, by what changes since the first frame of the video;
+                else it takes over the expressions and angles themselves.
+            sound: whether the result has the sound of the video.
+            fps: frames per second, 1 to 120; None takes the video's own, at most 30.
+            seconds: how much of the video is used; None takes all of it.
+            on_step: called with what is being done, how many frames are done, and how many there are.
+            size: as for ``render``.
+            detail: as for ``render``.
+            background: ``white``, a colour, or ``keep``: the head moves in its photo, as far as it turns by
+                no more than 15 degrees.
+            refine: as for ``orbit``.
+
+        Returns:
+            The path, or an iterator of images.
+
+        Raises:
+            CodesError: for a batch, and for attributes that a video does not move.
+            ConfigError: for arguments out of range, or without a refiner to refine.
+            VideoError: if the video cannot be read, or the result not be written.
+            FaceError: if less than half of the frames show a face.
+        """
+        show, head = self._shown(face, size, detail, background, refine)
+        if background == "keep" and attributes not in ("expression", ["expression"], ("expression",)):
+            raise ConfigError(
+                "a head that turns with a video does not stand in its photo: use "
+                "attributes='expression' with background='keep'"
+            )
+        checks.flag(sound, "sound")
+        fps, seconds = rate(video, fps, seconds)
+        tell = on_step or (lambda *_: None)
+        motion = read_motion(follow(self, video, fps, seconds), video, fps, seconds, tell)
+        moving = tracks(head, motion, attributes, relative)
+        pictures = (show(one) for one in moved(head, moving))
+        done = functools.partial(tell, "Rendering")
+        if path is None:
+            return _counted(pictures, lambda count: done(count, len(motion)))
+        from facesep.provenance import write_video
+
+        return write_video(
+            pictures,
+            path,
+            fps,
+            on_frame=lambda count: done(count, len(motion)),
+            sound=motion.sound if sound else None,
+        )
+
+    def _shown(
+        self,
+        face: Portrait | Codes | Photo | Aligned,
+        size: int | None,
+        detail: bool,
+        background: Background,
+        refine: Refine,
+    ) -> tuple[Callable[[Portrait | Codes], Image.Image], Portrait | Codes]:
+        """How the frames of a video of one face are rendered, and the face."""
+        check_background(background)
+        if background == "transparent":
+            raise ConfigError("a video has no transparency: use a colour as background")
         checks.flag(detail, "detail")
         if size is not None:
             check_size(size)
-        poses = orbit_path(frames, yaw, pitch)
-        check_fps(fps)
-        head = self._face(face, detail=detail)
-        if head.batched:
-            raise CodesError("an orbit shows one face: pick one with face[i]")
-        poses = poses.to(codes_of(head).rotation)
         if isinstance(refine, Mapping) and not isinstance(refine.get("seed", 0), int):
             raise ConfigError("the frames of a video share one seed")
         self._refinement(refine)  # before the first frame is asked for
+        head = self._face(face, detail=detail)
+        if head.batched:
+            raise CodesError("a video shows one face: pick one with face[i]")
         if size is None and isinstance(head, Portrait) and detail:
             size = choose_size(head.resolution, self.image_size) // 2 * 2  # what video codecs want
 
-        def shown(pose: Tensor) -> Image.Image:
-            one = head.replace(rotation=pose)
+        def show(one: Portrait | Codes) -> Image.Image:
             image = self.render(one, size=size, detail=detail, background=background, refine=refine)
             assert isinstance(image, Image.Image)  # not a list: one face
             return image
 
-        if path is None:
-            return _counted(map(shown, poses), on_frame)
-        from facesep.provenance import write_video
-
-        return write_video(map(shown, poses), path, fps, on_frame=on_frame)
+        return show, head
 
     def _refinement(self, refine: Refine) -> Callable[[Tensor], Tensor] | None:
         """What turns rendered images into refined ones; None to leave them as they are."""

@@ -46,3 +46,21 @@ def hub(monkeypatch, tmp_path: Path):
     with FakeHub(port=HUB_PORT) as server:
         yield server
     huggingface_hub.close_session()
+
+
+@pytest.fixture(scope="session")
+def sep():
+    """A tiny model with random weights: enough to tell one face from another."""
+    import torch
+
+    from facesep import FaceSep
+    from facesep.config import preset
+
+    torch.manual_seed(0)
+    return FaceSep(preset("tiny"))
+
+
+@pytest.fixture(scope="session")
+def photos() -> list[Path]:
+    """The bundled example photos."""
+    return sorted((Path(__file__).parents[1] / "facesep" / "assets" / "examples").glob("*.jpg"))

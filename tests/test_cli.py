@@ -25,8 +25,9 @@ from facesep.codes import ATTRIBUTES, Codes
 from facesep.config import preset
 from facesep.demo.examples import FOLDER
 from facesep.errors import PhotoWarning
+from facesep.images import load_image
 from facesep.nets.size import parameters
-from facesep.video import video_info
+from facesep.video import video_info, write_video
 
 ANNA, BEN, CARA = (str(FOLDER / f"london_{name}.jpg") for name in ("016", "036", "099"))
 COMMANDS = tuple(next(one.choices for one in build_parser()._actions if one.dest == "command"))
@@ -323,6 +324,27 @@ def test_mix(sep):
     assert Path("london_016-mix.png").read_bytes() == provenance.encode(sep.render(expected))
 
 
+def test_edit(sep, capsys):
+    assert main(["moves", "--json"]) == 0
+    named = [json.loads(line)["name"] for line in capsys.readouterr().out.splitlines()]
+    assert named == [one.name for one in sep.moves()]
+    command = ["edit", ANNA, "--aligned", f"{named[0]}=1.5", f"{named[-1].lower()}=-2"]
+    assert main(command) == 0
+    edited = sep.edit(sep.encode(ANNA, aligned=True), {named[0]: 1.5, named[-1]: -2})
+    assert Path("london_016-edit.png").read_bytes() == provenance.encode(sep.render(edited))
+    assert "choose from" in fails(capsys, "edit", ANNA, "nose=1", "-o", "a.png")
+    for wrong in ("smile", "smile=much", "="):
+        assert "name=number" in fails(capsys, "edit", ANNA, wrong, "-o", "a.png")
+    assert "from -6 to 6" in fails(capsys, "edit", ANNA, f"{named[0]}=9", "-o", "a.png")
+
+
+def test_transfer_takes_all(sep):
+    assert main(["transfer", ANNA, BEN, "--aligned", "-a", "all", "-s", "0.5", "-o", "new.png"]) == 0
+    anna, ben = (sep.encode(photo, aligned=True) for photo in (ANNA, BEN))
+    half = anna.swap(ben, ATTRIBUTES, 0.5)
+    assert Path("new.png").read_bytes() == provenance.encode(sep.render(half))
+
+
 @pytest.mark.parametrize("suffix", ["jpg", "webp"])
 def test_other_formats_are_marked_too(sep, suffix, capsys):
     assert main(["render", ANNA, "--aligned", "-o", f"face.{suffix}"]) == 0
@@ -363,6 +385,20 @@ def test_orbit(sep, monkeypatch, capsys):
     terminal.text = ""
     assert main([*command, "--overwrite", "--quiet"]) == 0
     assert terminal.text == ""
+
+
+def test_drive(sep, photos, capsys):
+    pictures = [load_image(photo).resize((320, 320)) for photo in photos[:2]]
+    write_video(pictures, "talk.mp4", 10)
+    assert main(["drive", ANNA, "talk.mp4", "--aligned", "-a", "rotation", "--relative"]) == 0
+    out, err = capsys.readouterr()
+    assert (out, err) == ("london_016-from-talk.mp4\n", "")
+    seen = video_info("london_016-from-talk.mp4")
+    assert (seen.frames, seen.fps, seen.width) == (2, 10.0, sep.image_size)
+    assert main(["verify", "london_016-from-talk.mp4"]) == 0
+    assert "choose one of them" in fails(capsys, "drive", ANNA, "talk.mp4", "-o", "a.mp4", "-a", "hair")
+    assert "cannot read" in fails(capsys, "drive", ANNA, BEN, "-o", "a.mp4")
+    assert "fps" in fails(capsys, "drive", ANNA, "talk.mp4", "-o", "a.mp4", "--fps", "0")
 
 
 # -- files that exist -------------------------------------------------------------------------------

@@ -11,10 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from facesep import Codes, FaceSep
+from facesep import Codes, FaceSep, driving
 from facesep.cli import main
 from facesep.config import EncoderConfig, ModelConfig, preset
-from facesep.demo import driving
 from facesep.demo import photos as page_photos
 from facesep.evaluation import figures
 from facesep.evaluation.encoded import encode_all

@@ -172,7 +172,7 @@ NO_POINTS = {
 }
 ENCODERS = {
     "facesep/backends/graphs.py",  # the pass itself
-    "facesep/demo/directions.py",  # renders
+    "facesep/moves.py",  # renders
     "facesep/evaluation/estimators.py",  # renders, and photos the way renders are read
     "facesep/evaluation/bench/comparison.py",  # counts the work of the pass
     "facesep/model.py",
@@ -228,6 +228,7 @@ LAYERS = (
     "nets provenance",
     "backends faces fitting refine",
     "data detail importers",
+    "driving moves",
     "analysis model",
     "demo evaluation training",
     "cli",

@@ -1,4 +1,4 @@
-"""``encode``, ``render``, ``transfer``, ``mix`` and ``orbit``."""
+"""``encode``, ``render``, ``transfer``, ``mix``, ``edit``, ``moves``, ``orbit`` and ``drive``."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from facesep.cli.files import (
 )
 from facesep.codes import SUFFIX, Codes, is_codes_file, parse_attributes
 from facesep.detail.portrait import Portrait, codes_of
+from facesep.driving import rate
 from facesep.errors import ConfigError, FaceSepError, PhotoWarning
 from facesep.fitting import check_steps
 from facesep.model import FaceSep
@@ -123,11 +124,52 @@ def mix(options: Namespace) -> None:
     _write(read, codes, path, options, codes_path)
 
 
+def edit(options: Namespace) -> None:
+    """One face moved along named moves."""
+    moves = _moves(options.moves)
+    path = _picture(options, "edit", [options.photo])
+    codes_path = _codes_path(options, [options.photo])
+    _, read = _start(options)
+    face = read.sep.edit(read(options.photo, options.face), moves)
+    _write(read, face, path, options, codes_path)
+
+
+def moves(options: Namespace) -> None:
+    """The names of all moves."""
+    for one in FaceSep.from_pretrained(options.checkpoint).moves():
+        named = {"name": one.name, "attribute": one.attribute}
+        say(json.dumps(named) if options.json else f"{one.name}  ({one.attribute})")
+
+
+def drive(options: Namespace) -> None:
+    """One face that moves like the one in a video."""
+    refine = _refinement(options)
+    path = _film(options, f"from-{Path(options.video).stem}", [options.photo, options.video])
+    rate(options.video, options.fps, options.seconds)  # raises before the model is loaded
+    progress, read = _start(options)
+    face = read(options.photo, options.face)
+    read.sep.drive(
+        face,
+        options.video,
+        path,
+        attributes=parse_attributes(options.attributes),
+        relative=options.relative,
+        sound=options.sound,
+        fps=options.fps,
+        seconds=options.seconds,
+        on_step=lambda what, done, total: progress.count(what.lower(), done, total),
+        size=options.size,
+        detail=options.detail,
+        background=options.background,
+        refine=refine,
+    )
+    _done(options, {"output": str(path)}, read.warnings)
+
+
 def orbit(options: Namespace) -> None:
     """One face to a video of the turning head."""
     refine = _refinement(options)
-    default = f"{Path(options.photo).stem}-orbit.mp4"
-    path = output_path(options.output or default, VIDEOS, [options.photo], options.overwrite)
+    path = _film(options, "orbit", [options.photo])
     orbit_path(options.frames, options.yaw, options.pitch)  # raises before the model is loaded
     check_fps(options.fps)
     progress, read = _start(options)
@@ -191,6 +233,11 @@ def _refinement(options: Namespace) -> bool | dict[str, Any]:
 def _picture(options: Namespace, suffix: str, inputs: list[str]) -> Path:
     default = f"{Path(options.photo).stem}-{suffix}.png"
     return output_path(options.output or default, PICTURES, inputs, options.overwrite)
+
+
+def _film(options: Namespace, suffix: str, inputs: list[str]) -> Path:
+    default = f"{Path(options.photo).stem}-{suffix}.mp4"
+    return output_path(options.output or default, VIDEOS, inputs, options.overwrite)
 
 
 def _codes_path(options: Namespace, inputs: list[str]) -> Path | None:
@@ -270,13 +317,26 @@ def _strengths(arguments: list[str], strength: float) -> dict[str, float]:
     strengths: dict[str, float] = {}
     for argument in ",".join(arguments).split(","):
         given, separator, own = argument.partition("=")
-        (name,) = parse_attributes(given.strip())
-        if name in strengths:
-            raise ConfigError(f"{name} is given twice: choose one strength for it")
-        try:
-            strengths[name] = float(own) if separator else strength
-        except ValueError as error:
-            raise ConfigError(
-                f"{argument!r} is not of the form attribute=strength, such as hair=0.5"
-            ) from error
+        for name in parse_attributes(given):
+            if name in strengths:
+                raise ConfigError(f"{name} is given twice: choose one strength for it")
+            strengths[name] = _number(argument, own, "hair=0.5") if separator else strength
     return strengths
+
+
+def _moves(arguments: list[str]) -> dict[str, float]:
+    """``["smile=1.5", ...]`` as ``{"smile": 1.5, ...}``."""
+    moves: dict[str, float] = {}
+    for argument in arguments:
+        name, _, amount = argument.rpartition("=")
+        if name in moves:
+            raise ConfigError(f"{name} is given twice: choose one distance for it")
+        moves[name] = _number(argument, amount, "smile=1.5")
+    return moves
+
+
+def _number(argument: str, text: str, example: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ConfigError(f"{argument!r} is not of the form name=number, such as {example}") from error

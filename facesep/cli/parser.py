@@ -14,7 +14,9 @@ CHECKPOINT_VARIABLE = "FACESEP_CHECKPOINT"
 _TOP = """examples:
   facesep transfer anna.jpg ben.jpg --attributes expression,hair --output face.png
   facesep mix anna.jpg hair=ben.jpg illumination=cara.jpg
+  facesep edit anna.jpg smile=1.5
   facesep orbit anna.jpg --output orbit.mp4
+  facesep drive anna.jpg talking.mp4
   facesep verify face.png
 """
 _ENCODE = """examples:
@@ -42,6 +44,22 @@ _TRANSFER = """examples:
 _MIX = """examples:
   facesep mix anna.jpg hair=ben.jpg illumination=cara.jpg
   facesep mix anna.jpg expression,hair=ben.jpg --yaw 15 --output mixed.png
+"""
+_EDIT = """examples:
+  facesep edit anna.jpg smile=1.5 "close the eyes=2" --output smiling.png
+  facesep edit anna.jpg "open the mouth=1" --background keep
+
+A move goes by so many typical differences between two faces, -6 to 6, from where the face stands.
+"facesep moves" names them all.
+"""
+_MOVES = """examples:
+  facesep moves
+  facesep moves --json
+"""
+_DRIVE = """examples:
+  facesep drive anna.jpg talking.mp4
+  facesep drive anna.jpg talking.mp4 --attributes expression --background keep
+  facesep drive anna.jpg recording.webm --relative --seconds 5 --fps 15 --no-sound
 """
 _ORBIT = """examples:
   facesep orbit anna.jpg
@@ -121,7 +139,8 @@ def build_parser() -> argparse.ArgumentParser:
         "-a",
         action="append",
         metavar="NAME[=STRENGTH][,...]",
-        help=f"what to take, which may be given several times (default: expression): {', '.join(ATTRIBUTES)}",
+        help="what to take, which may be given several times (default: expression): "
+        f"{', '.join(ATTRIBUTES)}, or all",
     )
     transfer.add_argument(
         "--strength",
@@ -145,6 +164,43 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _output(mix, "a .png, .jpg or .webp file (default: <photo>-mix.png here)")
     _codes(mix)
+
+    edit = _command(commands, "edit", "named moves, such as a smile", _EDIT, model, view, look, refine, files)
+    edit.add_argument("photo", metavar="PHOTO_OR_CODES", help="the face to change")
+    edit.add_argument("moves", nargs="+", metavar="MOVE=AMOUNT", help="what to move, and how far")
+    _output(edit, "a .png, .jpg or .webp file (default: <photo>-edit.png here)")
+    _codes(edit)
+
+    moves = _command(commands, "moves", "names of what edit moves", _MOVES)
+    moves.add_argument("--checkpoint", default=_checkpoint(), help=_CHECKPOINT_HELP)
+    _json(moves)
+
+    drive = _command(
+        commands, "drive", "a face that moves like the one in a video", _DRIVE, model, look, refine, files
+    )
+    drive.add_argument("photo", metavar="PHOTO_OR_CODES", help="the face to move")
+    drive.add_argument("video", metavar="VIDEO", help="a video of one face")
+    drive.add_argument(
+        "--attributes",
+        "-a",
+        default="expression,rotation",
+        metavar="NAME[,...]",
+        help="what the video moves (default: expression,rotation)",
+    )
+    drive.add_argument(
+        "--relative",
+        action="store_true",
+        help="move the face from where it is, by what changes since the first frame",
+    )
+    drive.add_argument(
+        "--sound",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep the sound of the video (default: --sound)",
+    )
+    drive.add_argument("--fps", type=float, help="frames per second (default: the video's, at most 30)")
+    drive.add_argument("--seconds", type=float, help="how much of the video is used (default: all of it)")
+    _output(drive, "an .mp4 file (default: <photo>-from-<video>.mp4 here)")
 
     orbit = _command(commands, "orbit", "a video of the turning head", _ORBIT, model, look, refine, files)
     orbit.add_argument("photo", metavar="PHOTO_OR_CODES")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from PIL import Image
+from torch import Tensor
 
 from facesep.codes import Codes, parse_attributes
 from facesep.demo.gpu import on_gpu
@@ -21,6 +22,7 @@ from facesep.demo.limits import (
 )
 from facesep.detail.portrait import Portrait, codes_of
 from facesep.detail.render import choose_size
+from facesep.driving import MOVES, Motion, moved, tracks
 from facesep.errors import CodesError, ConfigError
 from facesep.images import to_tensor
 from facesep.model import FaceSep
@@ -131,6 +133,23 @@ def orbit(
     return _orbit(sep, face, yaw, pitch, int(frames), look.options(sep, face, video=True))
 
 
+def drive(
+    sep: FaceSep,
+    face: Face,
+    motion: Motion,
+    attributes: Collection[str] = MOVES,
+    relative: bool = False,
+    look: Look = Look(),  # noqa: B008
+) -> Iterator[Image.Image]:
+    """The frames of a face that moves like the one in a video; see ``facesep.driving.tracks``.
+
+    Raises:
+        CodesError: for attributes that do not move or none, at once.
+    """
+    moving = tracks(face, motion, attributes, relative)
+    return _moved(sep, face, moving, look.options(sep, face, video=True))
+
+
 def difference(sep: FaceSep, before: Face, after: Face) -> bytes:
     """Where two results differ: white where they are equal, darker where they are not; a marked PNG."""
     size = min(Look().options(sep, one).get("size", sep.image_size) for one in (before, after))
@@ -155,3 +174,9 @@ def _orbit(
     sep: FaceSep, face: Face, yaw: float, pitch: float, frames: int, options: dict
 ) -> Iterator[Image.Image]:
     yield from sep.orbit(face, yaw=yaw, pitch=pitch, frames=frames, **options)
+
+
+@on_gpu
+def _moved(sep: FaceSep, face: Face, moving: dict[str, Tensor], options: dict) -> Iterator[Image.Image]:
+    for one in moved(face, moving):
+        yield sep.render(one, **options)

@@ -14,9 +14,8 @@ import gradio as gr
 from gradio import FileData
 
 from facesep.codes import ATTRIBUTES
-from facesep.demo import actions, driving, jobs
+from facesep.demo import actions, jobs
 from facesep.demo.actions import Look
-from facesep.demo.directions import move, named_moves
 from facesep.demo.limits import DRIVE_FPS, check_consent, check_donors, check_range
 from facesep.demo.page import Page, Visit, sentences
 from facesep.demo.photos import Choice
@@ -24,6 +23,7 @@ from facesep.demo.switches import HOW
 from facesep.demo.uploads import take
 from facesep.detail.portrait import Portrait, codes_of
 from facesep.errors import ConfigError, FaceError
+from facesep.moves import move, named_moves
 
 Attribute = Literal[ATTRIBUTES]
 LONG = ("orbit", "drive")
@@ -201,14 +201,16 @@ def drive(
     face: int | None = None,
     *,
     sound: bool = True,
+    relative: bool = False,
 ) -> FileData:
     """A video (MP4) of the face of a photo that moves like the face in a video; consent must be true.
 
     At most the first 8 seconds of the video count, at 15 frames a second. The result has its sound, too.
+    Where relative is true the face moves from where it is, by what changes in the video.
     """
     codes = _portrait(visit, photo, face)
     motion = jobs.read_motion(visit, video)
-    frames = driving.frames(visit.sep, codes, motion, attributes, visit.look)
+    frames = actions.drive(visit.sep, codes, motion, attributes, relative is True, visit.look)
     heard = motion.sound if sound is True else None
     return _file(jobs.film(visit, frames, len(motion), DRIVE_FPS, heard))
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-FOLDER = Path(__file__).parents[1] / "assets" / "examples"
+from facesep.moves import PHOTOS as FOLDER  # noqa: F401
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,18 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
-from facesep.demo import driving
-from facesep.demo.driving import Motion, Step
-from facesep.demo.limits import MAX_SECONDS
+from facesep.demo.gpu import on_gpu
+from facesep.demo.limits import DRIVE_FPS, DRIVE_SECONDS, MAX_SECONDS
 from facesep.demo.page import Visit
 from facesep.demo.uploads import Upload
+from facesep.driving import Motion, Step, follow
+from facesep.driving import read_motion as motion_of
 from facesep.errors import ConfigError
 from facesep.provenance import write_video
 
 VIDEO = "facesep.mp4"
 """Name under which videos are downloaded."""
+_follow = on_gpu(follow)
 
 
 def watch(visit: Visit) -> Step:
@@ -59,4 +61,5 @@ def film(
 def read_motion(visit: Visit, video: Upload) -> Motion:
     """How a face moves in an uploaded video; no file of it stays."""
     with visit.session.file(video) as path:
-        return driving.read_motion(visit.sep, path, watch(visit))
+        found = _follow(visit.sep, path, DRIVE_FPS, DRIVE_SECONDS)
+        return motion_of(found, path, DRIVE_FPS, DRIVE_SECONDS, watch(visit))

@@ -30,8 +30,6 @@ MAX_SIZE = 512
 MAX_STRENGTH = 1.5
 MAX_DONORS = 4
 """Faces that one mix takes something from."""
-MAX_MOVE = 3.0
-"""How far an edit goes to each side, in typical differences between two faces."""
 MAX_PHOTOS = 8
 """Photos of one visit whose faces are kept, so that none is read twice; the oldest goes first."""
 MAX_LISTED_FACES = 9

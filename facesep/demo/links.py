@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from urllib.parse import parse_qsl, urlencode
 
 from facesep.codes import ATTRIBUTES
-from facesep.demo.directions import PLACES
-from facesep.demo.limits import MAX_MOVE, MAX_PITCH, MAX_STRENGTH, MAX_YAW
+from facesep.demo.limits import MAX_PITCH, MAX_STRENGTH, MAX_YAW
+from facesep.moves import LARGEST, PLACES
 
 TABS = ("transfer", "mix", "turn", "edit", "drive", "inside", "verify")
 NOTHING = "nothing"
@@ -82,7 +82,7 @@ def read(query: str, models: Sequence[str] = ()) -> Settings:
     if not isinstance(query, str) or len(query) > MAX_LENGTH:
         return Settings()
     given = dict(parse_qsl(query.removeprefix("?")))
-    moves = {place: _within(given.get("{}{}".format(*place)), 2 * MAX_MOVE) for place in PLACES}
+    moves = {place: _within(given.get("{}{}".format(*place)), 2 * LARGEST) for place in PLACES}
     mix = tuple(given.get("mix", "").split())
     strength = _within(given.get("strength"), MAX_STRENGTH)
     taken = given.get("take", "").split()

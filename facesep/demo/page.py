@@ -22,8 +22,8 @@ import gradio as gr
 from facesep.codes import Codes
 from facesep.demo import actions, photos
 from facesep.demo.actions import Look
-from facesep.demo.directions import Direction, directions
 from facesep.demo.examples import FOLDER
+from facesep.demo.gpu import on_gpu
 from facesep.demo.limits import MAX_PICTURES, MAX_VIDEOS, check_consent
 from facesep.demo.models import Models
 from facesep.demo.photos import Choice, Subject
@@ -33,6 +33,7 @@ from facesep.demo.uploads import Upload, take
 from facesep.detail.portrait import Portrait, codes_of
 from facesep.errors import FaceSepError, ImageError
 from facesep.model import FaceSep
+from facesep.moves import Direction
 from facesep.provenance import Verdict, verify
 from facesep.video import SUFFIXES
 
@@ -43,6 +44,7 @@ FILMS = {"concurrency_id": "videos", "concurrency_limit": MAX_VIDEOS}
 """Places in gradio's queue; who computes among those who have one, ``facesep.demo.turns`` says."""
 
 _log = logging.getLogger(__name__)
+_moves = on_gpu(FaceSep.moves)
 
 
 def sentence(error: object) -> str:
@@ -168,8 +170,7 @@ class Page:
         if id(sep) not in self._directions:
             with self.turns.aside():
                 if id(sep) not in self._directions:
-                    faces = [self.example(sep, path.name) for path in sorted(FOLDER.glob("*.jpg"))]
-                    self._directions[id(sep)] = directions(sep, [one.codes for one in faces])
+                    self._directions[id(sep)] = _moves(sep)
         return self._directions[id(sep)]
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import gradio as gr
 
 from facesep.demo import actions
-from facesep.demo.directions import PLACES
 from facesep.demo.links import LINKED_MOVES, LINKED_VIEW, MIXED, Settings, read, write
 from facesep.demo.page import Page, Visit
 from facesep.demo.photos import Subject
+from facesep.moves import PLACES
 
 INTRO = (
     "A link holds the settings: the tab, what is taken from whom, strength, view, and how far sliders were "

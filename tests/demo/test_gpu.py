@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from facesep.demo import actions, driving, gpu, inside
+from facesep.demo import actions, gpu, inside
 from facesep.demo import photos as reading
-from facesep.demo.directions import directions
 
 
 @pytest.fixture
@@ -58,10 +57,9 @@ def test_marked_functions_give_the_same_elsewhere(sep, photos, lent):
     frames = list(gpu.on_gpu(actions._orbit)(sep, codes, 20.0, 5.0, 4, {}))
     assert len(frames) == 4
     tracks = {"rotation": torch.zeros(2, 3)}
-    moved = list(gpu.on_gpu(driving._render)(sep, codes, tracks, {}))
+    moved = list(gpu.on_gpu(actions._moved)(sep, codes, tracks, {}))
     assert np.array_equal(np.asarray(moved[0]), np.asarray(sep.render(codes, yaw=0, pitch=0, roll=0)))
     assert gpu.on_gpu(inside._opacity)(sep, codes).shape == (sep.config.decoder.ray_size,) * 2
-    people = [codes, reading.read(sep, photos[1]).codes]
-    plain, found = directions(sep, people), gpu.on_gpu(directions)(sep, people)
+    plain, found = sep.moves(), gpu.on_gpu(type(sep).moves)(sep)
     assert [one.name for one in found] == [one.name for one in plain]
     assert lent == [gpu.SECONDS] * 6

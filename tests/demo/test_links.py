@@ -11,7 +11,6 @@ pytest.importorskip("gradio")
 import gradio as gr
 
 from facesep.demo import photos as reading
-from facesep.demo.directions import GROUPS, PLACES
 from facesep.demo.links import MIXED, NOTHING, Settings, read, write
 from facesep.demo.models import Models
 from facesep.demo.page import Page, Visit
@@ -21,6 +20,7 @@ from facesep.demo.tabs.edit import Edit
 from facesep.demo.tabs.mix import Mix
 from facesep.demo.tabs.transfer import Transfer
 from facesep.demo.tabs.turn import Turn
+from facesep.moves import GROUPS, PLACES
 
 KINDS = {"transfer": Transfer, "mix": Mix, "turn": Turn, "edit": Edit}
 FULL = Settings(

@@ -16,9 +16,9 @@ from PIL import Image
 from facesep import provenance
 from facesep.codes import ATTRIBUTES, Codes
 from facesep.demo import actions
-from facesep.demo.directions import GROUPS, directions, move
 from facesep.demo.limits import CONSENT, MAX_PICTURES, MAX_VIDEOS, QUEUE
 from facesep.demo.page import sentence
+from facesep.moves import GROUPS, move
 from facesep.video import SOUND_RATE, read_sound, video_info, write_video
 
 gradio_client = pytest.importorskip("gradio_client")
@@ -145,12 +145,12 @@ def test_edit_moves_from_where_the_face_stands(client, sep, photos):
     sliders, _ = client.predict(photo, consent=True, api_name="/sliders")
     assert len(sliders) == sum(GROUPS.values()) and all(-3 <= one["value"] <= 3 for one in sliders)
     name = sliders[0]["name"]
-    codes, found = sep.portrait(photos[0]), directions(sep, [sep.encode(path) for path in photos])
+    codes, found = sep.portrait(photos[0]), sep.moves()
     assert [one["name"] for one in sliders] == [one.name for one in found]
     for amount in (0, 2):
         result, _ = client.predict(photo, {name: amount}, consent=True, api_name="/edit")
         assert Path(result).read_bytes() == provenance.encode(as_shown(sep, move(codes, {found[0]: amount})))
-    assert "no slider" in refused(client, photo, {"Nose": 1}, consent=True, api_name="/edit")
+    assert "no move" in refused(client, photo, {"Nose": 1}, consent=True, api_name="/edit")
 
 
 def test_a_video_moves_a_face(client, photos):

@@ -20,11 +20,11 @@ from PIL import Image, ImageFile
 
 from facesep import provenance
 from facesep.demo import actions, jobs
-from facesep.demo.directions import GROUPS
 from facesep.demo.page import Page, Visit
 from facesep.demo.sessions import Sessions
 from facesep.errors import ConfigError, VideoError
 from facesep.images import MAX_PIXELS, load_image
+from facesep.moves import GROUPS
 from facesep.video import video_info
 
 gradio_client = pytest.importorskip("gradio_client")

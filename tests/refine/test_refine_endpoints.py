@@ -17,9 +17,10 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "demo"))  # for serving
 from serving import connect, refused, serve, what_endpoints_take
 
 from facesep.config import preset
-from facesep.demo import driving
+from facesep.demo import actions
 from facesep.demo.actions import Look
 from facesep.demo.switches import HOW
+from facesep.driving import Motion
 from facesep.model import FaceSep
 from facesep.provenance import REFINED_NOTICE, verify, write_video
 from facesep.video import video_info
@@ -80,12 +81,12 @@ def note(path: Path) -> str:
 
 
 def test_driven_videos_are_refined_frame_by_frame(sep, tmp_path):
-    motion = driving.Motion(torch.zeros(3, 64), torch.tensor([[0.0, 0.1 * k, 0.0] for k in range(3)]))
+    motion = Motion(torch.zeros(3, 64), torch.tensor([[0.0, 0.1 * k, 0.0] for k in range(3)]), 15)
     codes = sep.encode(torch.rand(3, sep.image_size, sep.image_size), aligned=True)
     sep.refiner = tiny_refiner()
     try:
         for name, refine in (("a.mp4", True), ("b.mp4", False)):
-            frames = driving.frames(sep, codes, motion, look=Look(refine=refine))
+            frames = actions.drive(sep, codes, motion, look=Look(refine=refine))
             write_video(frames, tmp_path / name, 15)
     finally:
         sep.refiner = None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import gradio as gr
 
-from facesep.demo import driving, jobs
-from facesep.demo.driving import MOVES, Motion
+from facesep.demo import actions, jobs
 from facesep.demo.limits import DRIVE_FPS, DRIVE_SECONDS, check_consent
 from facesep.demo.page import FILMS, Page, Visit, sentence
 from facesep.demo.widgets import LABELS, PhotoBox, video_box
+from facesep.driving import MOVES, Motion
 from facesep.errors import FaceSepError, ImageError
 
 INTRO = (
@@ -44,6 +44,9 @@ class Drive:
             label="What the video moves",
             elem_id="drive-attributes",
         )
+        relative = gr.Checkbox(
+            label="Move from where the photo is, by what changes in the video", elem_id="drive-relative"
+        )
         sound = gr.Checkbox(label="Keep the sound of the video", value=True, elem_id="drive-sound")
         reading = page.on(
             [video.upload, video.stop_recording],
@@ -60,7 +63,9 @@ class Drive:
             )
             stop = gr.Button("Stop", elem_id="drive-stop")
         result = video_box("driven", "The moving face")
-        page.stops(stop, [reading, page.on(button.click, self.drive, [attributes, sound], result, **FILMS)])
+        page.stops(
+            stop, [reading, page.on(button.click, self.drive, [attributes, relative, sound], result, **FILMS)]
+        )
 
     def read(self, visit: Visit, payload: dict | None, consent: bool) -> tuple[None, str]:
         """Reads how the face moves, deletes the video, and says what was found."""
@@ -79,11 +84,11 @@ class Drive:
             note += " It has no sound, or none that can be read."
         return None, note
 
-    def drive(self, visit: Visit, attributes: list[str], sound: bool) -> str:
+    def drive(self, visit: Visit, attributes: list[str], relative: bool, sound: bool) -> str:
         """Gives the video."""
         face, motion = visit.face("drive").face, visit.kept.get("motion")
         if not isinstance(motion, Motion):
             raise ImageError("the video is missing: upload or record one first")
-        frames = driving.frames(visit.sep, face, motion, attributes, visit.look)
+        frames = actions.drive(visit.sep, face, motion, attributes, relative is True, visit.look)
         heard = motion.sound if sound is True else None
         return jobs.film(visit, frames, len(motion), DRIVE_FPS, heard)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gradio as gr
 
-from facesep.demo.directions import GROUPS, PLACES, move
-from facesep.demo.limits import MAX_MOVE, check_range
+from facesep.demo.limits import check_range
 from facesep.demo.links import LINKED_MOVES
 from facesep.demo.page import Page, Visit
 from facesep.demo.photos import Subject
 from facesep.demo.widgets import LABELS, PhotoBox, Result
+from facesep.moves import GROUPS, PLACES, move
+from facesep.moves import LARGEST as MAX_MOVE
 
 
 class Edit:

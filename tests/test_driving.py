@@ -9,15 +9,20 @@ import pytest
 import torch
 from PIL import Image
 
+from facesep import driving, provenance
 from facesep.codes import Codes
-from facesep.demo import driving
-from facesep.demo.driving import Motion, frames, read_motion, smooth
-from facesep.demo.limits import DRIVE_FPS
-from facesep.errors import CodesError, FaceError, VideoError
+from facesep.driving import Motion, follow, smooth
+from facesep.errors import CodesError, ConfigError, FaceError, VideoError
 from facesep.images import load_image
-from facesep.video import write_video
+from facesep.video import read_sound, video_info, write_video
 
 pytest.importorskip("av")
+
+FPS = 15
+
+
+def read_motion(sep, path: Path, *on_step, fps: float = FPS) -> Motion:
+    return driving.read_motion(follow(sep, path, fps, 8), path, fps, 8, *on_step)
 
 
 @pytest.fixture(scope="module")
@@ -28,13 +33,13 @@ def codes(sep, photos) -> Codes:
 @pytest.fixture
 def motion() -> Motion:
     generator = torch.Generator().manual_seed(0)
-    return Motion(torch.randn(9, 64, generator=generator), 0.1 * torch.randn(9, 3, generator=generator))
+    return Motion(torch.randn(9, 64, generator=generator), 0.1 * torch.randn(9, 3, generator=generator), FPS)
 
 
 def test_smoothing_keeps_what_does_not_shake():
     time = torch.arange(40.0)[:, None]
-    assert torch.allclose(smooth(torch.full((40, 2), 3.0)), torch.tensor(3.0))
-    assert torch.allclose(smooth(0.1 * time)[8:-8], 0.1 * time[8:-8], atol=1e-6)  # steady movement
+    assert torch.allclose(smooth(torch.full((40, 2), 3.0), 1.5), torch.tensor(3.0))
+    assert torch.allclose(smooth(0.1 * time, 1.5)[8:-8], 0.1 * time[8:-8], atol=1e-6)  # steady movement
     impulse = torch.zeros(41, 1)
     impulse[20] = 1
     weights = np.exp(-0.5 * (np.arange(-20, 21) / 1.5) ** 2)
@@ -42,7 +47,7 @@ def test_smoothing_keeps_what_does_not_shake():
     noise = torch.randn(4000, 1, generator=torch.Generator().manual_seed(0))
     expected = float(np.square(weights / weights.sum()).sum())
     assert float(smooth(noise, 1.5).var()) == pytest.approx(expected, rel=0.15)
-    assert smooth(torch.ones(1, 3)).tolist() == [[1, 1, 1]]
+    assert smooth(torch.ones(1, 3), 1.5).tolist() == [[1, 1, 1]]
 
 
 def test_missing_frames_lie_between_their_neighbours():
@@ -74,7 +79,7 @@ def test_the_duration_is_that_of_the_video(sep, photos, tmp_path, count, fps):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(driving, "_look", lambda *a: looked.append(a) or look(*a))
         motion = read_motion(sep, film([load_image(photos[0])] * count, tmp_path / "a.mp4", fps))
-    assert abs(len(motion) / DRIVE_FPS - count / fps) <= 1 / DRIVE_FPS
+    assert abs(len(motion) / FPS - count / fps) <= 1 / FPS
     assert len(looked) <= count  # a frame that is shown for long is looked at once
 
 
@@ -104,12 +109,57 @@ def test_the_same_face_is_followed(sep, photos, tmp_path):
 
 
 def test_only_what_is_chosen_moves(sep, codes, motion):
-    made = list(frames(sep, codes, motion, ["rotation"]))
-    for frame, pose in zip(made, smooth(motion.rotation), strict=True):
-        assert np.array_equal(np.asarray(frame), np.asarray(sep.render(codes.replace(rotation=pose))))
+    moving = driving.tracks(codes, motion, ["rotation"])
+    for one, pose in zip(driving.moved(codes, moving), smooth(motion.rotation, 1.5), strict=True):
+        assert torch.equal(one.rotation, pose) and torch.equal(one.expression, codes.expression)
     for wrong in ([], ["hair"], ["rotation", "shape"], "hair"):
         with pytest.raises(CodesError, match="choose"):
-            frames(sep, codes, motion, wrong)
+            driving.tracks(codes, motion, wrong)
+    with pytest.raises(CodesError, match="one face"):
+        driving.tracks(codes.batch(), motion)
+
+
+def test_relative_motion_starts_where_the_face_is(codes, motion):
+    plain = driving.tracks(codes, motion)
+    moving = driving.tracks(codes, motion, relative=True)
+    for name, track in moving.items():
+        torch.testing.assert_close(track[0], getattr(codes, name))
+        torch.testing.assert_close(track.diff(dim=0), plain[name].diff(dim=0))
+
+
+def test_a_face_is_driven_in_one_call(sep, photos, tmp_path):
+    """The frames, and the same as a file with the video's duration and sound."""
+    time = np.arange(36_000) / 48_000
+    sound = np.repeat((8000 * np.sin(2 * np.pi * 440 * time)).astype(np.int16)[None], 2, 0)
+    pictures = [load_image(path).resize((320, 320)) for path in (photos[0], photos[0], photos[1])]
+    video = write_video(pictures, tmp_path / "a.mp4", 4, sound=sound)
+    steps: list[tuple] = []
+    shown = list(sep.drive(photos[1], video, on_step=lambda *step: steps.append(step), size=64))
+    assert [image.size for image in shown] == [(64, 64)] * 3
+    assert steps[:4] == [("Looking at the video", done, 3) for done in range(4)]
+    assert steps[4:] == [("Rendering", done, 3) for done in (1, 2, 3)]
+    path = sep.drive(photos[1], video, tmp_path / "b.mp4", size=64)
+    info = video_info(path)
+    assert (info.fps, info.frames, info.width) == (4, 3, 64) and provenance.verify(path).made_by_facesep
+    assert read_sound(path, 0.7) is not None
+    silent = sep.drive(photos[1], video, tmp_path / "c.mp4", size=64, sound=False, fps=8, seconds=0.5)
+    assert read_sound(silent, 0.5) is None and video_info(silent).frames == 4
+
+
+def test_a_driven_expression_stands_in_its_photo(sep, photos, tmp_path):
+    video = film([load_image(photos[0]).resize((320, 320))] * 2, tmp_path / "a.mp4")
+    portrait = sep.portrait(photos[1], keep=True)
+    frames = list(sep.drive(portrait, video, attributes="expression", background="keep"))
+    assert {image.size for image in frames} == {load_image(photos[1]).size}
+    for options, message in (
+        ({"background": "keep"}, "attributes='expression'"),
+        ({"background": "transparent"}, "no transparency"),
+        ({"fps": 0}, "fps"),
+        ({"seconds": "2"}, "seconds"),
+        ({"sound": 1}, "sound"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            sep.drive(portrait, video, **options)
 
 
 def test_what_is_no_video_is_refused(sep, tmp_path):

@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from facesep import moves as directions
 from facesep.codes import CODE_SIZES, Codes
-from facesep.demo import directions
-from facesep.demo.directions import GROUPS, LABELLED_BY, MOVES
 from facesep.errors import ConfigError
 from facesep.model import FaceSep
+from facesep.moves import GROUPS, LABELLED_BY, MOVES
 
 SIDE = 16
 
@@ -167,7 +167,7 @@ def test_sliders_start_at_the_face_and_follow_it(sep):
 
 def test_moves_are_looked_up_by_name(sep):
     found = directions.directions(sep, faces())
-    assert directions.named_moves(found, {found[0].name: 1}) == {found[0]: 1}
+    assert directions.named_moves(found, {found[0].name.upper(): 1}) == {found[0]: 1}
     for wrong in ({"Nose": 1}, {}, None, ["Smile"], {3: 1}):
         with pytest.raises(ConfigError):
             directions.named_moves(found, wrong)
@@ -176,3 +176,20 @@ def test_moves_are_looked_up_by_name(sep):
             directions.move(faces()[0], {found[0]: amount})
     with pytest.raises(ConfigError, match="two faces"):
         directions.directions(sep, faces(1))
+
+
+def test_a_face_is_edited_by_names(sep, photos):
+    """Codes give codes, photos portraits; a batch moves like its items."""
+    named = sep.moves()
+    assert sep.moves() is named and len(named) == len(directions.PLACES)
+    one, other = (next(each for each in named if each.attribute == kind) for kind in ("shape", "texture"))
+    wanted = {one.name: 1.0, other.name.lower(): -0.5}
+    codes = sep.encode(photos[:2])
+    edited = sep.edit(codes, wanted)
+    for index in range(2):
+        expected = directions.move(codes[index], {one: 1.0, other: -0.5})
+        torch.testing.assert_close(edited[index].vector(), expected.vector())
+    portrait = sep.edit(photos[0], wanted)
+    torch.testing.assert_close(portrait.codes.vector(), edited[0].vector(), atol=1e-4, rtol=0)
+    with pytest.raises(ConfigError, match="choose from"):
+        sep.edit(codes, {"nose": 1})

@@ -1,4 +1,4 @@
-"""Directions in which the page moves the codes of a face.
+"""Named moves: directions in which the codes of a face are edited.
 
 Two kinds, both computed from the checkpoint and the example photos that come with facesep:
 
@@ -21,16 +21,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from facesep import checks
 from facesep.codes import CODE_SIZES, Codes
-from facesep.demo.gpu import on_gpu
-from facesep.demo.limits import MAX_MOVE, check_range
 from facesep.detail.portrait import Portrait, codes_of
 from facesep.errors import ConfigError
-from facesep.model import FaceSep
+
+if TYPE_CHECKING:
+    from facesep.model import FaceSep
+
+PHOTOS = Path(__file__).parent / "assets" / "examples"
+"""The credited photos that come with facesep; the average of their faces is the one that is measured."""
+LARGEST = 3.0
+"""How far a slider goes to each side, in typical differences between two faces; a move goes twice as far."""
 
 GROUPS: dict[str, int] = {"expression": 7, "shape": 3, "texture": 3, "illumination": 3, "hair": 3}
 """Attributes that have sliders, and how many."""
@@ -80,10 +88,9 @@ class Direction:
         away = getattr(codes, self.attribute).float() - self.origin.to(codes.shape.device)
         vector = self.vector.to(away)
         found = float(away @ vector / (vector @ vector))
-        return max(-MAX_MOVE, min(MAX_MOVE, found))
+        return max(-LARGEST, min(LARGEST, found))
 
 
-@on_gpu
 @torch.no_grad()
 def directions(sep: FaceSep, faces: Sequence[Codes]) -> tuple[Direction, ...]:
     """All sliders of a model, in the order of ``GROUPS``.
@@ -110,7 +117,7 @@ def move(face: Portrait | Codes, chosen: Mapping[Direction, float]) -> Portrait 
     """Moves a face along directions.
 
     Args:
-        face: one face.
+        face: one face or a batch.
         chosen: how far along each direction, in units, from where the face stands.
 
     Raises:
@@ -119,28 +126,35 @@ def move(face: Portrait | Codes, chosen: Mapping[Direction, float]) -> Portrait 
     codes = codes_of(face)
     changed: dict[str, Tensor] = {}
     for direction, amount in chosen.items():
-        check_range(direction.name, amount, -2 * MAX_MOVE, 2 * MAX_MOVE)
+        checks.number(amount, direction.name, -2 * LARGEST, 2 * LARGEST)
         code = changed.get(direction.attribute, getattr(codes, direction.attribute))
         if amount:
             changed[direction.attribute] = code + amount * direction.vector.to(code)
     if "shape" in changed:  # lives on a sphere: keep the length
-        changed["shape"] *= codes.shape.norm() / changed["shape"].norm().clamp_min(1e-8)
+        length = changed["shape"].norm(dim=-1, keepdim=True).clamp_min(1e-8)
+        changed["shape"] = changed["shape"] * codes.shape.norm(dim=-1, keepdim=True) / length
     return face.replace(**changed) if changed else face
 
 
 def named_moves(found: Sequence[Direction], moves: Mapping[str, float]) -> dict[Direction, float]:
-    """Looks up directions by their names.
+    """Looks up directions by their names; capitals do not matter.
 
     Raises:
         ConfigError: for a name that does not exist, or something that is no table of names and numbers.
     """
     if not isinstance(moves, Mapping) or not moves:
-        raise ConfigError("moves must hold names of sliders and how far each goes, such as {'Smile': 1.5}")
-    by_name = {direction.name: direction for direction in found}
-    unknown = [str(name)[:80] for name in moves if name not in by_name]
-    if unknown:
-        raise ConfigError(f"there is no slider {unknown[0]!r}: choose from {', '.join(by_name)}")
-    return {by_name[name]: amount for name, amount in moves.items()}
+        raise ConfigError("moves must hold names and how far each goes, such as {'smile': 1.5}")
+    by_name = {direction.name.casefold(): direction for direction in found}
+    chosen: dict[Direction, float] = {}
+    for name, amount in moves.items():
+        direction = by_name.get(str(name).strip().casefold())
+        if direction is None:
+            names = ", ".join(one.name for one in found)
+            raise ConfigError(f"there is no move {str(name)[:80]!r}: choose from {names}")
+        if direction in chosen:
+            raise ConfigError(f"{direction.name} is given twice: choose one distance for it")
+        chosen[direction] = amount
+    return chosen
 
 
 def _labelled(sep: FaceSep) -> bool:
