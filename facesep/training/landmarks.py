@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from facesep.camera import CAMERA_DISTANCE, CENTRE_X, CENTRE_Y, FOCAL, TEMPLATE_5, WINDOW, rotation_matrix
-from facesep.codes import Codes
+from facesep.codes import CODE_SIZES, Codes
 from facesep.data.portraits import PortraitSource
 from facesep.data.source import RejectError
 from facesep.errors import DataError
@@ -21,8 +21,9 @@ NOSE_TIP = 4
 """Vertex of the mesh whose mean depth is that of the five-point template."""
 PARTS = {"lips": list(range(40)), "eyes": list(range(40, 72)), "face": list(range(COUNT))}
 """Groups of landmarks whose errors are reported."""
-RIDGE = 200.0
-"""Weight of the squared coefficients."""
+RIDGE = {"shape": 200.0, "expression": 10.0}
+"""Weight of the squared coefficients of each code. Expressions get little: a larger one would leave their
+motion to the many numbers of the shape, so that a smile alone moved half as far as it should."""
 
 
 class Sample(NamedTuple):
@@ -83,8 +84,8 @@ def fit_landmarks(samples: list[Sample]) -> LandmarkHead:
     code = torch.cat([getattr(codes, name) for name in CODE], 1).double()
     middle, mean = code.mean(0), points.mean(0)
     code = code - middle
-    penalty = RIDGE * torch.eye(code.shape[1], dtype=code.dtype)
-    weight = torch.linalg.solve(code.mT @ code + penalty, code.mT @ (points - mean)).mT
+    penalty = torch.cat([torch.full((CODE_SIZES[name],), RIDGE[name]) for name in CODE]).to(code)
+    weight = torch.linalg.solve(code.mT @ code + penalty.diag(), code.mT @ (points - mean)).mT
     head = LandmarkHead()
     head.line.weight.data = weight.float()
     head.line.bias.data = (mean - weight @ middle).float()
