@@ -735,16 +735,19 @@ class FaceSep(CheckpointMixin):
         motion = read_motion(follow(self, video, fps, seconds), video, fps, seconds, tell)
         moving = tracks(head, motion, attributes, relative)
         pictures = (show(one) for one in moved(head, moving))
-        done = functools.partial(tell, "Rendering")
+
+        def done(count: int) -> None:
+            tell("Rendering", count, len(motion))
+
         if path is None:
-            return _counted(pictures, lambda count: done(count, len(motion)))
+            return _counted(pictures, done)
         from facesep.provenance import write_video
 
         return write_video(
             pictures,
             path,
             fps,
-            on_frame=lambda count: done(count, len(motion)),
+            on_frame=done,
             sound=motion.sound if sound else None,
         )
 
