@@ -19,8 +19,8 @@ from facesep.errors import DataError, FaceError, ImageError
 from facesep.faces.types import Aligned
 from facesep.images import load_image, to_tensor
 
-HEAD = (1, 2)
-"""Labels of the head: face and hair."""
+FACE, HEAD = 1, (1, 2)
+"""Labels of the face (skin with ears, eyes and glasses), and of the head: face and hair."""
 SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
@@ -157,6 +157,10 @@ class ShardPhotos(PhotoSet):
             return None
         return self._photo(sample, found[1], _moved_label(sample, found[1], self.size))
 
+    def face(self, place: int) -> Tensor:
+        """``Tensor[1, S, S]`` in 0..1 on the crop of the shard: 1 on skin, ears, eyes and glasses."""
+        return _covered(Image.fromarray(self.shards.sample(self.rows[place]).label), (FACE,), self.size)
+
     def name(self, place: int) -> str:
         """Name of the photo at a place."""
         return self.shards.meta(self.rows[place])["name"]
@@ -168,12 +172,9 @@ class ShardPhotos(PhotoSet):
         return {"shards": sums, "rows": self.rows, "size": self.size, "crops": how}
 
     def _photo(self, sample: Sample, aligned: Aligned, label: Image.Image) -> Photo:
-        size = (self.size, self.size)
-        head = Image.fromarray(np.isin(np.asarray(label), HEAD).astype(np.uint8) * 255)
-        mask = np.asarray(head if head.size == size else head.resize(size, Image.BOX), np.float32) / 255
         name = sample.meta["name"]
         person = sample.meta.get("person") or name
-        return Photo(name, person, sample.meta, aligned, torch.from_numpy(mask)[None])
+        return Photo(name, person, sample.meta, aligned, _covered(label, HEAD, self.size))
 
 
 def mean_of(photos: Iterable[Photo]) -> Tensor:
@@ -199,6 +200,13 @@ def mean_face(shards: str | Path, size: int) -> Tensor:
         DataError: if the shards hold no training photos.
     """
     return mean_of(ShardPhotos(shards, "train", size))
+
+
+def _covered(label: Image.Image, labels: tuple[int, ...], size: int) -> Tensor:
+    """How much of each pixel some labels cover: ``Tensor[1, size, size]``."""
+    mask = Image.fromarray(np.isin(np.asarray(label), labels).astype(np.uint8) * 255)
+    mask = mask if mask.width == size else mask.resize((size, size), Image.Resampling.BOX)
+    return torch.from_numpy(np.asarray(mask, np.float32) / 255)[None]
 
 
 def _file(folder: Path, name: str) -> Path:
