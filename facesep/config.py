@@ -100,6 +100,8 @@ class EncoderConfig:
         width: channels of the first stage of the paper's trunks; less than 64 only for tests.
         parser: what finds the hair for the paper's hair head; with ``none`` the model renders and edits
             but cannot encode hair.
+        skin: whether what the texture code knows of the light code is taken out of it (light heads alone;
+            see ``facesep.training.skin``).
     """
 
     kind: Literal["light", "paper"] = "paper"
@@ -110,12 +112,15 @@ class EncoderConfig:
     recognition: Literal["ir18", "ir50", "ir101"] = "ir50"
     width: int = 64
     parser: Literal["bisenet", "none"] = "bisenet"
+    skin: bool = False
 
     def __post_init__(self) -> None:
         _positive(self, "input_size")
         _positive(self, "width")
         if len(self.widths) != len(self.blocks) or not self.widths:
             raise ConfigError("widths and blocks must have one entry per stage")
+        if self.skin and self.kind != "light":
+            raise ConfigError("skin is taken out of the light of light heads alone, not of the paper's")
         if self.input_size % self.reduction:
             raise ConfigError(
                 f"input_size {self.input_size} must be divisible by {self.reduction} for "

@@ -67,7 +67,7 @@ def surface_normals(points: Tensor, seen: Tensor, rounds: int = 3) -> Tensor:
 
 
 def relit_copies(decoder: Decoder, codes: Codes, photo: Photo, face: Tensor) -> list[Aligned]:
-    """A photo under each light of :data:`DIRECTIONS`, see :func:`relit`.
+    """A photo under each light of ``DIRECTIONS``, see ``relit``.
 
     Args:
         decoder: gives the normals.
@@ -84,14 +84,14 @@ def relit(image: Tensor, head: Tensor, face: Tensor, normal: Tensor, towards: Se
     """Photos with more light from one side and less from the other; the mean of a face stays.
 
     A pixel of the head with the normal ``n`` is multiplied by ``1 + s n . d``, in sRGB values like the
-    spherical harmonics of :mod:`facesep.analysis.lighting`, over the mean of that on the face: a change of
+    spherical harmonics of ``facesep.analysis.lighting``, over the mean of that on the face: a change of
     brightness alone could as well be one of skin.
 
     Args:
         image: ``Tensor[B, 3, S, S]`` in 0..1.
         head: ``Tensor[B, 1, S, S]``, 1 where the light changes.
         face: ``Tensor[B, 1, S, S]``, 1 where the mean is taken.
-        normal: ``Tensor[B, 3, n, n]`` of :func:`head_normals`.
+        normal: ``Tensor[B, 3, n, n]`` of ``head_normals``.
         towards: d, of any length.
     """
     towards = F.normalize(torch.tensor(towards, dtype=normal.dtype, device=normal.device), dim=0)

@@ -144,6 +144,8 @@ def encode(encoder: nn.Module, image: Tensor, points: Tensor | None = None) -> C
         points: ``Tensor[B, 5, 2]`` for the paper's shape head; by default those of the predicted pose.
     """
     found = {name: encoder.heads[name](image) for name in ATTRIBUTES if name != "shape"}
+    if getattr(encoder, "skin", None) is not None:
+        found["illumination"] = found["illumination"] - found["texture"] @ encoder.skin.float().mT
     if points is None:
         points = projected_points(found["rotation"], found["translation"], image.shape[-1])
     return Codes(shape=encoder.heads["shape"](image, points), **found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -91,16 +92,29 @@ class LightHead(nn.Module):
 
 
 class LightEncoder(nn.Module):
-    """Seven ``LightHead`` networks; no part is shared, so each attribute trains on its own."""
+    """Seven ``LightHead`` networks; no part is shared, so each attribute trains on its own.
+
+    One photo does not tell dark skin from dim light, so the head of the light sees skin, too. With
+    ``config.skin`` the illumination code is ``h - A t``: what the head says without what follows from the
+    texture code t (``facesep.training.skin``).
+    """
+
+    skin: Tensor | None
+    """A, ``Tensor[27, 80]``; None without."""
 
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         self.heads = nn.ModuleDict({name: LightHead(config, name) for name in ATTRIBUTES})
+        size = TRAITS["illumination"].size, TRAITS["texture"].size
+        self.register_buffer("skin", torch.zeros(size) if config.skin else None)
 
     def forward(self, image: Tensor, points: Tensor | None = None) -> Codes:
         """Canonical images ``Tensor[B, 3, S, S]`` in 0..1 -> batched codes; ``points`` are not looked at."""
         tasks = [partial(head, image) for head in self.heads.values()]
-        return Codes(**dict(zip(self.heads, side_by_side(tasks, image.device), strict=True)))
+        found = dict(zip(self.heads, side_by_side(tasks, image.device), strict=True))
+        if self.skin is not None:
+            found["illumination"] = found["illumination"] - F.linear(found["texture"], self.skin.float())
+        return Codes(**found)
 
 
 def build_encoder(config: EncoderConfig) -> nn.Module:

@@ -40,6 +40,7 @@ def write_tiny(folder: Path, count: int = 6) -> tuple[Path, Path]:
             "name": f"head-{index}",
             "split": "val" if index == count - 1 else "train",
             "person": f"person-{index // 2}",
+            "set": "drawn",
             "points5": points,
         }
         ids.append(stable_id(meta["name"]))
