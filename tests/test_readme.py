@@ -15,7 +15,7 @@ from PIL import Image
 
 from facesep import FaceSep
 from facesep.provenance import verify
-from facesep.video import video_info
+from facesep.video import video_info, write_video
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 pytestmark = pytest.mark.slow
@@ -34,6 +34,8 @@ def folder(tmp_path) -> Path:
     photos = resources.files("facesep") / "assets" / "examples"
     shutil.copy(photos / "london_016.jpg", tmp_path / "anna.jpg")
     shutil.copy(photos / "london_036.jpg", tmp_path / "ben.jpg")
+    frames = [Image.open(photos / f"london_{name}.jpg").resize((320, 320)) for name in ("036", "099")]
+    write_video(frames, tmp_path / "talking.mp4", fps=2)
     return tmp_path
 
 

@@ -140,11 +140,13 @@ def pull(
     framed = ((at > 0) & (at < 1)).all(1, keepdim=True)
     pixels = sample(torch.cat((source.colours, source.matte, source.hair), 1), at)
     colours, matte, hair = pixels.split((3, 1, 1), 1)
-    matte, hair = matte * framed, hair * framed
+    # Beyond the crop's border the head goes on where it touches the border, as the render draws it.
+    matte, hair = torch.where(framed, matte, matte * solid * within), hair * framed
     if recolour:
         colours = display(linear(colours) * resize(sample(ratio(decoder, source, codes), places), size))
     sure = torch.where(within, resize(confidence, size), torch.ones_like(solid))
     alpha = torch.lerp(solid, matte, sure)
+    sure = sure * framed
     hole = (resize(mouth, size) / EDGE + 0.5).clamp(0, 1)
     sure = sure * (1 - hole * (1 - resize(shown, size)))
     return Layer(colours.clamp(0, 1), alpha, hair, sure, hole)

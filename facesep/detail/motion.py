@@ -8,12 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from facesep.nets.landmarks import LOWER_LIP, UPPER_LIP, mouth_curves
+from facesep.constants import constant
+from facesep.nets.landmarks import COUNT, LOWER_LIP, UPPER_LIP, mouth_curves
 
 NEAR, FAR = 0.065, 0.3
 """Widths of the kernels in decimetres: that of skin beside a landmark, and of what no landmark is near to."""
 BASE = 0.05
 """Weight of the wide kernel beside the narrow one."""
+PASSES = 4
+"""Times that what averaging takes from the landmarks' own displacements is given back to them."""
 COARSER = 4
 """Cells of the fine grid along a cell of the coarse one, on which the wide kernel is computed."""
 EDGE = 0.012
@@ -22,6 +25,9 @@ NOTHING = -60.0
 """Exponents below this count as this: the smallest numbers of all are slow to compute with."""
 OPENING = (0.01, 0.045)
 """Heights of an open mouth in decimetres between which its inside begins to show."""
+
+
+_UPPER, _LOWER = (tuple(float(k in lip) for k in range(COUNT)) for lip in (UPPER_LIP, LOWER_LIP))
 
 
 class Moved(NamedTuple):
@@ -57,8 +63,9 @@ def height(curve: Tensor, x: Tensor) -> Tensor:
 def move(points: Tensor, result: Tensor, photo: Tensor) -> Moved:
     """Carries points of a result's face to those of a photo, by the landmarks of both.
 
-    Displacements are averaged with Gaussian weights of the distance to each landmark. Points above the line
-    between the lips do not listen to the lower lip, and the other way round.
+    Displacements are averaged with Gaussian weights of the distance to each landmark, and raised before
+    so that each landmark itself moves as far as it should. Points above the line between the lips do not
+    listen to the lower lip, and the other way round.
 
     Args:
         points: ``Tensor[B, 3, n, n]`` in the head frame of the result.
@@ -74,11 +81,12 @@ def move(points: Tensor, result: Tensor, photo: Tensor) -> Moved:
     above = torch.sigmoid((y - middle) / (EDGE / 4))
     side = (1 - between * (1 - above)).flatten(2)
     other = (1 - between * above).flatten(2)
-    offset, total = _spread(points, result, photo - result, NEAR, (side, other))
+    offsets = raised(result, photo - result)
+    offset, total = _spread(points, result, offsets, NEAR, (side, other))
     coarse = F.avg_pool2d(points, COARSER)
     wide, weight = (
         F.interpolate(each, size=points.shape[-2:], mode="bilinear", align_corners=False)
-        for each in _spread(coarse, result, photo - result, FAR, None)
+        for each in _spread(coarse, result, offsets, FAR, None)
     )
     offset = (offset + BASE * wide) / (total + BASE * weight + 1e-6)
 
@@ -90,6 +98,25 @@ def move(points: Tensor, result: Tensor, photo: Tensor) -> Moved:
     wanted = (top - bottom).clamp_min(0)
     shown = ((there + low) / (wanted + low)).clamp(0, 1)
     return Moved(points + offset, inside, ((shown - 0.3) / 0.4).clamp(0, 1))
+
+
+def raised(landmarks: Tensor, offsets: Tensor) -> Tensor:
+    """Displacements whose averages at the landmarks are nearly the given ones (L2 boosting).
+
+    Args:
+        landmarks: ``Tensor[B, N, 3]``.
+        offsets: ``Tensor[B, N, 3]``.
+    """
+    square = (landmarks * landmarks).sum(-1, keepdim=True)
+    distance = (square + square.mT - 2 * landmarks @ landmarks.mT).clamp_min(0)
+    upper, lower = constant(_UPPER, distance), constant(_LOWER, distance)
+    together = 1 - upper[:, None] * lower - lower[:, None] * upper
+    weights = (-distance / (2 * NEAR**2)).exp() * together + BASE * (-distance / (2 * FAR**2)).exp()
+    weights = weights / weights.sum(-1, keepdim=True)
+    found = offsets
+    for _ in range(PASSES):
+        found = found + offsets - weights @ found
+    return found
 
 
 def _spread(

@@ -49,6 +49,17 @@ def test_a_face_that_moves_as_a_whole_moves_every_point_alike():
     )
 
 
+def test_landmarks_move_as_far_as_they_should():
+    """A corner of the mouth is pulled with the skin around it: it goes all the way, what is far stays."""
+    still = face()
+    away = (still - still[:, 10:11]).norm(dim=-1, keepdim=True)
+    pulled = still + torch.tensor([0.1, 0.1, 0.0]) * (-((away / 0.12) ** 2)).exp()
+    points = still.mT.unsqueeze(-1).expand(-1, -1, -1, 4)
+    offset = (move(points, still, pulled).points - points)[0, :, :, 0].mT
+    torch.testing.assert_close(offset, (pulled - still)[0], atol=0.015, rtol=0)
+    assert offset[away[0, :, 0] > 0.5].norm(dim=-1).max() < 0.005
+
+
 def test_closing_lips_part_at_their_line():
     """The result's mouth is closed, the photo's open: above the line comes the upper lip, below the lower."""
     points = grid(128)
