@@ -1,7 +1,7 @@
 """Who computes next. One computes at a time, so that it has all cores and the memory stays bounded.
 
-Single pictures come first, and frames of videos when they have waited for a second; visitors who ask for much
-come in turn with those who ask for little.
+Single pictures come first, and one frame of all videos together when it has waited for a second; visitors who
+ask for much come in turn with those who ask for little.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 PATIENCE = 1.0
-"""Seconds by which a frame of a video lets others go first."""
+"""Seconds by which a frame lets others go first, for each video whose frames wait."""
 SHARE = 0.3
 """Seconds by which each further request of one visitor lets others go first: about what a picture takes."""
 
@@ -34,6 +34,7 @@ class Turns:
         self._waiting: list[tuple[float, int, int, threading.Event]] = []
         self._holder: int | None = None
         self._asked: Counter[str] = Counter()
+        self._pausing = 0
 
     @contextmanager
     def turn(self, visitor: str, on_wait: Callable[[int], object] = lambda _: None) -> Iterator[None]:
@@ -61,8 +62,15 @@ class Turns:
         """Lets others go first, between two frames of a video; gives the seconds that it took."""
         start = self._clock()
         if self._holder == threading.get_ident():
-            self._give()
-            self._take(start + PATIENCE)
+            with self._lock:
+                self._pausing += 1
+                due = start + PATIENCE * self._pausing
+            try:
+                self._give()
+                self._take(due)
+            finally:
+                with self._lock:
+                    self._pausing -= 1
         return self._clock() - start
 
     @contextmanager

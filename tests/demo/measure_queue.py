@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--visitors", type=int, default=20)
     parser.add_argument("--films", type=int, default=5, help="visitors who make videos, one after another")
     parser.add_argument("--seconds", type=float, default=60.0)
-    parser.add_argument("--pause", type=float, default=3.0, help="seconds between two pictures of a visitor")
+    parser.add_argument("--pause", type=float, default=10.0, help="seconds between two pictures of a visitor")
     args = parser.parse_args()
     sep = FaceSep(preset(args.preset)) if args.preset else FaceSep.from_pretrained()
     with tempfile.TemporaryDirectory() as folder:

@@ -93,6 +93,22 @@ def test_a_frame_that_waited_for_long_goes_before_new_pictures():
     assert room.end() == ["film0", "film1", "late"]
 
 
+def test_many_films_are_no_more_in_the_way_than_one():
+    """The second film's frame waits twice as long: together they get a turn a second."""
+    room = Room()
+
+    def crowd() -> None:
+        with room.turns.turn("crowd"):
+            room.now = 1.5 * PATIENCE
+            room.ask("anna", "picture")
+
+    with room.turns.turn("nobody"):
+        room.film("a", 2)
+        room.film("b", 2)
+        room.start(crowd)
+    assert room.end() == ["a0", "b0", "a1", "picture", "b1"]
+
+
 def test_two_films_share():
     room = Room()
     with room.turns.turn("nobody"):
