@@ -35,7 +35,7 @@ from facesep.detail.render import (
     plain_picture,
 )
 from facesep.detail.source import MOST_PIXELS as SOURCE_PIXELS
-from facesep.detail.source import read_source, source_size
+from facesep.detail.source import fine, read_source, source_size
 from facesep.driving import MOVES, Step, follow, moved, rate, read_motion, tracks
 from facesep.errors import (
     CheckpointError,
@@ -532,7 +532,7 @@ class FaceSep(CheckpointMixin):
         frame = portrait.frames[0]
         if frame.photo is None:
             raise ConfigError("this portrait has not kept its photo: use sep.portrait(photo, keep=True)")
-        size = min(max(round(frame.crop.side), 16), 1024)
+        size = fine(frame.crop.side)
         if portrait.moved and turn(portrait.codes, portrait.base.codes) > LARGEST_TURN:
             warnings.warn(
                 f"the head turns by more than {LARGEST_TURN:.0f} degrees, too far to stand in its photo: "

@@ -132,7 +132,7 @@ def _spread(
     exponent = torch.baddbmm(
         -scale * (landmarks * landmarks).sum(-1, keepdim=True), known, torch.cat((flat, -square), 1)
     )
-    weights = exponent.clamp(NOTHING, 0).exp()
+    weights = exponent.clamp(NOTHING, 0.0).exp()
     total = vectors @ weights
     for part, side in zip((UPPER_LIP, LOWER_LIP), sides or (), strict=False):
         chosen = list(part)

@@ -19,6 +19,8 @@ from facesep.nets.face_parser import HAIR, head_probability
 
 MOST_PIXELS = 1024
 """Largest side of a canonical crop that is kept."""
+FINE = 512
+"""Photos of fewer pixels are resampled at up to twice their own."""
 DOUBT = 0.03
 """A parser is never quite sure: probabilities nearer than this to 0 or 1 are taken for that."""
 REACH = 0.1
@@ -102,8 +104,12 @@ class Source:
 
 def source_size(side: float, least: int) -> int:
     """Side in pixels at which a canonical window of ``side`` photo pixels is kept."""
-    wanted = min(max(side, least), MOST_PIXELS)
-    return max(round(wanted / PYRAMID), 1) * PYRAMID
+    return max(round(max(fine(side), least) / PYRAMID), 1) * PYRAMID
+
+
+def fine(side: float) -> int:
+    """Side in pixels at which a window of ``side`` photo pixels may be resampled twice and stays sharp."""
+    return int(min(max(side, min(2 * side, FINE), 16), MOST_PIXELS))
 
 
 @torch.no_grad()
