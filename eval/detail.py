@@ -21,6 +21,8 @@ from facesep.evaluation.identity import DlibIdentity
 from facesep.evaluation.perceptual import st_lpips_distance
 from facesep.evaluation.pose import TddfaPose
 
+PARTS = ("exactness", "colours", "likeness", "pose", "expression")
+
 
 def main() -> int:
     """Parses the arguments, measures, writes JSON."""
@@ -32,6 +34,7 @@ def main() -> int:
     parser.add_argument("--split", default="val", choices=("train", "val"))
     parser.add_argument("--without", nargs="*", default=[], metavar="SET", help="sets that are left out")
     parser.add_argument("--limit", type=int, help="only so many photos, taken evenly")
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS, help="default: all")
     parser.add_argument("--st-lpips", metavar="FILE", help="weights of ST-LPIPS; measures expressions")
     parser.add_argument("--tddfa", metavar="FILE", help="3DDFA_V2's mb05_120x120.safetensors; measures poses")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
@@ -52,25 +55,23 @@ def main() -> int:
 def measure(args: argparse.Namespace) -> dict:
     """All that can be measured with what was given."""
     detail.quiet()
-    identity = DlibIdentity()  # all that can be missing, before anything is measured
+    identity = DlibIdentity() if "likeness" in args.parts else None  # all that can be missing, before anything is measured
     tool = TddfaPose(args.tddfa) if args.tddfa else None
     distance = st_lpips_distance(args.st_lpips).distance if args.st_lpips else None
     sep = FaceSep.from_pretrained(args.checkpoint)
     sitters = detail.read_sitters(
         sep, args.portraits, args.split, args.limit, args.without, partial(_progress, "photos")
     )
-    found = {
-        "photos": len(sitters),
-        "people": len({one.person for one in sitters}),
-        "largest difference without an edit": detail.exactness(sep, sitters),
-        "skin colour": detail.colour_shares(sep, sitters, args.seed),
-        "likeness": detail.likeness(sep, sitters, identity, args.seed, partial(_progress, "views")),
+    measures = {
+        "exactness": lambda: detail.exactness(sep, sitters),
+        "colours": lambda: detail.colour_shares(sep, sitters, args.seed),
+        "likeness": lambda: detail.likeness(sep, sitters, identity, args.seed, partial(_progress, "views")),
+        "pose": lambda: tool and detail.poses(sep, sitters, tool, args.seed),
+        "expression": lambda: distance and detail.expressions(sep, sitters, distance, args.seed),
     }
-    if tool:
-        found["pose"] = detail.poses(sep, sitters, tool, args.seed)
-    if distance:
-        found["expression, ST-LPIPS of the face"] = detail.expressions(sep, sitters, distance, args.seed)
-    return found
+    people = len({one.person for one in sitters})
+    found = {"photos": len(sitters), "people": people}
+    return found | {name: measures[name]() for name in args.parts}
 
 
 def _progress(what: str, done: int, total: int) -> None:
