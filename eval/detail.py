@@ -55,7 +55,8 @@ def main() -> int:
 def measure(args: argparse.Namespace) -> dict:
     """All that can be measured with what was given."""
     detail.quiet()
-    identity = DlibIdentity() if "likeness" in args.parts else None  # all that can be missing, before anything is measured
+    # All that can be missing, before anything is measured.
+    identity = DlibIdentity() if "likeness" in args.parts else None
     tool = TddfaPose(args.tddfa) if args.tddfa else None
     distance = st_lpips_distance(args.st_lpips).distance if args.st_lpips else None
     sep = FaceSep.from_pretrained(args.checkpoint)

@@ -84,7 +84,7 @@ def linear(image: Tensor) -> Tensor:
 
 def display(light: Tensor) -> Tensor:
     """The inverse of ``linear``."""
-    return light.clamp(1e-6, 1).sqrt()
+    return light.clamp(1e-6, 1.0).sqrt()
 
 
 def ratio(decoder: Decoder, source: Source, codes: Codes) -> Tensor:
