@@ -3,6 +3,10 @@
 Examples:
     python eval/speed.py --photo portrait.jpg --out eval.json
 
+With ``--donor`` it times photo detail: reading a photo, edits by size, an orbit::
+
+    python eval/speed.py --photo portrait.jpg --donor other.jpg --repeats 5
+
 With ``--preset`` it compares forms of computing a model (reference, ours, bfloat16, other runtimes) instead::
 
     python eval/speed.py --preset paper --sizes 256 512 1024 --frames 0 --out speed.json
@@ -19,9 +23,9 @@ import sys
 
 import torch
 
-from facesep import ConfigError
+from facesep import ConfigError, FaceSep
 from facesep.evaluation import fitting, options, plots
-from facesep.evaluation.bench import comparison, scaling, steps
+from facesep.evaluation.bench import comparison, detail, scaling, steps
 from facesep.evaluation.bench.forms import REFERENCE
 from facesep.evaluation.report import markdown, write_speed
 from facesep.evaluation.runner import finish, new_parser, progress, run_script
@@ -32,6 +36,7 @@ def main() -> int:
     parser = new_parser(__doc__)
     options.add(parser, "checkpoint")
     parser.add_argument("--photo", help="a photo with one face; needed without --preset")
+    parser.add_argument("--donor", help="a second photo: photo detail is timed instead")
     parser.add_argument("--refiner", help="to time with --photo; by default the checkpoint's")
     parser.add_argument("--preset", help="compare the forms of computing this preset with random weights")
     parser.add_argument("--sizes", type=int, nargs="+", help="of images with --preset; its own by default")
@@ -59,6 +64,11 @@ def run(args: argparse.Namespace) -> None:
     if args.preset is None:
         if args.photo is None:
             raise ConfigError("give a photo with --photo, or compare the forms of a --preset")
+        if args.donor:
+            sep = FaceSep.from_pretrained(args.checkpoint).to(args.device)
+            found = detail.measure(sep, args.photo, args.donor, frames=args.frames, **shared)
+            finish(args, args.checkpoint, [found])
+            return
         fitted = {"per-image fitting of our decoder": fitting.mean_seconds(args.fit)} if args.fit else None
         measured = steps.measure(
             args.checkpoint, args.photo, frames=args.frames, refiner=args.refiner, **shared

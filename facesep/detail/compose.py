@@ -12,6 +12,7 @@ from facesep.codes import Codes
 from facesep.constants import constant
 from facesep.detail.flow import (
     Surface,
+    alike,
     beyond,
     blur,
     continued,
@@ -126,7 +127,7 @@ def pull(
         points, mouth, shown = move(points, head(codes), head(source.codes))
     places, behind = drop(points, source.codes)
     confidence = visible(behind, sample(source.depth, places)) * facing(places)
-    confidence = blur(confidence, 2.0).clamp(0, 1)
+    confidence = torch.maximum(blur(confidence, 2.0).clamp(0, 1), alike(codes, source.codes))
 
     around, grid = pixel_grid(GRID, places), pixel_grid(size, places)
     inner = resize(places - around, size)

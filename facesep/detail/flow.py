@@ -17,6 +17,8 @@ SOLID = 0.6
 HIDDEN = 0.10
 """A point this many decimetres behind the surface that the photo shows is hidden there."""
 STEEPNESS = 3.0
+NEAR_POSE = 0.04
+"""Square of the turn (in radians, 11 degrees) from which depth alone says what the photo shows."""
 SLANTED = (0.12, 0.45)
 """Photo pixels for one result pixel (as an area) from which a surface is too slanted in the photo, and seen
 well."""
@@ -61,9 +63,10 @@ def continued(values: Tensor, weight: Tensor, levels: int = 5) -> Tensor:
     everywhere = tuple(each.mean((2, 3), keepdim=True) for each in stack[-1])
     mean = everywhere[0] / everywhere[1].clamp_min(1e-6)
     filled = torch.where(known > 1e-4, total / known.clamp_min(1e-4), mean)
-    for total, known in reversed(stack[:-1]):
+    for level, (total, known) in reversed(list(enumerate(stack[:-1]))):
         coarse = F.interpolate(filled, scale_factor=2, mode="bilinear", align_corners=False)
-        share = known.clamp(0, 1)
+        # Below the image itself one pixel of four is enough, so that what is near wins over what is far.
+        share = (known * (4 if level else 1)).clamp(0, 1)
         filled = torch.lerp(coarse, total / known.clamp_min(1e-6), share)
     return filled
 
@@ -142,6 +145,22 @@ def resize(image: Tensor, size: int, mode: str = "bilinear") -> Tensor:
 def visible(depth: Tensor, shown: Tensor) -> Tensor:
     """Confidence that points at some depth are the ones that a photo shows there, not behind them."""
     return (1.5 - (depth - shown) / HIDDEN).clamp(0, 1)
+
+
+def alike(codes: Codes, photo: Codes) -> Tensor:
+    """Confidence that a head is seen from where the photo sees it, so that nothing comes to light.
+
+    ``1 - (4 sin(a/2)^2) / NEAR_POSE`` of the angle ``a`` between the two poses.
+
+    Args:
+        codes: of the result.
+        photo: codes of the photo.
+
+    Returns:
+        ``Tensor[B, 1, 1, 1]`` in 0..1.
+    """
+    both = rotation_matrix(codes.rotation.float()) * rotation_matrix(photo.rotation.float())
+    return (1 - (3 - both.sum((1, 2))) / NEAR_POSE).clamp(0, 1).view(-1, 1, 1, 1)
 
 
 def harden(opacity: Tensor) -> Tensor:

@@ -21,9 +21,11 @@ from facesep.images import note_made, to_tensor
 LARGEST_TURN = 15.0
 """Degrees by which a head may turn in its photo; beyond that its neck would have to be invented."""
 APART = 0.03
-"""How far from the head the colours behind it are taken, as a share of the crop's side."""
+"""How far from hair the colours behind it are taken, as a share of the crop's side."""
 MASKS = 256
 """Side at which masks are widened."""
+STRIP = 512
+"""Rows of a photo that are computed at once."""
 SEAM = 0.012
 """Width of the seam around a head, as a share of the crop's side."""
 
@@ -69,28 +71,29 @@ def paste(photo: Image.Image, crop: Crop, picture: Picture, source: Source, move
         source: the photo's head, a batch of one.
         moved: whether anything but colours has changed.
     """
-    box = window(crop, photo)
-    before = np.asarray(photo.crop(box), dtype=np.float32)
-    after: np.ndarray
     size = picture.alpha.shape[-1]
-    if not moved:
+    if moved:
+        shown = to_tensor(crop.apply(photo, size))[None].to(picture.alpha)
+        matte, hair, alpha = (
+            resize(each, MASKS).clamp(0, 1) for each in (source.matte, source.hair, picture.alpha)
+        )
+        # Where the head has left. Elsewhere its soft edge, mixed with what is behind it, is the photo's own.
+        free = resize(_grown(((matte - alpha - 0.15) / 0.35).clamp(0, 1)), size)
+        behind = torch.lerp(shown, _behind(shown, matte, hair, framed(crop, photo, MASKS)), free)
+        share = resize(_grown(torch.maximum(matte, alpha)), size)
+        layers = torch.cat((torch.lerp(behind, picture.colours, picture.alpha), share), 1)
+    else:
         own = resize(source.colours, size, "bicubic").clamp(0, 1)
         layers = torch.cat(((picture.colours - own) * picture.alpha, picture.alpha), 1)
-        both = in_photo(layers, crop, box)[0].permute(1, 2, 0).cpu().numpy()
-        after = before + np.round(both[..., :3] * 255)
-    else:
-        shown = to_tensor(crop.apply(photo, size))[None].to(picture.alpha)
-        matte, alpha = (resize(each, MASKS).clamp(0, 1) for each in (source.matte, picture.alpha))
-        # Where the head has left. Elsewhere its soft edge, mixed with what is behind it, is the photo's own.
-        left = resize(_grown(((matte - alpha - 0.15) / 0.35).clamp(0, 1)), size)
-        behind = torch.lerp(shown, _behind(shown, matte, framed(crop, photo, MASKS)), left)
-        head = torch.lerp(behind, picture.colours, picture.alpha)
-        share = resize(_grown(torch.maximum(matte, alpha)), size)
-        both = in_photo(torch.cat((head, share), 1), crop, box)[0].permute(1, 2, 0).cpu().numpy()
-        after = before + both[..., 3:] * (both[..., :3] * 255 - before)
     result, made = photo.copy(), Image.new("L", photo.size, 0)
-    result.paste(Image.fromarray(np.clip(np.round(after), 0, 255).astype(np.uint8)), box[:2])
-    made.paste(Image.fromarray((both[..., 3] * 255).clip(0, 255).astype(np.uint8)), box[:2])
+    left, top, right, bottom = window(crop, photo)
+    for row in range(top, bottom, STRIP):  # large photos need no large tensors
+        box = left, row, right, min(row + STRIP, bottom)
+        before = np.asarray(photo.crop(box), dtype=np.float32)
+        colours, mask = np.split(in_photo(layers, crop, box)[0].permute(1, 2, 0).cpu().numpy(), (3,), 2)
+        after = before + (mask * (colours * 255 - before) if moved else np.round(colours * 255))
+        result.paste(Image.fromarray(np.clip(np.round(after), 0, 255).astype(np.uint8)), box[:2])
+        made.paste(Image.fromarray((mask[..., 0] * 255).clip(0, 255).astype(np.uint8)), box[:2])
     return note_made(result, made)
 
 
@@ -110,9 +113,9 @@ def framed(crop: Crop, photo: Image.Image, size: int) -> Tensor:
     return (rows[:, None] & columns).float()[None, None]
 
 
-def _behind(shown: Tensor, head: Tensor, known: Tensor) -> Tensor:
-    """What stands behind the head, continued from what is seen well away from it."""
-    radius = round(APART * MASKS)
-    wide = F.max_pool2d(head, 2 * radius + 1, 1, radius)
-    free = (wide < 0.1).to(shown.dtype) * known.to(shown)
+def _behind(shown: Tensor, head: Tensor, hair: Tensor, known: Tensor) -> Tensor:
+    """What stands behind the head, continued from what is seen beside it, and well away from its hair."""
+    near, far = round(SEAM * MASKS), round(APART * MASKS)
+    free = (F.max_pool2d(head, 2 * near + 1, 1, near) < 0.5) & (F.max_pool2d(hair, 2 * far + 1, 1, far) < 0.1)
+    free = free.to(shown.dtype) * known.to(shown)
     return resize(continued(resize(shown, MASKS), free), shown.shape[-1], "bicubic").clamp(0, 1)

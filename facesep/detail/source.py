@@ -129,7 +129,9 @@ def read_source(decoder: Decoder, codes: Codes, crops: Tensor) -> Source:
     matte, hair = _certain(refine_mask(crops, masks)).split(1, 1)
     matte = matte * near
     hair = torch.minimum(hair, matte)
-    colours = continued(crops, (matte > INSIDE).to(crops.dtype))
+    # Skin that fades into a neck keeps the photo's pixels; at hair and background, the edge is a mixture.
+    skin = resize(1 - probabilities[:, :1] - probabilities[:, HAIR : HAIR + 1], crops.shape[-1]) > INSIDE
+    colours = continued(crops, ((matte > INSIDE) | (skin & (matte > 0))).to(crops.dtype))
     return Source(codes, colours, matte, hair, repainted(decoder, codes), seen.depth, seen.opacity)
 
 

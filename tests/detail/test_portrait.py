@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from facesep import FaceSep
 from facesep.codes import Codes
 from facesep.detail import Portrait
 from facesep.detail.render import picture
 from facesep.errors import CodesError, ConfigError, PhotoWarning
+from facesep.evaluation.bench.memory import added
 from facesep.images import load_image, to_tensor
 from facesep.provenance import mark
 
@@ -253,3 +254,51 @@ def test_odd_photos_give_finite_pictures(sep, kind):
         kept = sep.render(face, background="keep")
     assert torch.isfinite(image).all() and image.min() >= 0 and image.max() <= 1
     assert kept.size == load_image(odd(kind)).size
+
+
+EYES = (0.389, 0.485), (0.611, 0.485)
+"""Places of the eyes of a head that looks ahead, shares of the crop's side."""
+
+
+def worn(crop, kind: str) -> tuple[Image.Image, np.ndarray]:
+    """The photo with round glasses or a cap drawn on it, and where they are."""
+    photo = load_image(ANNA)
+    drawn = Image.new("L", photo.size)
+    for target, ink in ((photo, (10, 20, 60)), (drawn, 255)):
+        pen = ImageDraw.Draw(target)
+        at = [(crop.left + x * crop.side, crop.top + y * crop.side) for x, y in EYES]
+        if kind == "glasses":
+            radius = 0.075 * crop.side
+            for x, y in at:
+                pen.ellipse((x - radius, y - radius, x + radius, y + radius), outline=ink, width=4)
+        else:
+            width, height = 0.16 * crop.side, 0.11 * crop.side
+            pen.rectangle((at[0][0] - width, 0, at[1][0] + width, at[0][1] - height), fill=ink)
+    return photo, np.asarray(drawn) > 0
+
+
+@pytest.mark.parametrize("kind", ["glasses", "cap"])
+def test_what_is_worn_stays(sep, anna, ben, kind):
+    """A donor's smile neither takes glasses off nor moves a cap."""
+    photo, where = worn(anna.frames[0].crop, kind)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        edited = sep.portrait(photo).swap(ben, "expression")
+    before, after = pixels(photo), pixels(mark(sep.render(edited, background="keep")))
+    assert (np.abs(after - before).max(-1) < 60)[where].mean() > 0.8
+    assert (after != before).any()
+
+
+def test_photos_of_36_megapixels_need_no_large_tensors(sep, ben):
+    photo = load_image(ANNA).resize((6000, 6000))
+    large = sep.portrait(photo)
+    assert large.base.size == 1024 and large.resolution > 3000
+    edited = large.swap(ben, "expression")
+    sep.render(edited, background="keep")
+    found = []
+    megabytes = added(lambda: found.append(sep.render(edited, background="keep")))
+    assert found[0].size == photo.size
+    assert np.array_equal(pixels(found[0])[:200, :200], pixels(photo)[:200, :200])
+    # The result and its marked copy take 36 MB a channel; tensors of that size would add far more.
+    assert megabytes is None or megabytes < 1000
+    assert megabytes is None or added(lambda: sep.render(edited, yaw=10, size=1024)) < 400

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -39,6 +40,18 @@ def added_megabytes(name: str, preset: str, size: int, stage: str) -> float | No
     return float(run.stdout.split()[-1])
 
 
+def added(task: Callable[[], object]) -> float | None:
+    """Peak of the resident memory during a call less what was in use, in MB; None where nobody tells."""
+    if not RESET.exists():
+        return None
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)  # what was freed before must not serve the measured call
+    RESET.write_text("5")  # the peak starts again from what is in use
+    before = _status("VmRSS")
+    task()
+    return _status("VmHWM") - before
+
+
 def _status(key: str) -> float:
     """A line of the process's status in MB."""
     line = next(line for line in STATUS.read_text().splitlines() if line.startswith(f"{key}:"))
@@ -55,12 +68,8 @@ def main(name: str, preset: str, size: str, stage: str, threads: str) -> None:
     image = torch.rand(1, 3, sep.image_size, sep.image_size)
     codes = forms.random_codes(1)
     with torch.no_grad():
-        if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-            libc.malloc_trim(0)  # what loading left behind must not serve the measured call
-        RESET.write_text("5")  # the peak starts again from what is in use
-        before = _status("VmRSS")
-        form.encode(image) if stage == "encode" else form.render(codes)
-        sys.stdout.write(f"{_status('VmHWM') - before:.1f}\n")
+        peak = added(lambda: form.encode(image) if stage == "encode" else form.render(codes))
+    sys.stdout.write(f"{peak:.1f}\n")
 
 
 if __name__ == "__main__":
