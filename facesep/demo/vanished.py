@@ -37,7 +37,10 @@ class Vanished:
 
         try:
             await self.app(scope, receive, watched)
-        except FileNotFoundError:
+        except (FileNotFoundError, RuntimeError) as error:
+            # starlette says by a RuntimeError that a file went before it was opened.
+            if not isinstance(error if isinstance(error, OSError) else error.__context__, FileNotFoundError):
+                raise
             if scope["type"] != "http" or "/file=" not in scope["path"]:
                 raise
             if not started:

@@ -38,6 +38,8 @@ def test_a_file_that_is_gone_is_not_found(tmp_path):
         await response(scope, receive, send)
 
     assert answers(app)[0]["status"] in (200, 404)  # no exception leaves
+    path.unlink(missing_ok=True)
+    assert answers(FileResponse(path))[0]["status"] == 404  # it went before the look
     path.write_bytes(b"photo")
     with pytest.raises(FileNotFoundError, match="me.jpg"):
         answers(app, "/elsewhere")

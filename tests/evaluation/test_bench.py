@@ -26,7 +26,8 @@ POINTS = {SIZE: (16, 64), SAMPLES: (4, 8), BATCH: (1, 3), FRAMES: (2, 4)}
 @pytest.mark.parametrize("largest", [16, 32])
 def test_forms_agree_and_a_wrong_one_is_seen(monkeypatch, largest):
     monkeypatch.setattr(comparison, "LARGEST_REFERENCE_ORBIT", largest)
-    sep, names = forms.random_model(preset("tiny")), ["reference", "float32", "bfloat16"]
+    sep, names = forms.random_model(preset("tiny")), ["reference", "float32"]
+    names += ["bfloat16"] * (largest == 32)
     results, rates = comparison.compare(sep, names, batches=(1, 2), frames=3, repeats=2)
     stages = {key[:2] for key in results}
     assert stages >= {("encode", 1), ("render", 2), ("encode and render", 2), ("orbit of 3 frames", 1)}
