@@ -2,6 +2,7 @@
 
 Examples:
     python eval/detail_sheet.py --out docs/images/detail.jpg
+    python eval/detail_sheet.py --limits --out docs/images/detail-limits.jpg
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ def main() -> int:
     )
     parser.add_argument("photos", nargs="*", help="at least two (default: the bundled examples)")
     parser.add_argument("--checkpoint", help="folder or user/repo (default: the bundled one)")
+    parser.add_argument("--limits", action="store_true", help="show what it cannot do instead")
     parser.add_argument("--out", required=True, help="picture to write")
     args = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -37,7 +39,8 @@ def main() -> int:
     try:
         sep = FaceSep.from_pretrained(args.checkpoint)
         portraits = [sep.portrait(photo) for photo in photos]
-        rows = [row(sep, one, portraits[(k + 1) % len(portraits)]) for k, one in enumerate(portraits)]
+        make = limits if args.limits else row
+        rows = [make(sep, one, portraits[(k + 1) % len(portraits)]) for k, one in enumerate(portraits)]
         sheet = Image.new("RGB", (SIDE * len(rows[0]), SIDE * len(rows)), "white")
         for y, pictures in enumerate(rows):
             for x, picture in enumerate(pictures):
@@ -65,6 +68,20 @@ def row(sep: FaceSep, face: Portrait, donor: Portrait) -> list[Image.Image]:
         sep.render(face, size=SIDE, detail=False),
         *(sep.render(face, yaw=yaw, size=SIDE) for yaw in (-30, -15, 15, 30)),
         *kept,
+    ]
+
+
+def limits(sep: FaceSep, face: Portrait, donor: Portrait) -> list[Image.Image]:
+    """Photo, heads turned far, and hair of the donor with and without its photo."""
+    frame = face.frames[0]
+
+    def window(image: Image.Image) -> Image.Image:
+        return frame.crop.apply(image, SIDE)
+
+    return [
+        window(frame.photo),
+        *(sep.render(face, yaw=yaw, size=SIDE) for yaw in (-40, 40)),
+        *(window(sep.render(face.swap(one, "hair"), background="keep")) for one in (donor, donor.codes)),
     ]
 
 

@@ -78,9 +78,11 @@ def paste(photo: Image.Image, crop: Crop, picture: Picture, source: Source, move
             resize(each, MASKS).clamp(0, 1) for each in (source.matte, source.hair, picture.alpha)
         )
         # Where the head has left. Elsewhere its soft edge, mixed with what is behind it, is the photo's own.
-        free = resize(_grown(((matte - alpha - 0.15) / 0.35).clamp(0, 1)), size)
+        gone = ((matte - alpha - 0.15) / 0.35).clamp(0, 1)
+        free = torch.maximum(_grown(gone, SEAM), _grown(gone * hair, APART))  # with single hairs beside it
+        share = resize(torch.maximum(_grown(torch.maximum(matte, alpha), SEAM), free), size)
+        free = resize(free, size)
         behind = torch.lerp(shown, _behind(shown, matte, hair, framed(crop, photo, MASKS)), free)
-        share = resize(_grown(torch.maximum(matte, alpha)), size)
         layers = torch.cat((torch.lerp(behind, picture.colours, picture.alpha), share), 1)
     else:
         own = resize(source.colours, size, "bicubic").clamp(0, 1)
@@ -97,9 +99,9 @@ def paste(photo: Image.Image, crop: Crop, picture: Picture, source: Source, move
     return note_made(result, made)
 
 
-def _grown(mask: Tensor) -> Tensor:
-    """A mask widened by ``SEAM``, with a soft edge that ends at twice that."""
-    radius = round(SEAM * MASKS)
+def _grown(mask: Tensor, width: float) -> Tensor:
+    """A mask widened by a share of the crop's side, with a soft edge that ends at twice that."""
+    radius = round(width * MASKS)
     wide = F.max_pool2d(mask, 2 * radius + 1, 1, radius)
     soft = blur(wide, radius / 3)
     return ((soft - 0.02) / 0.96).clamp(0, 1)
