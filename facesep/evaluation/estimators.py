@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from facesep.attributes import ATTRIBUTES
 from facesep.codes import Codes
 from facesep.errors import CheckpointError
 from facesep.model import FaceSep
@@ -17,7 +18,7 @@ from facesep.nets.crops import deep3d_crop
 from facesep.nets.files import read_network
 from facesep.nets.official.rnet import RNet, split_coefficients
 
-PARTS = ("shape", "expression", "texture", "illumination", "rotation", "translation")
+PARTS = tuple(name for name in ATTRIBUTES if name != "hair")
 """What an estimator gives."""
 POSES = ("rotation", "rotation+translation")
 """What may be compared as the pose."""

@@ -6,35 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from facesep.nets.blocks import Residual, conv, stage
+
 FINDER_STRIDE = 8
 """Photo pixels between neighbouring cells of the finder's maps."""
 POINTER_SIZE = 112
 """Side of the pointer's input in pixels."""
-
-
-def _conv(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False),
-        nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
-    )
-
-
-class Residual(nn.Module):
-    """Two 3x3 convolutions around a shortcut."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = _conv(width, width)
-        self.second = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """``Tensor[B, C, H, W]`` to the same shape."""
-        return F.relu(x + self.second(self.first(x)))
-
-
-def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
-    return nn.Sequential(_conv(inputs, outputs, stride=2), *(Residual(outputs) for _ in range(blocks)))
 
 
 def _merge(fine: Tensor, coarse: Tensor) -> Tensor:
@@ -50,15 +27,15 @@ class Finder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(_conv(3, 16, stride=2), _conv(16, 32, stride=2), _conv(32, 32))
-        self.stage8 = _stage(32, 64, 1)
-        self.stage16 = _stage(64, 96, 2)
-        self.stage32 = _stage(96, 128, 2)
+        self.stem = nn.Sequential(conv(3, 16, stride=2), conv(16, 32, stride=2), conv(32, 32))
+        self.stage8 = stage(32, 64, 1)
+        self.stage16 = stage(64, 96, 2)
+        self.stage32 = stage(96, 128, 2)
         self.lateral8 = nn.Conv2d(64, 64, 1)
         self.lateral16 = nn.Conv2d(96, 64, 1)
         self.lateral32 = nn.Conv2d(128, 64, 1)
-        self.smooth16 = _conv(64, 64)
-        self.smooth8 = _conv(64, 64)
+        self.smooth16 = conv(64, 64)
+        self.smooth8 = conv(64, 64)
         self.centre = nn.Conv2d(64, 1, 1)
         self.sides = nn.Conv2d(64, 4, 1)
         nn.init.constant_(
@@ -92,14 +69,14 @@ class Pointer(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(_conv(3, 16, stride=2), _conv(16, 32, stride=2), Residual(32))
-        self.stage8 = _stage(32, 64, 2)
-        self.stage16 = _stage(64, 96, 2)
+        self.stem = nn.Sequential(conv(3, 16, stride=2), conv(16, 32, stride=2), Residual(32))
+        self.stage8 = stage(32, 64, 2)
+        self.stage16 = stage(64, 96, 2)
         self.lateral4 = nn.Conv2d(32, 48, 1)
         self.lateral8 = nn.Conv2d(64, 48, 1)
         self.lateral16 = nn.Conv2d(96, 48, 1)
-        self.smooth8 = _conv(48, 48)
-        self.smooth4 = _conv(48, 48)
+        self.smooth8 = conv(48, 48)
+        self.smooth4 = conv(48, 48)
         self.maps = nn.Conv2d(48, 5, 1)
         self.whole = nn.Sequential(nn.Linear(96 * 2, 64), nn.ReLU(inplace=True), nn.Linear(64, 2))
 

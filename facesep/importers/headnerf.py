@@ -67,28 +67,6 @@ def to_decoder(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
-def official_rays(
-    rotation: Tensor, origin: Tensor, inverse_intrinsics: Tensor, count: int
-) -> tuple[Tensor, Tensor]:
-    """Rays as HeadNeRF casts them: through the corners of the cells, from a camera-to-world pose.
-
-    Args:
-        rotation: ``Tensor[B, 3, 3]``, camera axes (x right, y down, z forward) to world.
-        origin: ``Tensor[B, 3]``, camera centre.
-        inverse_intrinsics: ``Tensor[B, 3, 3]`` for an image of ``count`` pixels.
-        count: rays along each side.
-
-    Returns:
-        ``(origins, directions)``: ``Tensor[B, 1, 3]`` and unit ``Tensor[B, count * count, 3]`` for
-        ``facesep.nets.decoder.Decoder.render_rays``.
-    """
-    line = torch.arange(count, dtype=origin.dtype, device=origin.device)
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    pixels = torch.stack((x, y, torch.ones_like(x)), -1).reshape(-1, 3)
-    directions = (pixels @ inverse_intrinsics.transpose(1, 2)) @ rotation.transpose(1, 2)
-    return origin[:, None], directions / directions.norm(dim=-1, keepdim=True)
-
-
 def matches(tree: Any) -> str | None:
     """What the file is, if it is one of these."""
     state, prefix, _ = unwrapped(tensors(tree, "net"), MARKER)

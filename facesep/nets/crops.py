@@ -181,9 +181,8 @@ def arcface_crop(
         points: ``Tensor[B, 5, 2]``, eyes, nose tip and mouth corners in pixels of ``image``.
         size: side of the result in pixels.
         fit: ``adaface`` fits the template to the points and ``insightface`` the points to the template;
-            the two differ slightly in scale. (AdaFace's choice of a mirrored map, see
-            ``facesep.faces.paper_crops.adaface_similarity``, never arises for a face seen from
-            outside.)
+            the two differ slightly in scale. (AdaFace's choice of a mirrored map never arises for a face
+            seen from outside.)
 
     Returns:
         ``Tensor[B, C, size, size]``; differentiable in the image and in the points.

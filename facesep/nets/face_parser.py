@@ -5,33 +5,13 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from facesep.nets.blocks import conv, stage
+
 CLASSES = ("background", "skin", "hair", "body", "brows", "eyes", "lips", "mouth")
 """What the channels mean. Skin has the ears, the nose and glasses; body is neck and clothes; eyes lie between
 the lids; mouth is what open lips show."""
 BODY = CLASSES.index("body")
 HAIR = CLASSES.index("hair")
-STRIDE = 64
-"""Sides of the input are multiples of this."""
-
-
-def _conv(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
-    )
-
-
-class _Residual(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = _conv(width, width)
-        self.second = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.second(self.first(x)))
-
-
-def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
-    return nn.Sequential(_conv(inputs, outputs, 2), *(_Residual(outputs) for _ in range(blocks)))
 
 
 class FaceParser(nn.Module):
@@ -44,24 +24,24 @@ class FaceParser(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = _conv(3, 16, 2)
-        self.stage4 = _stage(16, 32, 1)
-        self.stage8 = _stage(32, 64, 2)
-        self.stage16 = _stage(64, 72, 2)
-        self.stage32 = _stage(72, 96, 2)
+        self.stem = conv(3, 16, stride=2)
+        self.stage4 = stage(16, 32, 1)
+        self.stage8 = stage(32, 64, 2)
+        self.stage16 = stage(64, 72, 2)
+        self.stage32 = stage(72, 96, 2)
         self.context = nn.Conv2d(96, 96, 1)
         self.lateral32 = nn.Conv2d(96, 64, 1)
         self.lateral16 = nn.Conv2d(72, 64, 1)
         self.lateral8 = nn.Conv2d(64, 64, 1)
         self.lateral4 = nn.Conv2d(32, 48, 1)
         self.lateral2 = nn.Conv2d(16, 24, 1)
-        self.smooth16 = _conv(64, 64)
-        self.smooth8 = nn.Sequential(_conv(64, 64), nn.Conv2d(64, 48, 1))
-        self.smooth4 = nn.Sequential(_conv(48, 48), nn.Conv2d(48, 24, 1))
-        self.smooth2 = _conv(24, 24)
+        self.smooth16 = conv(64, 64)
+        self.smooth8 = nn.Sequential(conv(64, 64), nn.Conv2d(64, 48, 1))
+        self.smooth4 = nn.Sequential(conv(48, 48), nn.Conv2d(48, 24, 1))
+        self.smooth2 = conv(24, 24)
         self.classes = nn.Conv2d(24, len(CLASSES), 1)
-        self.fine = _conv(3, 24, 2)
-        self.smooth1 = _conv(24, 24)
+        self.fine = conv(3, 24, stride=2)
+        self.smooth1 = conv(24, 24)
         self.correction = nn.Conv2d(24, len(CLASSES), 1)
         nn.init.zeros_(
             self.correction.weight
@@ -122,8 +102,3 @@ def head_probability(probabilities: Tensor) -> Tensor:
         probabilities: ``Tensor[B, 8, H, W]`` from ``FaceParser.probabilities``.
     """
     return (1 - probabilities[:, :1] - probabilities[:, BODY : BODY + 1]).clamp(0, 1)
-
-
-def hair_probability(probabilities: Tensor) -> Tensor:
-    """The hair's share of each pixel, ``Tensor[B, 1, H, W]``."""
-    return probabilities[:, HAIR : HAIR + 1]

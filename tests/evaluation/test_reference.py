@@ -7,11 +7,12 @@ import dataclasses
 import pytest
 import torch
 from golden import Golden, normal
+from paper_geometry import official_rays
 
 from facesep.codes import CODE_LENGTH, Codes
 from facesep.config import DecoderConfig, preset
 from facesep.evaluation.reference import ReferenceDecoder, encode
-from facesep.importers.headnerf import official_rays, planes, to_decoder
+from facesep.importers.headnerf import planes, to_decoder
 from facesep.nets.decoder import Decoder
 from facesep.nets.encoder import build_encoder
 from facesep.nets.field import Field

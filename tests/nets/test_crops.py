@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from paper_geometry import Deep3DFit, adaface_similarity, align, arcface_similarity
 from PIL import Image
 
 from facesep.camera import CENTRE_X, CENTRE_Y, project
 from facesep.faces.crop import Crop
-from facesep.faces.paper_crops import Deep3DFit, adaface_similarity, align, arcface_similarity
 from facesep.nets.crops import (
     ARCFACE_TEMPLATE,
     DEEP3D_SIDE,

@@ -6,10 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from golden import Golden, normal
+from paper_geometry import official_rays
 
 import facesep.nets.field
 from facesep.config import DecoderConfig
-from facesep.importers.headnerf import official_rays, planes, to_decoder
+from facesep.importers.headnerf import planes, to_decoder
 from facesep.nets.decoder import Decoder
 from facesep.nets.field import Field
 from facesep.nets.size import parameters

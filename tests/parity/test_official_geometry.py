@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from golden import Golden
+from paper_geometry import Deep3DFit, adaface_similarity, arcface_similarity
 from PIL import Image
 
 from facesep.camera import CAMERA_DISTANCE, TEMPLATE_5, project, rotation_matrix, to_head
-from facesep.faces.paper_crops import Deep3DFit, adaface_similarity, arcface_similarity
 from facesep.nets.crops import inverted, similarity
 from facesep.nets.field import positional_encoding
 

@@ -30,20 +30,6 @@ def position_code(size: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()]).float()
 
 
-def mask_from_labels(labels: Tensor, label: int, size: int = 256) -> Tensor:
-    """A binary hair mask from parser labels, with the nearest-neighbour rule of PIL.
-
-    Args:
-        labels: ``Tensor[B, H, W]`` of class numbers.
-        label: the number of the hair class (17 for BiSeNet, 13 for ParseNet).
-        size: side of the mask in pixels.
-
-    Returns:
-        ``Tensor[B, 1, size, size]`` of 0 and 1, float32.
-    """
-    return F.interpolate((labels == label)[:, None].float(), size=(size, size), mode="nearest-exact")
-
-
 def mask_from_probability(probability: Tensor, size: int = 256) -> Tensor:
     """A soft hair mask from the parser's hair probability, averaged over each pixel's area.
 
@@ -124,11 +110,6 @@ class HairEncoder(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return x.flatten(1)
-
-    def distribution(self, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the code, each ``Tensor[B, 16]``."""
-        features = self.features(mask)
-        return self.out_layer.fc(features), self.std_out_layer.fc(features).abs()
 
     def forward(self, mask: Tensor) -> Tensor:
         """Encodes the hairstyle.

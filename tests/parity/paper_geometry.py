@@ -1,7 +1,7 @@
-"""The official crops of a photo for the paper's networks, in their own integer conventions.
+"""The official crops of a photo and rays of a camera, in the conventions of their own code.
 
 facesep itself derives every crop from the canonical image (``facesep.nets.crops``); these are for
-comparing with results of the official code, and for measuring with its estimators on whole photos.
+comparing with results of the official code.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from PIL import Image
+from torch import Tensor
 
 from facesep.faces.crop import fit_scale_offset
 from facesep.nets.crops import ARCFACE_SIZE, ARCFACE_TEMPLATE, DEEP3D_SIZE
@@ -142,3 +144,25 @@ def align(image: Image.Image, matrix: np.ndarray, size: int = ARCFACE_SIZE) -> I
     shift += 0.5 - linear @ [0.5, 0.5]  # PIL counts from the corner of the first pixel
     coefficients = np.concatenate([linear, shift[:, None]], 1).ravel()
     return image.transform((size, size), Image.AFFINE, tuple(coefficients), Image.BILINEAR)
+
+
+def official_rays(
+    rotation: Tensor, origin: Tensor, inverse_intrinsics: Tensor, count: int
+) -> tuple[Tensor, Tensor]:
+    """Rays as HeadNeRF casts them: through the corners of the cells, from a camera-to-world pose.
+
+    Args:
+        rotation: ``Tensor[B, 3, 3]``, camera axes (x right, y down, z forward) to world.
+        origin: ``Tensor[B, 3]``, camera centre.
+        inverse_intrinsics: ``Tensor[B, 3, 3]`` for an image of ``count`` pixels.
+        count: rays along each side.
+
+    Returns:
+        ``(origins, directions)``: ``Tensor[B, 1, 3]`` and unit ``Tensor[B, count * count, 3]`` for
+        ``facesep.nets.decoder.Decoder.render_rays``.
+    """
+    line = torch.arange(count, dtype=origin.dtype, device=origin.device)
+    y, x = torch.meshgrid(line, line, indexing="ij")
+    pixels = torch.stack((x, y, torch.ones_like(x)), -1).reshape(-1, 3)
+    directions = (pixels @ inverse_intrinsics.transpose(1, 2)) @ rotation.transpose(1, 2)
+    return origin[:, None], directions / directions.norm(dim=-1, keepdim=True)
