@@ -16,7 +16,7 @@ OnRound = Callable[[int], object] | None
 
 MATMUL = 1024
 """Side of the square matrices whose product measures the machine."""
-MATMUL_PRODUCTS = 4
+MATMUL_PRODUCTS = 2
 
 
 @dataclass
