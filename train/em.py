@@ -25,6 +25,7 @@ from facesep.training.processes import Processes, new_accelerator
 from facesep.training.publish import Publisher, fetch_state
 from facesep.training.runlog import TRACKERS, RunLog
 from facesep.training.script import new_parser, run_script
+from facesep.training.skin import with_skin
 
 
 def main() -> None:
@@ -55,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.push_to_hub and not arguments.hub_model_id:
         raise ConfigError("--push_to_hub needs --hub_model_id user/repo")
     config = load_config(arguments.config, arguments.set)
-    start = FaceSep.from_pretrained(arguments.init) if arguments.init else None
+    start = with_skin(FaceSep.from_pretrained(arguments.init)) if arguments.init else None
     if start is not None and config.model is None:
         config = dataclasses.replace(config, model=start.config)
     perceptual, recogniser = loss_networks(config, arguments.perceptual, arguments.recogniser)

@@ -1,7 +1,7 @@
 """Moves the tone of skin from the illumination code of a checkpoint into its texture code; a closed form.
 
 The result renders every photo as before: decoder and encoder agree on another basis of these two codes. It is
-the last step of a training; what trains on starts from the checkpoint before it.
+the last step of a training: ``train/em.py --init`` undoes it.
 
 Example:
     python train/skin.py runs/last/checkpoint --shards data/portraits --out runs/skin/checkpoint
@@ -29,7 +29,7 @@ def main() -> None:
         help="sets in which everyone has the same lamps",
     )
     parser.add_argument("--without", nargs="*", default=[], metavar="SET", help="sets that are left out")
-    parser.add_argument("--relit", type=int, default=240, help="photos that are relit")
+    parser.add_argument("--relit", type=int, default=160, help="photos that are relit")
     parser.add_argument(
         "--weights", nargs=3, type=float, metavar=("RELIT", "PERSON", "RIDGE"), help="of the terms"
     )

@@ -28,7 +28,7 @@ from facesep.analysis.relight import relit_copies
 from facesep.attributes import TRAITS
 from facesep.codes import Codes
 from facesep.data.heads import ShardPhotos, spread
-from facesep.errors import ConfigError, DataError
+from facesep.errors import DataError
 from facesep.model import FaceSep
 from facesep.nets.field import Field
 
@@ -100,20 +100,41 @@ def without_skin(sep: FaceSep, weight: Tensor) -> FaceSep:
     Raises:
         ConfigError: for a model whose heads are not light ones.
     """
-    if sep.config.encoder.kind != "light":
-        raise ConfigError("skin is taken out of the light of light heads alone: this model has the paper's")
-    config = dataclasses.replace(sep.config, encoder=dataclasses.replace(sep.config.encoder, skin=True))
-    found = FaceSep(config, {name: one for name, one in sep.extras.items() if name != "eval"})
-    found.landmarks = sep.landmarks
+    found = _copy(sep, skin=True)
     found.encoder.load_state_dict({"skin": found.encoder.skin, **sep.encoder.state_dict()})
-    found.decoder.load_state_dict(sep.decoder.state_dict())
     found.encoder.skin += weight
-    for columns in _columns(found.decoder.field):
-        texture, light = columns.split([TRAITS[name].size for name in found.decoder.appearance], 1)
-        texture += light @ weight
-    if sep.has_refiner:
-        found.refiner = sep.refiner
+    _add(found, weight)
     return found
+
+
+def with_skin(sep: FaceSep) -> FaceSep:
+    """The model before ``without_skin``, whose light codes mean what the labels do; itself if it is that."""
+    weight = getattr(sep.encoder, "skin", None)
+    if weight is None:
+        return sep
+    found = _copy(sep, skin=False)
+    found.encoder.load_state_dict({k: v for k, v in sep.encoder.state_dict().items() if k != "skin"})
+    _add(found, -weight)
+    return found
+
+
+def _copy(sep: FaceSep, skin: bool) -> FaceSep:
+    """The model with its decoder and the parts beside it; the encoder is a new one."""
+    encoder = dataclasses.replace(sep.config.encoder, skin=skin)
+    extras = {name: one for name, one in sep.extras.items() if name != "eval"}
+    found = FaceSep(dataclasses.replace(sep.config, encoder=encoder), extras)
+    found.decoder.load_state_dict(sep.decoder.state_dict())
+    found.landmarks = sep.landmarks
+    found._refiner, found._refiner_home = sep._refiner, sep._refiner_home
+    return found
+
+
+def _add(sep: FaceSep, weight: Tensor) -> None:
+    """Lets texture do to the decoder what ``A t`` of the light did."""
+    sizes = [TRAITS[name].size for name in sep.decoder.appearance]
+    for columns in _columns(sep.decoder.field):
+        texture, light = columns.split(sizes, 1)
+        texture += light @ weight
 
 
 def _columns(field: Field) -> Iterator[Tensor]:

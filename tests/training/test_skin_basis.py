@@ -15,7 +15,7 @@ from facesep.config import EncoderConfig, preset
 from facesep.errors import ConfigError, DataError
 from facesep.evaluation import reference
 from facesep.model import FaceSep
-from facesep.training.skin import Samples, Weights, fit_skin, without_skin
+from facesep.training.skin import Samples, Weights, fit_skin, with_skin, without_skin
 
 TEXTURE, LIGHT = TRAITS["texture"].size, TRAITS["illumination"].size
 NONE = torch.zeros(0, TEXTURE)
@@ -106,6 +106,16 @@ def test_again_and_saved(model, tmp_path):
     assert torch.allclose(slow.illumination, found.encoder(photos).illumination, atol=1e-5)
     old = FaceSep.from_pretrained(tmp_path / "old")
     assert old.encoder.skin is None and not any("skin" in key for key in old.encoder.state_dict())
+
+
+def test_and_back(model):
+    """Training goes on in the basis of the labels, wherever it starts from."""
+    photos = torch.rand(1, 3, 32, 32)
+    back = with_skin(without_skin(model, known()))
+    assert back.config == model.config and with_skin(model) is model
+    assert torch.equal(back.encoder(photos).illumination, model.encoder(photos).illumination)
+    for name, value in model.decoder.state_dict().items():
+        assert torch.allclose(back.decoder.state_dict()[name], value, atol=1e-5)
 
 
 def test_light_heads_alone():
