@@ -24,7 +24,7 @@ HEAD, MARGIN = 0.7, 0.008
 MOST_STEPS = 1000
 
 
-def fit(decoder: Decoder, codes: Codes, photos: Tensor, steps: int) -> Codes:
+def fit(decoder: Decoder, codes: Codes, photos: Tensor, steps: int, skin: Tensor | None = None) -> Codes:
     """Moves codes until their renders are more like the photos; the decoder stays as it is.
 
     Minimises, for each face on its own, by Adam with a learning rate that falls along a cosine,
@@ -39,6 +39,8 @@ def fit(decoder: Decoder, codes: Codes, photos: Tensor, steps: int) -> Codes:
         codes: a batch of codes E(I).
         photos: canonical images I, ``Tensor[B, 3, S, S]`` in 0..1 at the size of the decoder's.
         steps: how many; each costs one render and its gradient.
+        skin: ``encoder.skin``, A; steps are then those of ``l + A t``, what the head of the light says, since
+            those of Adam depend on the basis.
 
     Returns:
         The moved codes, without gradients; the shape code keeps its length.
@@ -50,7 +52,7 @@ def fit(decoder: Decoder, codes: Codes, photos: Tensor, steps: int) -> Codes:
     if steps == 0:
         return codes
     # One at a time: the gradient of a large render takes gigabytes.
-    faces = [_fit_one(decoder, codes[k : k + 1], photos[k : k + 1], steps) for k in range(len(codes))]
+    faces = [_fit_one(decoder, codes[k : k + 1], photos[k : k + 1], steps, skin) for k in range(len(codes))]
     return Codes.from_vector(torch.cat([face.vector() for face in faces]))
 
 
@@ -63,12 +65,14 @@ def check_steps(steps: int) -> None:
     whole(steps, "fit", 0, MOST_STEPS)
 
 
-def _fit_one(decoder: Decoder, codes: Codes, photos: Tensor, steps: int) -> Codes:
+def _fit_one(decoder: Decoder, codes: Codes, photos: Tensor, steps: int, skin: Tensor | None) -> Codes:
     with torch.inference_mode(False):  # a caller's inference mode forbids gradients
         start, goal = Codes.from_vector(codes.vector().clone()), photos.clone().float()
+        weight = None if skin is None else skin.clone().to(start.texture)
+        start = _lit(start, weight, 1)
 
         def loss(moved: Codes) -> Tensor:
-            rendering = decoder(moved)
+            rendering = decoder(_lit(moved, weight, -1))
             held = sum(
                 (getattr(moved, name) - code).square().mean()
                 for name, code in start.items()
@@ -76,7 +80,14 @@ def _fit_one(decoder: Decoder, codes: Codes, photos: Tensor, steps: int) -> Code
             )
             return _difference(rendering.image.float(), goal, rendering.opacity.float()) + PRIOR * held
 
-        return descend(start, loss, steps, RATE, CAMERA_RATE, falling=True)
+        return _lit(descend(start, loss, steps, RATE, CAMERA_RATE, falling=True), weight, -1)
+
+
+def _lit(codes: Codes, weight: Tensor | None, sign: int) -> Codes:
+    """Codes whose light is ``l + s A t``."""
+    if weight is None:
+        return codes
+    return codes.replace(illumination=codes.illumination + sign * F.linear(codes.texture, weight))
 
 
 def _difference(image: Tensor, goal: Tensor, opacity: Tensor) -> Tensor:

@@ -374,7 +374,8 @@ class FaceSep(CheckpointMixin):
         batch = torch.stack([to_tensor(image) for image, _ in crops]).to(self.device)
         known = [points for _, points in crops if points is not None]
         points = torch.from_numpy(np.stack(known)).to(batch) if known else None
-        return fit_codes(self.decoder, self.encoder(batch, points), batch, fit)
+        skin = getattr(self.encoder, "skin", None)
+        return fit_codes(self.decoder, self.encoder(batch, points), batch, fit, skin)
 
     def portrait(
         self,

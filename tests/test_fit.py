@@ -41,7 +41,9 @@ def test_each_step_of_descent_is_adams(sep, crops):
 def test_real_photos_are_approached(sep, crops):
     codes = sep.encode(crops, aligned=True)
     weights = [p.clone() for p in sep.decoder.parameters()]
-    before, after = (sep.decoder(c).image for c in (codes, fit(sep.decoder, codes, crops, 20)))
+    before, after = (
+        sep.decoder(c).image for c in (codes, fit(sep.decoder, codes, crops, 20, sep.encoder.skin))
+    )
     side = sep.image_size  # the middle of the face is head in all of them
     face = (slice(None), slice(None), slice(side * 2 // 5, side * 7 // 10), slice(side // 3, side * 2 // 3))
     for k in range(len(crops)):
@@ -95,7 +97,7 @@ def test_encoding_fits_when_asked(sep):
     crop = sep.align(photo).image
     zero = sep.encode(photo)
     torch.testing.assert_close(sep.encode(photo, fit=0).vector(), zero.vector(), atol=0, rtol=0)
-    wanted = fit(sep.decoder, zero.batch(), to_tensor(crop)[None], 2)[0]
+    wanted = fit(sep.decoder, zero.batch(), to_tensor(crop)[None], 2, sep.encoder.skin)[0]
     assert not torch.equal(wanted.vector(), zero.vector())
     for found in (sep.encode(photo, fit=2), sep.encode(crop, aligned=True, fit=2)):
         assert isinstance(found, Codes) and not found.batched and not found.texture.requires_grad
