@@ -155,7 +155,8 @@ def test_edit_moves_from_where_the_face_stands(client, sep, photos):
 
 def test_a_video_moves_a_face(client, photos):
     one, two = (handle_file(str(path)) for path in photos[:2])
-    turning = handle_file(client.predict(one, frames=4, fps=12, consent=True, api_name="/orbit")[0])
+    made, _ = client.predict(one, frames=4, fps=12, plain=True, consent=True, api_name="/orbit")
+    turning = handle_file(made)
     # The tiny model's renders are no faces; the message says what was looked for.
     assert "frames" in refused(client, two, turning, consent=True, api_name="/drive")
     assert CONSENT in refused(client, two, turning, api_name="/drive")
