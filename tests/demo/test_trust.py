@@ -125,7 +125,7 @@ def test_nothing_of_a_visit_is_left(server, photos, tmp_path, caplog, capfd):
     photo.write_bytes(buffer.getvalue())
     visitor = connect(server)
     file = handle_file(str(photo))
-    video, _ = visitor.predict(file, frames=4, consent=True, api_name="/orbit")
+    video, _ = visitor.predict(file, frames=4, plain=True, consent=True, api_name="/orbit")
     visitor.predict(file, include_identity=True, consent=True, api_name="/encode")
     visitor.predict(file, hair=file, consent=True, api_name="/mix")
     visitor.predict(file, {_slider(visitor, file): 1.0}, consent=True, api_name="/edit")
