@@ -15,7 +15,6 @@ import sys
 import time
 
 import torch
-from facesep.demo.directions import Direction, move
 
 from facesep import FaceSep
 from facesep.config import PRESETS, preset
@@ -23,6 +22,7 @@ from facesep.demo import actions, photos
 from facesep.demo.examples import FOLDER
 from facesep.evaluation.bench.rounds import time_rounds
 from facesep.evaluation.runner import new_parser, run_script
+from facesep.moves import Direction, move
 
 
 def main() -> int:

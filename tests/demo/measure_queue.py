@@ -40,7 +40,9 @@ def main() -> None:
     print(f"{sep.image_size} pixels, {len(os.sched_getaffinity(0))} cores, {args.visitors} visitors")
     print(f"{len(films)} videos of 120 frames, {statistics.mean(films or [float('nan')]):.1f} s each")
     late = statistics.quantiles(pictures, n=20)[-1]
-    print(f"{len(pictures)} pictures: median {statistics.median(pictures):.2f} s, 19 of 20 within {late:.2f} s")
+    print(
+        f"{len(pictures)} pictures: median {statistics.median(pictures):.2f} s, 19 of 20 within {late:.2f} s"
+    )
     print(f"the slowest {max(pictures):.2f} s")
 
 
