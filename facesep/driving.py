@@ -19,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from facesep import checks
-from facesep.codes import Codes
+from facesep.codes import Codes, parse_attributes
 from facesep.detail.portrait import Portrait, codes_of
 from facesep.errors import CodesError, ConfigError, FaceError, VideoError
 from facesep.faces import Face, find_faces
@@ -149,6 +149,18 @@ def follow(sep: FaceSep, video: str | Path, fps: float, seconds: float) -> Itera
         yield found
 
 
+def moving_attributes(attributes: str | Collection[str]) -> list[str]:
+    """Checks what a video shall move.
+
+    Raises:
+        CodesError: for anything but one or both of ``MOVES``.
+    """
+    chosen = parse_attributes(attributes)
+    if set(chosen) - set(MOVES):
+        raise CodesError(f"a video moves {' and '.join(MOVES)}: choose one of them or both")
+    return chosen
+
+
 def tracks(
     face: Portrait | Codes, motion: Motion, attributes: str | Collection[str] = MOVES, relative: bool = False
 ) -> dict[str, Tensor]:
@@ -167,9 +179,7 @@ def tracks(
     Raises:
         CodesError: for other attributes or none, and for a batch.
     """
-    chosen = list(dict.fromkeys(map(str, attributes))) if not isinstance(attributes, str) else [attributes]
-    if not chosen or set(chosen) - set(MOVES):
-        raise CodesError(f"a video moves {' and '.join(MOVES)}: choose one of them or both")
+    chosen = moving_attributes(attributes)
     if face.batched:
         raise CodesError("a video moves one face: pick one with face[i]")
     checks.flag(relative, "relative")

@@ -36,7 +36,7 @@ from facesep.detail.render import (
 )
 from facesep.detail.source import MOST_PIXELS as SOURCE_PIXELS
 from facesep.detail.source import fine, read_source, source_size
-from facesep.driving import MOVES, Step, follow, moved, rate, read_motion, tracks
+from facesep.driving import MOVES, Step, follow, moved, moving_attributes, rate, read_motion, tracks
 from facesep.errors import (
     CheckpointError,
     CodesError,
@@ -725,12 +725,15 @@ class FaceSep(CheckpointMixin):
             FaceError: if less than half of the frames show a face.
         """
         show, head = self._shown(face, size, detail, background, refine)
-        if background == "keep" and attributes not in ("expression", ["expression"], ("expression",)):
+        if moving_attributes(attributes) != ["expression"] and background == "keep":
             raise ConfigError(
                 "a head that turns with a video does not stand in its photo: use "
                 "attributes='expression' with background='keep'"
             )
         checks.flag(sound, "sound")
+        checks.flag(relative, "relative")
+        if on_step is not None and not callable(on_step):
+            raise ConfigError(f"on_step must be a function, got {checks.shown(on_step)}")
         fps, seconds = rate(video, fps, seconds)
         tell = on_step or (lambda *_: None)
         motion = read_motion(follow(self, video, fps, seconds), video, fps, seconds, tell)

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facesep import Codes, FaceSep, FaceSepError, faces, provenance
+from facesep.cli import main
 from facesep.codes import CODE_SIZES
 from facesep.config import preset
 from facesep.demo.examples import FOLDER
+from facesep.video import write_video
 
 PHOTO = FOLDER / "london_016.jpg"
 FEW = settings(
@@ -74,6 +76,18 @@ VALUES = st.one_of(
     st.sampled_from([Image.new("RGB", (8, 8)), Image.new("L", (8, 9)), Image.new("RGBA", (0, 3))]),
     CODES,
 )
+
+
+TEXTS = st.one_of(
+    st.text(alphabet=st.characters(exclude_characters="/\\", max_codepoint=0x3000), max_size=12),
+    st.sampled_from(["-1", "1e400", "nan", "--", "-x", "hair", "smile", "512", "keep", "a.mp4", ""]),
+)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory) -> Path:
+    frame = PHOTO_IMAGE.resize((320, 320))
+    return write_video([frame, frame], tmp_path_factory.mktemp("video") / "talk.mp4", 4)
 
 
 def survives(function, *arguments, **named) -> None:
@@ -153,6 +167,61 @@ def test_photos(inside, sep, a, b, c):
     survives(sep.transfer, one(), a, "hair")
     survives(sep.mix, a, hair=b)
     survives(sep.interpolate, a, one(), c)
+
+
+@FEW
+@given(CODES, VALUES, VALUES, VALUES)
+def test_moves_and_videos(inside, sep, video, codes, a, b, c):
+    survives(sep.edit, codes, a)
+    survives(sep.edit, a, {"smile": 1})
+    survives(sep.edit, codes, {sep.moves()[0].name: a})
+    survives(sep.drive, a, video)
+    if not isinstance(a, str | Path):
+        survives(sep.drive, one(), a)
+    survives(sep.drive, one(), video, attributes=a, relative=b, sound=c)
+    survives(sep.drive, one(), video, fps=a, seconds=b, on_step=c)
+    survives(sep.drive, one(), video, size=a, detail=b, background=c)
+
+
+@FEW
+@given(VALUES, VALUES, VALUES)
+def test_portraits(inside, sep, a, b, c):
+    survives(sep.portrait, a)
+    survives(sep.portrait, PHOTO, face=a, fit=b if not isinstance(b, int) else -1, keep=c)
+    survives(sep.render, one(), size=a, background=b, detail=c)
+    survives(sep.orbit, one(), frames=2, size=a, background=b, detail=c)
+
+
+@FEW
+@given(VALUES, VALUES)
+def test_crops(a, b):
+    survives(faces.Aligned.of_crop, a, b)
+    survives(faces.Aligned.of_crop, PHOTO_IMAGE, a)
+
+
+@pytest.mark.slow
+@settings(FEW, max_examples=5)
+@given(TEXTS, TEXTS)
+def test_flags(inside, video, a, b):
+    """Whatever follows a flag: an exit code and a line, no traceback."""
+    for command in (
+        ("info", a),
+        ("info", "--preset", a),
+        ("verify", a),
+        ("export", "--format", a, "-o", "x"),
+        ("export", "--checkpoint", f"./{a}", "-o", "x"),
+        ("moves", "--checkpoint", f"./{a}"),
+        ("edit", str(PHOTO), a),
+        ("edit", str(PHOTO), f"{a}={b}"),
+        ("drive", str(PHOTO), a, "--fps", b),
+        ("drive", str(PHOTO), str(video), "--seconds", a, "-a", b),
+        ("render", str(PHOTO), "--size", a, "--background", b),
+        ("transfer", str(PHOTO), str(PHOTO), "-a", a, "-s", b),
+    ):
+        try:
+            assert main(command) in (0, 1, 3)
+        except SystemExit as stop:
+            assert stop.code in (0, 1, 2)
 
 
 @FEW

@@ -8,7 +8,8 @@ import numpy as np
 from PIL import Image
 
 from facesep.camera import TEMPLATE_5
-from facesep.errors import Box
+from facesep.checks import shown
+from facesep.errors import Box, FaceError, ImageError
 from facesep.faces.crop import Crop, fit_scale_offset
 
 TEMPLATE_INTEROCULAR = float(np.linalg.norm(np.subtract(TEMPLATE_5[0], TEMPLATE_5[1])))
@@ -89,7 +90,20 @@ class Aligned:
 
     @staticmethod
     def of_crop(image: Image.Image, points: np.ndarray) -> Aligned:
-        """A canonical crop that was made before, with its five points ``[5, 2]`` in pixels of it."""
+        """A canonical crop that was made before, with its five points ``[5, 2]`` in pixels of it.
+
+        Raises:
+            ImageError: for something that is not a picture.
+            FaceError: for something that is not five points.
+        """
+        if not isinstance(image, Image.Image):
+            raise ImageError(f"a crop is a PIL image, got {shown(image)}")
+        try:
+            points = np.asarray(points, dtype=np.float64)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise FaceError(f"five points are an array [5, 2], got {shown(points)}") from error
+        if points.shape != (5, 2):
+            raise FaceError(f"five points are an array [5, 2], got one of the shape {list(points.shape)}")
         face = Face((0.0, 0.0, float(image.width), float(image.height)), points, 1.0, float("nan"))
         return Aligned(image, Crop(0.0, 0.0, float(image.width)), face, ())
 
