@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from facesep.codes import CODE_SIZES, Codes
 from facesep.data.heads import Photo
@@ -63,12 +64,12 @@ class World:
         return {**read, "rotation": read["rotation"] + LEAK * read["expression"][:, :3]}
 
 
-class _Exact:
-    """Stands for a PIL image with float pixels."""
-
-    width = height = SIDE
+class _Exact(Image.Image):
+    """A PIL image with float pixels beside it."""
 
     def __init__(self, tensor: torch.Tensor) -> None:
+        super().__init__()
+        self._size = (SIDE, SIDE)
         self.tensor = tensor
 
 
