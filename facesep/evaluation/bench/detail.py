@@ -10,7 +10,16 @@ from typing import Any
 from facesep.detail.render import picture
 from facesep.environment import hardware
 from facesep.evaluation.bench.memory import added
-from facesep.evaluation.bench.rounds import OnRound, Task, Timing, matmul, time_rounds, warm_up
+from facesep.evaluation.bench.rounds import (
+    MATMUL,
+    MATMUL_PRODUCTS,
+    OnRound,
+    Task,
+    Timing,
+    matmul,
+    time_rounds,
+    warm_up,
+)
 from facesep.evaluation.report import table
 from facesep.images import Source, load_image
 from facesep.model import FaceSep
@@ -25,8 +34,8 @@ NOTE = (
     "Seconds, one face at a time, {repeats} interleaved repeats; reading begins with a decoded photo of "
     "{width} x {height} pixels, whose crop is kept at {side} px; edits begin with portraits that are read. "
     "'x' is the median beside that of the plain render. Added memory is the peak of one call less what was "
-    "in use before. Beside them a product of two 1024 x 1024 float32 matrices took {matmul:.4f} s at best "
-    "and {median:.4f} s in the median: where both differ much, other programs were running."
+    "in use before. Beside them a product of two {matrix} x {matrix} float32 matrices took {matmul:.4f} s at "
+    "best and {median:.4f} s in the median: where both differ much, other programs were running."
 )
 
 
@@ -79,10 +88,15 @@ def measure(
     machine = timings.pop("matmul")
     plain = timings[PLAIN].median
     about = {"repeats": repeats, "width": image.width, "height": image.height, "side": base.base.size}
+    about |= {
+        "matrix": MATMUL,
+        "matmul": machine.least / MATMUL_PRODUCTS,
+        "median": machine.median / MATMUL_PRODUCTS,
+    }
     return table(
         f"Photo detail ({hardware(device)})",
         [row(name, one, plain, memory.get(name)) for name, one in timings.items()],
-        NOTE.format(**about, matmul=machine.least / 4, median=machine.median / 4),
+        NOTE.format(**about),
         {name: {"least": one.least, "median": one.median} for name, one in timings.items()},
         device=device,
     )
