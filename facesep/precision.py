@@ -12,6 +12,11 @@ from torch import Tensor
 P, R = ParamSpec("P"), TypeVar("R")
 
 
+def multiplies_bfloat16() -> bool:
+    """Whether the processor has instructions for products in bfloat16; emulated they take minutes."""
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 def full_precision(function: Callable[P, R]) -> Callable[P, R]:
     """Computes a function without autocast, on the device of its tensors; without any it is the CPU.
 

@@ -17,6 +17,7 @@ from accelerate.utils import broadcast_object_list, gather_object
 from torch import Tensor, nn
 
 from facesep.errors import FaceSepError
+from facesep.precision import multiplies_bfloat16
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def new_accelerator(bf16: bool, cpu: bool = False) -> Accelerator:
         cpu: whether to stay on the CPU even where there is a GPU.
     """
     cpu = cpu or not torch.accelerator.is_available()
-    if bf16 and cpu and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    if bf16 and cpu and not multiplies_bfloat16():
         logger.warning("this processor has no instructions for bfloat16: computing in float32")
         bf16 = False
     return Accelerator(cpu=cpu, mixed_precision="bf16" if bf16 else "no")

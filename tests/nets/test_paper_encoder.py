@@ -11,6 +11,7 @@ from facesep.nets.crops import deep3d_crop, projected_points
 from facesep.nets.encoder import build_encoder
 from facesep.nets.official.bisenet import HAIR
 from facesep.nets.official.hair import mask_from_probability
+from facesep.precision import multiplies_bfloat16
 
 CONFIG = EncoderConfig(kind="paper", recognition="ir18", width=4)
 
@@ -149,7 +150,7 @@ def test_other_precisions(encoder, image, codes):
     half = build_encoder(CONFIG).eval()
     half.load_state_dict(encoder.state_dict())
     # Without instructions for bfloat16 a pass takes minutes.
-    half.to(torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float64)
+    half.to(torch.bfloat16 if multiplies_bfloat16() else torch.float64)
     with torch.no_grad():
         rough = half(image)
     for name, code in rough.items():
