@@ -21,7 +21,7 @@ from torch import Tensor
 from facesep import checks
 from facesep.codes import Codes, parse_attributes
 from facesep.detail.portrait import Portrait, codes_of
-from facesep.errors import CodesError, ConfigError, FaceError, VideoError
+from facesep.errors import CodesError, FaceError, VideoError
 from facesep.faces import Face, find_faces
 from facesep.video import MAX_FRAMES, read_sound, sample_frames, video_info
 
@@ -204,8 +204,6 @@ def smooth(track: Tensor, deviation: float) -> Tensor:
         track: values by frame.
         deviation: standard deviation in frames.
     """
-    if deviation <= 0:
-        raise ConfigError("the deviation of an average must be positive")
     radius = math.ceil(5 * deviation)
     padded = torch.nn.functional.pad(track.double().cpu().T, (radius, radius))
     weights = torch.exp(-0.5 * (torch.arange(-radius, radius + 1, dtype=torch.float64) / deviation) ** 2)

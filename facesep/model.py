@@ -663,6 +663,7 @@ class FaceSep(CheckpointMixin):
             ConfigError: for less than two frames, angles beyond 80 degrees, or without a refiner to refine.
             VideoError: if the video cannot be written.
         """
+        check_background(background)
         if background == "keep":
             raise ConfigError("an orbit stands on white or a colour: its head turns too far for its photo")
         poses = orbit_path(frames, yaw, pitch)
@@ -711,8 +712,8 @@ class FaceSep(CheckpointMixin):
             on_step: called with what is being done, how many frames are done, and how many there are.
             size: as for ``render``.
             detail: as for ``render``.
-            background: ``white``, a colour, or ``keep``: the head moves in its photo, as far as it turns by
-                no more than 15 degrees.
+            background: ``white``, a colour, or, where the expression alone moves, ``keep``: the head stays in
+                its photo.
             refine: as for ``orbit``.
 
         Returns:
@@ -724,7 +725,7 @@ class FaceSep(CheckpointMixin):
             VideoError: if the video cannot be read, or the result not be written.
             FaceError: if less than half of the frames show a face.
         """
-        show, head = self._shown(face, size, detail, background, refine)
+        check_background(background)
         if moving_attributes(attributes) != ["expression"] and background == "keep":
             raise ConfigError(
                 "a head that turns with a video does not stand in its photo: use "
@@ -735,6 +736,7 @@ class FaceSep(CheckpointMixin):
         if on_step is not None and not callable(on_step):
             raise ConfigError(f"on_step must be a function, got {checks.shown(on_step)}")
         fps, seconds = rate(video, fps, seconds)
+        show, head = self._shown(face, size, detail, background, refine)
         tell = on_step or (lambda *_: None)
         motion = read_motion(follow(self, video, fps, seconds), video, fps, seconds, tell)
         moving = tracks(head, motion, attributes, relative)
@@ -747,13 +749,8 @@ class FaceSep(CheckpointMixin):
             return _counted(pictures, done)
         from facesep.provenance import write_video
 
-        return write_video(
-            pictures,
-            path,
-            fps,
-            on_frame=done,
-            sound=motion.sound if sound else None,
-        )
+        heard = motion.sound if sound else None
+        return write_video(pictures, path, fps, on_frame=done, sound=heard)
 
     def _shown(
         self,
@@ -764,7 +761,6 @@ class FaceSep(CheckpointMixin):
         refine: Refine,
     ) -> tuple[Callable[[Portrait | Codes], Image.Image], Portrait | Codes]:
         """How the frames of a video of one face are rendered, and the face."""
-        check_background(background)
         if background == "transparent":
             raise ConfigError("a video has no transparency: use a colour as background")
         checks.flag(detail, "detail")
