@@ -32,12 +32,6 @@ class Odd:
     """A value of a kind that nobody expects."""
 
 
-@pytest.fixture(scope="module")
-def sep() -> FaceSep:
-    torch.manual_seed(0)
-    return FaceSep(preset("tiny"))
-
-
 @pytest.fixture
 def inside(tmp_path, monkeypatch) -> Path:
     """An empty current folder, which names that are made up cannot leave."""

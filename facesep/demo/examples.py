@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facesep.moves import PHOTOS as FOLDER  # noqa: F401
+from facesep.moves import PHOTOS
+
+FOLDER = PHOTOS
 
 
 @dataclass(frozen=True)

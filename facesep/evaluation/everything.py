@@ -7,7 +7,6 @@ import logging
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from facesep.evaluation.paper import FACTORS
 from facesep.evaluation.report import describe, markdown, read_report
 from facesep.evaluation.runner import ResultLog
 from facesep.evaluation.statistics import Estimate
+from facesep.moves import PHOTOS
 
 logger = logging.getLogger(__name__)
 
@@ -99,8 +99,7 @@ def example() -> Path:
     Raises:
         ConfigError: if this installation has none.
     """
-    folder = Path(str(resources.files("facesep"))) / "assets" / "examples"
-    found = sorted(folder.glob("*.jpg"))
+    found = sorted(PHOTOS.glob("*.jpg"))
     if not found:
         raise ConfigError("this installation has no example photos: give one with --photo")
     return found[0]
