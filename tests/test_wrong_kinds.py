@@ -191,6 +191,15 @@ def test_portraits(inside, sep, a, b, c):
 def test_crops(a, b):
     survives(faces.Aligned.of_crop, a, b)
     survives(faces.Aligned.of_crop, PHOTO_IMAGE, a)
+    survives(faces.Crop.from_points, a)
+    crop = faces.Crop(10.0, 10.0, 100.0)
+    for method in (crop.to_canonical, crop.to_photo):
+        survives(method, a, 64)
+        survives(method, np.ones((5, 2)), a)
+    survives(crop.apply, a, 64)
+    survives(crop.apply, PHOTO_IMAGE, a if not isinstance(a, int) else 0)
+    survives(crop.apply, PHOTO_IMAGE, 64, a, b)
+    survives(faces.Crop, a, a, b)
 
 
 @pytest.mark.slow

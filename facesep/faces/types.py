@@ -10,7 +10,7 @@ from PIL import Image
 from facesep.camera import TEMPLATE_5
 from facesep.checks import shown
 from facesep.errors import Box, FaceError, ImageError
-from facesep.faces.crop import Crop, fit_scale_offset
+from facesep.faces.crop import Crop, fit_scale_offset, point_array
 
 TEMPLATE_INTEROCULAR = float(np.linalg.norm(np.subtract(TEMPLATE_5[0], TEMPLATE_5[1])))
 """Distance of the eyes of the five-point template in decimetres (0.621)."""
@@ -98,12 +98,9 @@ class Aligned:
         """
         if not isinstance(image, Image.Image):
             raise ImageError(f"a crop is a PIL image, got {shown(image)}")
-        try:
-            points = np.asarray(points, dtype=np.float64)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise FaceError(f"five points are an array [5, 2], got {shown(points)}") from error
-        if points.shape != (5, 2):
-            raise FaceError(f"five points are an array [5, 2], got one of the shape {list(points.shape)}")
+        points = point_array(points)
+        if len(points) != 5:
+            raise FaceError(f"a face has five points, got {len(points)}")
         face = Face((0.0, 0.0, float(image.width), float(image.height)), points, 1.0, float("nan"))
         return Aligned(image, Crop(0.0, 0.0, float(image.width)), face, ())
 

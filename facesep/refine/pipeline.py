@@ -13,6 +13,7 @@ from diffusers import DDIMScheduler, UNet2DModel
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from torch import Tensor
 
+from facesep import checks
 from facesep.errors import CheckpointError, ConfigError
 from facesep.hub import Pretrained, resolve
 from facesep.refine.card import make_refiner_card
@@ -106,13 +107,14 @@ class FaceRefiner(Pretrained, DiffusionPipeline):
             ImageError: for something that is no picture, or not square.
         """
         batch, back = to_batch(images)
-        proposal = steps == 0 and not isinstance(steps, bool)
+        proposal = steps is not None and checks.whole(steps, "steps", 0, None) == 0
         if proposal and self.estimator is None:
             raise ConfigError("this refiner has no estimator: steps must be at least 1")
         times = self.times(None if proposal else steps, start)
         eta = self.config.eta if eta is None else eta
-        if isinstance(eta, bool) or not isinstance(eta, int | float) or not 0 <= eta <= 1:
-            raise ConfigError(f"eta must be a number between 0 and 1, got {eta!r}")
+        eta = checks.number(eta, "eta", 0, 1)
+        if on_step is not None and not callable(on_step):
+            raise ConfigError(f"on_step must be a function, got {checks.shown(on_step)}")
         generators = generators_of(seed, len(batch))
         size, device = _size(self.unet), self.unet.device
         clean = resized(batch.to(device, torch.float32), size)
@@ -136,10 +138,8 @@ class FaceRefiner(Pretrained, DiffusionPipeline):
         return spaced_times(start, steps, self.config.offset)
 
     def _start(self, start: int | None) -> int:
-        start, length = self.config.start if start is None else start, len(self.scheduler.alphas_cumprod)
-        if isinstance(start, bool) or not isinstance(start, int) or not 1 <= start < length:
-            raise ConfigError(f"start must be a whole number from 1 to {length - 1}, got {start!r}")
-        return start
+        start = self.config.start if start is None else start
+        return checks.whole(start, "start", 1, len(self.scheduler.alphas_cumprod) - 1)
 
     def add_noise(self, clean: Tensor, noise: Tensor, start: int) -> Tensor:
         """Takes ``Tensor[B, 3, S, S]`` in [-1, 1] up to the noise level ``start``."""
