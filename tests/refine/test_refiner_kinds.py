@@ -7,7 +7,7 @@ import torch
 
 pytest.importorskip("diffusers")
 from hypothesis import given, settings
-from test_wrong_kinds import FEW, VALUES, survives
+from test_wrong_kinds import FEW, VALUES, inside, survives  # noqa: F401 (files go to a folder of the test)
 from tiny_refiner import tiny_refiner
 
 from facesep import FaceSep
