@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
     from facesep.model import FaceSep
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _HOMES = {
     "FaceSep": "model",

@@ -1,7 +1,7 @@
 """The names and signatures that users build on change only on purpose.
 
 After a change that is meant: ``python tests/test_public_surface.py > tests/public_surface.txt``, and a
-line in the changelog.
+line under "Unreleased" in the changelog.
 """
 
 from __future__ import annotations
