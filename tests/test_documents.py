@@ -11,7 +11,7 @@ from facesep.cli.parser import build_parser
 from facesep.demo.api import _ENDPOINTS
 from facesep.demo.ui import TABS
 from facesep.evaluation.comparison import COLUMNS
-from prepare_data import SOURCES
+from facesep.train.prepare_data import SOURCES
 
 COMMANDS = next(one.choices for one in build_parser()._actions if one.dest == "command")
 DOCS = Path(__file__).resolve().parents[1] / "docs"

@@ -123,7 +123,6 @@ def test_every_imported_package_is_declared():
     }
     declared = set(requirements("", *EXTRAS))
     own = {"facesep", "__future__", "spaces"}  # spaces is there where it is of use, and only there
-    own |= {path.name for path in (ROOT / "train").iterdir() if path.is_dir()}  # beside the scripts
     used = {}
     for path, text in text_files().items():
         if path.endswith(".py") and not path.startswith("tests/"):

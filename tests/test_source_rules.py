@@ -135,11 +135,11 @@ def test_the_scan_lets_pass():
 
 
 WRITERS = {
-    "train/face_parser/batches.py",  # JPEG as an augmentation
+    "facesep/training/face_parser/batches.py",  # JPEG as an augmentation
     "facesep/images.py",  # the bare codec
     "facesep/provenance.py",  # marks results and writes them
     "facesep/data/shards.py",  # training data: crops of given photos, never results
-    "train/face_detector/scenes.py",  # training data, in memory
+    "facesep/training/face_detector/scenes.py",  # training data, in memory
 }
 
 
@@ -231,7 +231,7 @@ LAYERS = (
     "driving moves",
     "analysis model",
     "demo evaluation training",
-    "cli",
+    "cli eval train",
 )
 """Parts of facesep: each imports from the layers above its own in this list, and from itself."""
 

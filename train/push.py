@@ -1,49 +1,6 @@
-"""Turns a run's checkpoint into a release: card, numbers, half precision, and a push to the Hub.
+"""``python -m facesep.train.push`` as a script."""
 
-Examples:
-    python train/push.py runs/mini/checkpoint --about train/configs/mini.about.json --eval eval.json
-        --dtype float16 --out facesep/assets/mini
-    python train/push.py runs/mini/checkpoint --about about.json --out release --repo user/repo
-    python train/push.py facesep/assets/mini --refiner runs/refiner/refiner --dtype float16 --out release
-"""
-
-from __future__ import annotations
-
-import argparse
-
-import torch
-
-from facesep.hub import push
-from facesep.training.export import read_record, release
-from facesep.training.script import new_parser, run_script
-
-TYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-
-
-def main() -> None:
-    """Parses arguments, writes the release and pushes it if asked."""
-    parser = new_parser(__doc__, "private")
-    parser.add_argument("checkpoint", help="folder of a checkpoint, such as RUN/checkpoint")
-    parser.add_argument("--about", help="JSON: license, summary, data, command; those it has by default")
-    parser.add_argument("--eval", help="JSON written by eval/representation.py, shown in the card")
-    parser.add_argument("--refiner", help="folder or user/repo of a refiner to put beside the model")
-    parser.add_argument("--dtype", choices=TYPES, default="float32", help="float type of the stored weights")
-    parser.add_argument("--out", required=True, help="folder of the release")
-    parser.add_argument("--repo", metavar="USER/REPO", help="also push it to this repository")
-    parser.add_argument("--branch", help="branch to push to")
-    run_script(parser, run)
-
-
-def run(arguments: argparse.Namespace) -> None:
-    """Writes the release and pushes it if asked."""
-    evaluation = read_record(arguments.eval) if arguments.eval else None
-    about = read_record(arguments.about) if arguments.about else {}
-    dtype = TYPES[arguments.dtype]
-    release(arguments.checkpoint, arguments.out, about, evaluation, dtype, arguments.refiner)
-    print(f"wrote {arguments.out}")
-    if arguments.repo:
-        print(push(arguments.out, arguments.repo, branch=arguments.branch, private=arguments.private))
-
+from facesep.train.push import main
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

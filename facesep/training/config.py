@@ -12,6 +12,9 @@ from facesep.config import ModelConfig, from_dict, preset, to_dict
 from facesep.errors import ConfigError
 from facesep.training.dataset import Augmentation
 
+CONFIGS = Path(__file__).with_name("configs")
+"""Configurations that come with the package; ``--config`` takes their names."""
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -234,6 +237,10 @@ class TrainConfig:
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> TrainConfig:
     """Reads a YAML file and applies ``key.sub=value`` overrides.
 
+    Args:
+        path: the file, or the name of a bundled one, such as ``mini``.
+        overrides: ``key.sub=value``.
+
     Raises:
         ConfigError: for a missing file, bad YAML, unknown keys or wrong types.
     """
@@ -254,15 +261,17 @@ def load_values(path: str | Path, overrides: Sequence[str] = ()) -> dict[str, An
     """
     import yaml
 
+    bundled = {file.stem: file for file in sorted(CONFIGS.glob("*.yaml"))}
     try:
-        values = yaml.safe_load(Path(path).read_text()) or {}
+        values = yaml.safe_load(Path(bundled.get(str(path), path)).read_text(encoding="utf-8")) or {}
         for item in overrides:
             key, separator, value = item.partition("=")
             if not separator:
                 raise ConfigError(f"--set takes key=value, got {item!r}")
             _set(values, key.split("."), yaml.safe_load(value))
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error}") from error
+        names = ", ".join(bundled)
+        raise ConfigError(f"cannot read {path}: {error}; bundled configurations are {names}") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     return values

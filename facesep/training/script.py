@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from facesep.errors import FaceSepError
 
 ARGUMENTS: dict[str, dict[str, Any]] = {
-    "config": {"required": True, "help": "YAML file of the run"},
+    "config": {"required": True, "help": "YAML file of the run, or the name of a bundled one, such as mini"},
     "set": {"action": "append", "default": [], "metavar": "KEY=VALUE", "help": "override one value"},
     "shards": {"required": True, "help": "folder written by train/prepare_data.py"},
     "labels": {"required": True, "help": "file written by train/analyse.py"},

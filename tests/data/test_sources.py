@@ -30,6 +30,7 @@ from facesep.data.source import RejectError, drawn_split, in_two_splits
 from facesep.errors import ConfigError, DataError
 from facesep.faces.crop import Crop
 from facesep.faces.parsing import CLASSES, FILES
+from facesep.train.prepare_data import build_source
 
 PHOTOS = Path(__file__).parent / "photos"
 KNOWN = json.loads((PHOTOS / "landmarks.json").read_text())
@@ -353,22 +354,16 @@ def test_a_parser_labels_the_crop(tmp_path: Path):
 
 
 def test_the_script_builds_each_source(tmp_path: Path):
-    import importlib.util
-
-    path = Path(__file__).resolve().parents[2] / "train/prepare_data.py"
-    spec = importlib.util.spec_from_file_location("prepare_data", path)
-    script = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(script)
     write_celebamask(tmp_path, {1: A}, hats=())
     args = argparse.Namespace(
         source="celebamask", folder=str(tmp_path), parser=None, labels=None, label_classes="celebamask"
     )
     vars(args).update(weights=None, accessories="reject", detector="bundled", val_share=0.1)
-    source = script.build_source(args)
+    source = build_source(args)
     assert source.settings()["reject_accessories"] is True and source.names() == ["1"]
     args.labels = "maps"
     with pytest.raises(ConfigError, match="bring their own label maps"):
-        script.build_source(args)
+        build_source(args)
 
 
 def test_overlap_of_boxes():

@@ -15,9 +15,6 @@ from PIL import Image, ImageDraw
 from safetensors.torch import load_file
 from test_training import made_up
 
-from face_parser import batches as batches_module
-from face_parser.batches import Batches, random_grid, shares
-from face_parser.training import parser_loss
 from facesep.data.part_labels import (
     CONTOURS,
     MARGIN,
@@ -30,6 +27,9 @@ from facesep.data.part_labels import (
 )
 from facesep.evaluation.parsing import REGIONS, as_markdown, measure_one, outline_distance, summarise
 from facesep.nets.face_parser import CLASSES
+from facesep.training.face_parser import batches as batches_module
+from facesep.training.face_parser.batches import Batches, random_grid, shares
+from facesep.training.face_parser.training import parser_loss
 
 ROOT = Path(__file__).parents[2]
 

@@ -13,17 +13,17 @@ import pytest
 import torch
 from PIL import Image
 
-from face_detector.evaluate import CONDITIONS, covered, measure, plain, rotated, shrunk
-from face_detector.finder import finder_loss, targets
-from face_detector.named import CHANGES
-from face_detector.pointer import pointer_losses
-from face_detector.scene_files import SceneFiles, write_scenes
-from face_detector.scenes import compose, move, paste, similarity
-from face_detector.sources import SourceFile
-from face_detector.turned import rotate, turn
 from facesep.camera import rotation_matrix
 from facesep.data.annotated import OUTLINE, Source, face_box
 from facesep.faces.networks import FINDER_STRIDE
+from facesep.training.face_detector.evaluate import CONDITIONS, covered, measure, plain, rotated, shrunk
+from facesep.training.face_detector.finder import finder_loss, targets
+from facesep.training.face_detector.named import CHANGES
+from facesep.training.face_detector.pointer import pointer_losses
+from facesep.training.face_detector.scene_files import SceneFiles, write_scenes
+from facesep.training.face_detector.scenes import compose, move, paste, similarity
+from facesep.training.face_detector.sources import SourceFile
+from facesep.training.face_detector.turned import rotate, turn
 
 ROOT = Path(__file__).parents[2]
 

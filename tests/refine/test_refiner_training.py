@@ -226,8 +226,8 @@ def test_flicker_is_the_change_of_what_was_added():
 
 
 def test_configurations_are_checked(tmp_path):
-    assert load_refiner_config(ROOT / "train" / "configs" / "refiner.yaml") == RefinerConfig()
-    assert load_refiner_config(ROOT / "train" / "configs" / "refiner_mini.yaml").size == 128
+    assert load_refiner_config("refiner") == RefinerConfig()
+    assert load_refiner_config("refiner_mini").size == 128
     for wrong in (
         "start=700",
         "size=100",
@@ -238,4 +238,4 @@ def test_configurations_are_checked(tmp_path):
         "refine_steps=300",
     ):
         with pytest.raises(ConfigError):
-            load_refiner_config(ROOT / "train" / "configs" / "refiner.yaml", [wrong])
+            load_refiner_config("refiner", [wrong])

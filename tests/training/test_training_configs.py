@@ -18,11 +18,9 @@ from facesep.training.config import Phase, TrainConfig, Weights, load_config
 from facesep.training.dataset import TrainingSet
 from facesep.training.em import Trainer
 
-CONFIGS = Path(__file__).parents[2] / "train" / "configs"
-
 
 def test_the_papers_schedule():
-    config = load_config(CONFIGS / "paper.yaml")
+    config = load_config("paper")
     kinds = [(phase.kind, phase.epochs) for phase in config.schedule]
     assert kinds[:2] == [("decoder", 10), ("encoder", 5)]
     assert sum(epochs for _, epochs in kinds) == 150
@@ -33,7 +31,7 @@ def test_the_papers_schedule():
     assert all(phase.learning_rate == phase.final_learning_rate == 5e-4 for phase in config.schedule)
     decoder = config.model_config().decoder
     assert decoder.ray_size**2 == 1024 and decoder.samples == 64
-    smaller = load_config(CONFIGS / "paper.yaml", ["model.decoder.image_size=256"])
+    smaller = load_config("paper", ["model.decoder.image_size=256"])
     assert smaller.model_config() == dataclasses.replace(
         preset("paper"), decoder=dataclasses.replace(decoder, image_size=256)
     )
@@ -44,20 +42,20 @@ def test_mini_is_the_bundled_checkpoint():
     assert preset("mini") == dataclasses.replace(
         bundled, encoder=dataclasses.replace(bundled.encoder, skin=False)
     )
-    first = load_config(CONFIGS / "mini.yaml").model_config()
+    first = load_config("mini").model_config()
     grown = ["model.decoder.ray_size=32", "model.decoder.modulated=true", "model.encoder.input_size=128"]
     grown += ["model.encoder.stem=4", "model.encoder.blocks=[1, 2, 4, 1]"]
-    assert load_config(CONFIGS / "mini.yaml", grown).model_config() == preset("mini") != first
+    assert load_config("mini", grown).model_config() == preset("mini") != first
 
 
 def test_a_file_says_how_its_model_differs_from_the_preset():
     tiny = preset("tiny")
-    assert load_config(CONFIGS / "tiny.yaml").model_config() == tiny
+    assert load_config("tiny").model_config() == tiny
     wanted = dataclasses.replace(tiny, decoder=dataclasses.replace(tiny.decoder, samples=4))
-    assert load_config(CONFIGS / "tiny.yaml", ["model.decoder.samples=4"]).model_config() == wanted
+    assert load_config("tiny", ["model.decoder.samples=4"]).model_config() == wanted
     for wrong in ("model=4", "model.decoder=4", "model.decoder.rays=4", "model.head.width=4", "preset=huge"):
         with pytest.raises(ConfigError):
-            load_config(CONFIGS / "tiny.yaml", ["model.encoder.input_size=32", wrong])
+            load_config("tiny", ["model.encoder.input_size=32", wrong])
 
 
 def run(data: TrainingSet, out: Path, **changes) -> Trainer:
@@ -77,10 +75,10 @@ def data(tmp_path_factory) -> TrainingSet:
 
 def test_a_loss_cannot_vanish_unseen():
     with pytest.raises(ConfigError, match="L_dis"):
-        load_config(CONFIGS / "paper.yaml", ["micro_batch=1"])
-    load_config(CONFIGS / "paper.yaml", ["micro_batch=1", "weights.swap=0"])
+        load_config("paper", ["micro_batch=1"])
+    load_config("paper", ["micro_batch=1", "weights.swap=0"])
     joint = ["weights.swap=0", "weights.image=1", "weights.hair=1"]
-    load_config(CONFIGS / "paper.yaml", joint)
+    load_config("paper", joint)
     for more, message in (
         ([*joint, "micro_batch=1"], "weights.hair exchanges faces"),
         ([*joint, "weights.image=0"], "weights.hair needs phases"),
@@ -94,7 +92,7 @@ def test_a_loss_cannot_vanish_unseen():
         ),
     ):
         with pytest.raises(ConfigError, match=message):
-            load_config(CONFIGS / "paper.yaml", more)
+            load_config("paper", more)
 
 
 def test_losses_can_be_left_out(data, tmp_path):

@@ -15,12 +15,12 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from face_detector.backgrounds import background, body, read_pictures, without_head
-from face_detector.scenes import move
-from face_detector.turned import turn
 from facesep.data.annotated import Source, face_box, read_sources
 from facesep.faces import find_faces
 from facesep.faces.types import Face
+from facesep.training.face_detector.backgrounds import background, body, read_pictures, without_head
+from facesep.training.face_detector.scenes import move
+from facesep.training.face_detector.turned import turn
 
 Detector = Callable[[Image.Image], list[Face]]
 Sample = tuple[Image.Image, np.ndarray, np.ndarray, float]
@@ -86,7 +86,7 @@ def half_covered(source: Source) -> Sample:
 
 
 def seen_from(source: Source, yaw: float) -> Sample:
-    """A synthetic view with an absolute yaw, on grey; see ``face_detector.turned``."""
+    """A synthetic view with an absolute yaw, on grey; see ``facesep.training.face_detector.turned``."""
     view = turn(source, yaw - source.yaw, 0.0, size=288)
     pixels = np.where(view.pixels[..., 3:] == 255, 127, view.pixels[..., :3]).astype(np.uint8)
     return Image.fromarray(pixels), view.points, view.outline, view.yaw
@@ -185,7 +185,7 @@ def evaluate(portraits: Path, backgrounds: list[Path], detector: Detector = find
     """All measurements on the validation split.
 
     Args:
-        portraits: annotated portraits, see ``face_detector.sources``.
+        portraits: annotated portraits, see ``facesep.training.face_detector.sources``.
         backgrounds: folders of pictures that show no face.
         detector: what to measure.
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from face_detector.scene_files import SceneFiles
-from face_detector.training import DetectorTraining
 from facesep.faces.networks import FINDER_STRIDE, Finder
+from facesep.training.face_detector.scene_files import SceneFiles
+from facesep.training.face_detector.training import DetectorTraining
 
 
 def targets(boxes: list[Tensor], cells: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -99,7 +99,7 @@ class FinderTraining(DetectorTraining):
 
     Args:
         scenes: folder of shards of scenes; new ones are picked up on the way.
-        out: see ``face_detector.training.DetectorTraining``.
+        out: see ``facesep.training.face_detector.training.DetectorTraining``.
         steps: likewise.
     """
 

@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 
 import facesep
-from face_detector.backgrounds import read_pictures
-from face_detector.evaluate import as_markdown, evaluate
-from face_detector.face_crops import write_face_crops
-from face_detector.finder import FinderTraining
-from face_detector.mining import mine
-from face_detector.named import table
-from face_detector.pointer import PointerTraining
-from face_detector.scene_files import write_scenes
-from face_detector.sources import SourceFile
-from face_detector.training import pack
-from face_detector.turned import turn
 from facesep.data.annotated import Source, read_sources
+from facesep.training.face_detector.backgrounds import read_pictures
+from facesep.training.face_detector.evaluate import as_markdown, evaluate
+from facesep.training.face_detector.face_crops import write_face_crops
+from facesep.training.face_detector.finder import FinderTraining
+from facesep.training.face_detector.mining import mine
+from facesep.training.face_detector.named import table
+from facesep.training.face_detector.pointer import PointerTraining
+from facesep.training.face_detector.scene_files import write_scenes
+from facesep.training.face_detector.sources import SourceFile
+from facesep.training.face_detector.training import pack
+from facesep.training.face_detector.turned import turn
 
 SCENE_SIDE = 288
 

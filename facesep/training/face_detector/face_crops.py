@@ -11,11 +11,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from face_detector.backgrounds import background, colour
-from face_detector.scenes import move, paste
 from facesep.data.annotated import Source, face_box
 from facesep.faces.detector import MIRRORED_FIVE, WINDOW
 from facesep.faces.networks import POINTER_SIZE
+from facesep.training.face_detector.backgrounds import background, colour
+from facesep.training.face_detector.scenes import move, paste
 
 CROP_SIDE = 176
 CROP_REACH = 2.1

@@ -9,11 +9,11 @@ import numpy as np
 from PIL import Image
 from safetensors.torch import load_file
 
-from face_detector.backgrounds import background, body, without_head
-from face_detector.face_crops import CROP_REACH, CROP_SIDE
 from facesep.data.annotated import Source
 from facesep.faces.detector import cut, guess, suppress
 from facesep.faces.networks import Finder
+from facesep.training.face_detector.backgrounds import background, body, without_head
+from facesep.training.face_detector.face_crops import CROP_REACH, CROP_SIDE
 
 PER_PICTURE = 3
 """So many false alarms of one picture are kept at most."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from face_detector.training import SmallTraining
-from face_parser.batches import Batches
 from facesep.nets.face_parser import FaceParser
+from facesep.training.face_detector.training import SmallTraining
+from facesep.training.face_parser.batches import Batches
 from facesep.training.optim import cosine_rate
 
 WEIGHTS = (1.0, 1.0, 1.2, 1.0, 2.5, 2.5, 2.5, 3.0)

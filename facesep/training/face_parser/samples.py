@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 
-from face_detector.backgrounds import draw_shapes, gradient, noise, window, without_head
-from face_detector.turned import turn
 from facesep.data.annotated import read_source
 from facesep.data.part_labels import SIZE, UNKNOWN, names_of, portraits, sample
 from facesep.data.portraits import PortraitSource
 from facesep.errors import FaceError
+from facesep.training.face_detector.backgrounds import draw_shapes, gradient, noise, window, without_head
+from facesep.training.face_detector.turned import turn
 
 
 def _write(path: Path, arrays: Iterator[np.ndarray], count: int, shape: tuple[int, ...]) -> None:
@@ -51,7 +51,7 @@ def write_turned(folder: Path, work: Path, count: int, seed: int = 3) -> None:
     """Writes ``turned.npy``: train portraits with the head turned by 10 to 50 degrees to either side.
 
     Hardly any portrait looks aside. The views are drawn on a depth surface
-    (``face_detector.turned``); what they uncover has the label ``UNKNOWN``.
+    (``facesep.training.face_detector.turned``); what they uncover has the label ``UNKNOWN``.
     """
     rng = np.random.default_rng(seed)
     source = PortraitSource(folder)

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from face_detector.face_crops import FaceCrops
-from face_detector.training import DetectorTraining
 from facesep.faces.networks import Pointer
+from facesep.training.face_detector.face_crops import FaceCrops
+from facesep.training.face_detector.training import DetectorTraining
 
 MARGIN = 0.02
 """Points nearer to the border than this, or beyond it, are not asked for: the maps end there."""
@@ -38,8 +38,8 @@ class PointerTraining(DetectorTraining):
     """Trains the pointer.
 
     Args:
-        crops: the file of ``face_detector.face_crops.write_face_crops``.
-        out: see ``face_detector.training.DetectorTraining``.
+        crops: the file of ``facesep.training.face_detector.face_crops.write_face_crops``.
+        out: see ``facesep.training.face_detector.training.DetectorTraining``.
         steps: likewise.
     """
 

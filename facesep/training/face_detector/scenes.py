@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
-from face_detector.backgrounds import background, colour, noise
 from facesep.data.annotated import Source, face_box
 from facesep.faces.detector import MIRRORED_FIVE
+from facesep.training.face_detector.backgrounds import background, colour, noise
 
 
 @dataclass

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from face_detector.scenes import as_jpeg, compose
 from facesep.data.annotated import Source
+from facesep.training.face_detector.scenes import as_jpeg, compose
 
 
 def write_scenes(

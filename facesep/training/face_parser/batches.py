@@ -12,16 +12,16 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
-from face_parser.samples import open_samples
 from facesep.data.part_labels import MARGIN, OUTSIDE, SIZE, UNKNOWN
 from facesep.nets.face_parser import CLASSES
+from facesep.training.face_parser.samples import open_samples
 
 TURNED_SHARE = 0.15
 """Share of turned heads in a batch."""
 
 
 class Batches:
-    """Random batches from the files of ``face_parser.samples.prepare``.
+    """Random batches from the files of ``facesep.training.face_parser.samples.prepare``.
 
     Args:
         work: the folder of the files.
