@@ -10,6 +10,7 @@ from pathlib import Path
 import facesep
 from facesep.backends import require
 from facesep.cli.console import say
+from facesep.detail.render import check_size
 from facesep.errors import ConfigError
 from facesep.model import FaceSep
 
@@ -22,13 +23,19 @@ def export(options: Namespace) -> None:
         raise ConfigError(f"{folder} exists: choose another output")
     if not folder.parent.is_dir():
         raise ConfigError(f"the folder {folder.parent} does not exist: create it first")
+    if options.detail is not None:
+        check_size(options.detail)
     sep = FaceSep.from_pretrained(options.checkpoint)
     from facesep.backends.parts import parts
+    from facesep.detail.graph import detail_part
 
     writer = import_module(f"facesep.backends.{options.format}")
     folder.mkdir()
     listed = []
-    for part in parts(sep):
+    chosen = parts(sep)
+    if options.detail is not None:
+        chosen.append(detail_part(sep, options.detail))
+    for part in chosen:
         files = writer.write(part, folder)
         listed.append(
             {

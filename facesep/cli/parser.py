@@ -74,9 +74,11 @@ _INFO = """examples:
 _EXPORT = """examples:
   facesep export --format onnx --output graphs/
   facesep export --checkpoint user/repo --format openvino --output graphs/
+  facesep export --detail 512 --output graphs/
 
 Writes each network as a graph of fixed size for one face, and export.json, which lists their inputs and
-outputs. Crops, rays and the volume integral around them are left to the program that uses them. facesep
+outputs. Crops, rays and the volume integral around them are left to the program that uses them; the graph of
+--detail holds all of them: a photo's tensors, its codes and those of the result in, a picture out. facesep
 itself needs no such files: FaceSep.from_pretrained(..., backend="openvino") compiles the networks when it
 loads them.
 """
@@ -225,6 +227,9 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument("--format", choices=("onnx", "openvino"), default="onnx", help="default: onnx")
     export.add_argument(
         "--output", "-o", metavar="FOLDER", required=True, help="a folder that is not there yet"
+    )
+    export.add_argument(
+        "--detail", type=int, metavar="PIXELS", help="also photo detail, as one graph for photos of this size"
     )
     export.set_defaults(module="graphs")
 

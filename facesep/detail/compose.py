@@ -172,9 +172,12 @@ def filled(plain: Tensor, opacity: Tensor, layer: Layer) -> Tensor:
     weight = resize(layer.confidence * layer.alpha, count) * solid
     sigma = TONE * count / 128
     photo = blur(linear(resize(layer.colours, count)) * weight, sigma)
-    model = blur(linear(render) * weight, sigma)
+    light = linear(render)
+    model = blur(light * weight, sigma)
     tone = ((photo + 1e-3) / (model + 1e-3)).clamp(0.4, 2.5)
-    return display(linear(resize(render, size, "bicubic")) * resize(tone, size))
+    if size != count:
+        light = linear(resize(render, size, "bicubic"))
+    return display(light * resize(tone, size))
 
 
 def compose(

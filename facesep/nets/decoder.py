@@ -114,7 +114,7 @@ class Decoder(nn.Module):
             met = (edges[..., -1] > edges[..., 0]).any(0)
             along = tuple(tensor[:, met] for tensor in along)
         step, march = max(along[0].shape[1], 1), self._march
-        if not torch.is_grad_enabled():
+        if not torch.is_grad_enabled() and not torch.compiler.is_exporting():
             samples = CHUNK if geometry.device.type == "cpu" else GPU_CHUNK
             step = max(samples // (self.config.samples * len(geometry)), 16)
         elif self.recompute:
@@ -163,8 +163,11 @@ class Decoder(nn.Module):
 def leaves_out(config: DecoderConfig, device: torch.device) -> bool:
     """Whether rays that miss the head volume, and so see nothing, are left out.
 
-    It saves their products, but a GPU waits longer for the answer which they are than for a frame's.
+    It saves their products, but a GPU waits longer for the answer which they are than for a frame's, and a
+    graph has fixed sizes.
     """
+    if torch.compiler.is_exporting():
+        return False
     return config.sampling == "volume" and (device.type == "cpu" or torch.is_grad_enabled())
 
 

@@ -66,7 +66,8 @@ class Upsampler(nn.Module):
             features: ``Tensor[B, features, n, n]``.
             levels: levels to run, all by default.
         """
-        plain = torch.is_grad_enabled() or features.device.type != "cpu" or torch.is_autocast_enabled("cpu")
+        strips = features.device.type == "cpu" and not torch.is_autocast_enabled("cpu")
+        plain = torch.is_grad_enabled() or not strips or torch.compiler.is_exporting()
         rgb = self.layers(features, levels) if plain else render_strips(self, features, levels)
         return torch.sigmoid(rgb.float())
 
