@@ -25,10 +25,12 @@ if TYPE_CHECKING:
         VideoError,
     )
     from facesep.model import FaceSep
+    from facesep.saving import save
 
 __version__ = "0.2.0"
 
 _HOMES = {
+    "save": "saving",
     "FaceSep": "model",
     "Portrait": "detail",
     **dict.fromkeys(("ATTRIBUTES", "CODE_SIZES", "Attribute", "Codes"), "codes"),
@@ -74,6 +76,7 @@ __all__ = [
     "TurnedFaceError",
     "VideoError",
     "__version__",
+    "save",
 ]
 
 

@@ -57,7 +57,8 @@ from facesep.nets.decoder import Decoder
 from facesep.nets.encoder import build_encoder
 from facesep.nets.landmarks import LandmarkHead
 from facesep.refine import FOLDER, INDEX
-from facesep.video import check_fps
+from facesep.saving import check_frames, save
+from facesep.video import counted
 
 if TYPE_CHECKING:
     from facesep.refine import FaceRefiner
@@ -65,6 +66,8 @@ if TYPE_CHECKING:
 Photo = Source
 """One photo: a path, bytes, a PIL image, an array ``[H, W, 3]`` or a tensor ``[3, H, W]`` in 0..1."""
 One = TypeVar("One", Photo, Photo | Aligned)
+Angle = float | Sequence[float] | Tensor | np.ndarray | None
+"""Degrees for all faces of a batch, or for each."""
 
 MOST_PIXELS = 2**28
 """Most pixels of a batch: 16,384 faces at 128 pixels, 256 at 1,024; as floats they take 3 GB."""
@@ -435,9 +438,9 @@ class FaceSep(CheckpointMixin):
         self,
         face: Portrait | Codes | Photo | Aligned,
         *,
-        yaw: float | None = None,
-        pitch: float | None = None,
-        roll: float | None = None,
+        yaw: Angle = None,
+        pitch: Angle = None,
+        roll: Angle = None,
         size: int | None = None,
         detail: bool = True,
         background: Background = "white",
@@ -451,9 +454,10 @@ class FaceSep(CheckpointMixin):
 
         Args:
             face: a portrait or codes, one face or a batch, or a photo.
-            yaw: degrees, replaces the head's own; positive turns the nose to image right.
-            pitch: degrees; positive nods.
-            roll: degrees; positive tilts counter-clockwise.
+            yaw: degrees, replaces the head's own; positive turns the nose to image right. A batch takes one
+                number for all faces, or one for each.
+            pitch: degrees; positive nods. As ``yaw``.
+            roll: degrees; positive tilts counter-clockwise. As ``yaw``.
             size: side of the result in pixels, 16 to 1024; None chooses what the photo gives (at most 1.5
                 times its own resolution), and the size of the model's renders for codes.
             detail: False shows portraits as codes, without the photo's pixels.
@@ -470,8 +474,8 @@ class FaceSep(CheckpointMixin):
             transparent) in 0..1.
 
         Raises:
-            ConfigError: for an unknown output, size or background, an angle beyond 90 degrees, or without a
-                refiner to refine.
+            ConfigError: for an unknown output, size or background, an angle beyond 90 degrees, angles that
+                are not as many as the faces, or without a refiner to refine.
         """
         checks.choice(output, "output", ("pil", "tensor"))
         refined = self._refinement(refine)
@@ -556,6 +560,9 @@ class FaceSep(CheckpointMixin):
         donor: Portrait | Codes | Photo | Aligned,
         attributes: str | Iterable[str | Attribute] | Mapping[str | Attribute, float],
         strength: float = 1.0,
+        *,
+        base_face: int | Face | None = None,
+        donor_face: int | Face | None = None,
     ) -> Portrait | Codes:
         """The base face with some attributes of a donor; see ``Codes.swap``.
 
@@ -566,23 +573,54 @@ class FaceSep(CheckpointMixin):
             attributes: names, such as ``["expression", "hair"]``, or a strength for each:
                 ``{"hair": 0.5, "expression": 1}``.
             strength: 0 to 1.5; 1 takes the donor's code.
+            base_face: which face of the base's photo, see ``align``.
+            donor_face: which face of the donor's photo.
 
         Returns:
             A portrait, or codes where the base was codes.
+
+        Raises:
+            ConfigError: for a face of something that is not a photo.
         """
-        face, other = self._face(base), self._face(donor)
+        face, other = self._face(base, base_face), self._face(donor, donor_face)
         if isinstance(face, Portrait):
             return face.swap(other, attributes, strength)
         return face.swap(codes_of(other), attributes, strength)
 
     def mix(
-        self, base: Portrait | Codes | Photo | Aligned, **donors: Portrait | Codes | Photo | Aligned
+        self,
+        base: Portrait | Codes | Photo | Aligned,
+        *,
+        base_face: int | Face | None = None,
+        donor_faces: Mapping[str | Attribute, int | Face] | None = None,
+        **donors: Portrait | Codes | Photo | Aligned,
     ) -> Portrait | Codes:
-        """Takes each named attribute from its own donor: ``mix(anna, hair=ben, illumination=cara)``."""
+        """Takes each named attribute from its own donor: ``mix(anna, hair=ben, illumination=cara)``.
+
+        Args:
+            base: as for ``transfer``.
+            base_face: which face of the base's photo, see ``align``.
+            donor_faces: which face of a donor's photo, by attribute:
+                ``mix(anna, hair="group.jpg", donor_faces={"hair": 2})``.
+            **donors: a donor for each attribute, as for ``transfer``.
+
+        Returns:
+            A portrait, or codes where the base was codes.
+
+        Raises:
+            CodesError: for an unknown attribute.
+            ConfigError: for a face of something that is not a photo, or of no donor.
+        """
         if donors:
             parse_attributes(donors)
-        face = self._face(base)
-        others = {name: self._face(donor) for name, donor in donors.items()}
+        if not isinstance(donor_faces, Mapping | None):
+            raise ConfigError("donor_faces must hold a face for each donor, such as {'hair': 2}")
+        chosen = {str(name).lower(): which for name, which in (donor_faces or {}).items()}
+        if set(chosen) - set(donors):
+            name = min(set(chosen) - set(donors))
+            raise ConfigError(f"a face is chosen for {name!r}, which has no donor: give {name}=PHOTO as well")
+        face = self._face(base, base_face)
+        others = {name: self._face(donor, chosen.get(name)) for name, donor in donors.items()}
         if isinstance(face, Portrait):
             return face.mix(**others)
         return face.mix(**{name: codes_of(other) for name, other in others.items()})
@@ -643,7 +681,8 @@ class FaceSep(CheckpointMixin):
 
         Args:
             face: a portrait, codes or a photo of one face.
-            path: an ``.mp4`` file to write, frame by frame; None returns the frames instead.
+            path: an ``.mp4``, ``.gif`` or ``.webp`` file to write, or a folder of frames, see
+                ``facesep.save``; None returns the frames instead.
             yaw: largest turn in degrees.
             pitch: largest nod in degrees.
             frames: number of frames.
@@ -651,7 +690,7 @@ class FaceSep(CheckpointMixin):
             on_frame: called with the number of frames done, for progress.
             size: as for ``render``.
             detail: as for ``render``.
-            background: ``white`` or a colour.
+            background: ``white``, a colour or, for ``.webp`` and folders of frames, ``transparent``.
             refine: as for ``render``. All frames share one seed, so that the invented detail does not
                 change from frame to frame.
 
@@ -667,15 +706,13 @@ class FaceSep(CheckpointMixin):
         if background == "keep":
             raise ConfigError("an orbit stands on white or a colour: its head turns too far for its photo")
         poses = orbit_path(frames, yaw, pitch)
-        check_fps(fps)
+        check_frames(path, fps, background)
         show, head = self._shown(face, size, detail, background, refine)
         poses = poses.to(codes_of(head).rotation)
         pictures = (show(head.replace(rotation=pose)) for pose in poses)
-        if path is None:
-            return _counted(pictures, on_frame)
-        from facesep.provenance import write_video
-
-        return write_video(pictures, path, fps, on_frame=on_frame)
+        return (
+            counted(pictures, on_frame) if path is None else save(pictures, path, fps=fps, on_frame=on_frame)
+        )
 
     def drive(
         self,
@@ -702,7 +739,7 @@ class FaceSep(CheckpointMixin):
         Args:
             face: a portrait, codes or a photo of one face.
             video: a video of one face; of several the largest is followed.
-            path: an ``.mp4`` file to write, frame by frame; None returns the frames instead, without sound.
+            path: as for ``orbit``; ``.mp4`` alone has sound. None returns the frames instead.
             attributes: what the video moves: ``expression``, ``rotation`` or both.
             relative: moves the face from where it is, by what changes since the first frame of the video;
                 else it takes over the expressions and angles themselves.
@@ -712,7 +749,7 @@ class FaceSep(CheckpointMixin):
             on_step: called with what is being done, how many frames are done, and how many there are.
             size: as for ``render``.
             detail: as for ``render``.
-            background: ``white``, a colour, or, where the expression alone moves, ``keep``: the head stays in
+            background: as for ``orbit``, or, where the expression alone moves, ``keep``: the head stays in
                 its photo.
             refine: as for ``orbit``.
 
@@ -736,6 +773,7 @@ class FaceSep(CheckpointMixin):
         if on_step is not None and not callable(on_step):
             raise ConfigError(f"on_step must be a function, got {checks.shown(on_step)}")
         fps, seconds = rate(video, fps, seconds)
+        check_frames(path, fps, background)
         show, head = self._shown(face, size, detail, background, refine)
         tell = on_step or (lambda *_: None)
         motion = read_motion(follow(self, video, fps, seconds), video, fps, seconds, tell)
@@ -746,11 +784,8 @@ class FaceSep(CheckpointMixin):
             tell("Rendering", count, len(motion))
 
         if path is None:
-            return _counted(pictures, done)
-        from facesep.provenance import write_video
-
-        heard = motion.sound if sound else None
-        return write_video(pictures, path, fps, on_frame=done, sound=heard)
+            return counted(pictures, done)
+        return save(pictures, path, fps=fps, on_frame=done, sound=motion.sound if sound else None)
 
     def _shown(
         self,
@@ -761,8 +796,6 @@ class FaceSep(CheckpointMixin):
         refine: Refine,
     ) -> tuple[Callable[[Portrait | Codes], Image.Image], Portrait | Codes]:
         """How the frames of a video of one face are rendered, and the face."""
-        if background == "transparent":
-            raise ConfigError("a video has no transparency: use a colour as background")
         checks.flag(detail, "detail")
         if size is not None:
             check_size(size)
@@ -792,15 +825,23 @@ class FaceSep(CheckpointMixin):
         refiner = self.refiner
         return lambda images: refiner.refine(images, **options)
 
-    def _face(self, face: Portrait | Codes | Photo | Aligned, detail: bool = True) -> Portrait | Codes:
+    def _face(
+        self,
+        face: Portrait | Codes | Photo | Aligned,
+        which: int | Face | None = None,
+        *,
+        detail: bool = True,
+    ) -> Portrait | Codes:
         """A portrait or codes as they are; a photo becomes a portrait, or codes without detail."""
+        if which is not None and (is_codes_file(face) or isinstance(face, Portrait | Codes | Aligned)):
+            raise ConfigError("a face is chosen in a photo: this one was read already, leave the number out")
         if is_codes_file(face):
             return Codes.load(face).to(self.device)
         if isinstance(face, Portrait | Codes):
             return face
         if isinstance(face, Aligned) or not detail:
-            return self.encode(face)
-        return self.portrait(face)
+            return self.encode(face, face=which)
+        return self.portrait(face, face=which)
 
 
 def _listed(photo: One | Sequence[One]) -> tuple[Sequence[One], bool]:
@@ -836,16 +877,6 @@ def _warn(text: str) -> None:
     warnings.warn(text, PhotoWarning, stacklevel=level)
 
 
-def _counted(
-    pictures: Iterator[Image.Image], on_frame: Callable[[int], object] | None
-) -> Iterator[Image.Image]:
-    """Reports each picture when it is done."""
-    for count, shown in enumerate(pictures, 1):
-        if on_frame is not None:
-            on_frame(count)
-        yield shown
-
-
 def check_batch(count: int, size: int, error: type[FaceSepError]) -> None:
     """Makes sure that a batch has faces, and fits in memory.
 
@@ -857,16 +888,27 @@ def check_batch(count: int, size: int, error: type[FaceSepError]) -> None:
         raise error(f"{count} faces cannot be computed at once: give from 1 to {most} at a time")
 
 
-def _turned(
-    face: Portrait | Codes, pitch: float | None, yaw: float | None, roll: float | None
-) -> Portrait | Codes:
-    """Replaces the angles that are given, in degrees."""
-    angles = list(codes_of(face).rotation.unbind(-1))
-    for index, (name, value) in enumerate((("pitch", pitch), ("yaw", yaw), ("roll", roll))):
-        if value is None:
-            continue
-        angle = math.radians(checks.number(value, name, -90, 90, unit="degrees"))
-        angles[index] = torch.full_like(angles[index], angle)
-    if (pitch, yaw, roll) == (None, None, None):
+def _turned(face: Portrait | Codes, pitch: Angle, yaw: Angle, roll: Angle) -> Portrait | Codes:
+    """Replaces the angles that are given, in degrees, of a batch."""
+    given = {"pitch": pitch, "yaw": yaw, "roll": roll}
+    if all(value is None for value in given.values()):
         return face
+    angles = list(codes_of(face).rotation.unbind(-1))
+    for index, (name, value) in enumerate(given.items()):
+        if value is not None:
+            angles[index] = _radians(value, name, angles[index])
     return face.replace(rotation=torch.stack(angles, -1))
+
+
+def _radians(value: float | Sequence[float] | Tensor | np.ndarray, name: str, like: Tensor) -> Tensor:
+    """An angle in degrees for each face of a batch."""
+    if isinstance(value, Tensor | np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, list | tuple):
+        return torch.full_like(like, math.radians(checks.number(value, name, -90, 90, unit="degrees")))
+    each = [math.radians(checks.number(one, name, -90, 90, unit="degrees")) for one in value]
+    if len(each) != len(like):
+        raise ConfigError(
+            f"{len(each)} values of {name} for {len(like)} faces: give one for each, or one number"
+        )
+    return like.new_tensor(each)

@@ -1,6 +1,6 @@
 """Marks what the model made, and finds the marks again.
 
-Every result leaves through ``write_image``, ``encode`` or ``write_video``, which add two
+Every result leaves through ``write_image``, ``encode``, ``write_video`` or ``write_animation``, which add two
 marks: a label in the file's metadata (who made it, and the IPTC term for pictures that a model altered)
 and an invisible watermark in the pixels (``facesep.watermark``), which survives what strips labels.
 In a photo that keeps its background the watermark covers what the model made (``where``) and nothing else.
@@ -25,7 +25,7 @@ from PIL import Image, PngImagePlugin
 from torch import Tensor
 
 import facesep
-from facesep import checks, credentials, first_watermark, video, watermark
+from facesep import animation, checks, credentials, first_watermark, video, watermark
 from facesep.errors import ConfigError, ImageError, VideoError
 from facesep.files import complete
 from facesep.images import (
@@ -190,6 +190,33 @@ def write_video(
     return path
 
 
+def write_animation(
+    frames: Iterable[video.Frame],
+    path: str | Path,
+    fps: float = 30,
+    *,
+    quality: int = 95,
+    on_frame: Callable[[int], object] | None = None,
+) -> Path:
+    """Writes frames made by the model as animated ``.gif`` or ``.webp``, see ``facesep.animation``.
+
+    Returns:
+        The path.
+    """
+    path = checks.path(path, "path")
+    format = path.suffix.lower()[1:]
+    animation.check_animation(format, fps)
+    frames = video.iterate(frames)
+    first = list(itertools.islice(frames, 1))  # what the label says of all
+    notice = _notice(first[0] if first else None, True)
+    label = _label(format, notice)
+    if format == "gif":
+        label = {"comment": f"{_software()}. {notice}. {SOURCE_TYPE}"}
+    shown = _marked(video.counted(itertools.chain(first, frames), on_frame), None)
+    data = animation.encode_animation(shown, format, fps, quality=quality, **label)
+    return _replace(path, _signed(data, format) if credentials.configured() else data)
+
+
 def verify(source: str | Path | bytes) -> Verdict:
     """Looks for the marks of facesep in a picture or a video.
 
@@ -207,6 +234,8 @@ def verify(source: str | Path | bytes) -> Verdict:
     else:
         data = read_bytes(source)
         pixels = [load_image(data)]
+        some = animation.read_some(data, _EVERY, _FRAMES)
+        pixels += [load_image(frame) for frame in itertools.islice(some, 1, None)]
         texts, format = _read_texts(data)
         signature = credentials.read(data, format) if format in credentials.MIME_TYPES else None
     old = first_watermark.read(pixels) if pixels else None
@@ -228,7 +257,8 @@ def _marked(frames: Iterable[video.Frame], where: Iterable[Mask] | None) -> Iter
             raise VideoError(f"frame {number} has no mask: give one for each frame") from None
         if mask is None and isinstance(frame, Image.Image):
             mask = _made(frame)
-        yield mark(Image.fromarray(video.to_pixels(frame)), where=mask)
+        clear = isinstance(frame, Image.Image) and frame.mode == "RGBA"
+        yield mark(frame if clear else Image.fromarray(video.to_pixels(frame)), where=mask)
 
 
 def _unpack(message: int) -> str:
@@ -264,6 +294,8 @@ def _label(format: str, notice: str) -> dict:
 
 
 def _signed(data: bytes, format: str) -> bytes:
+    if format not in credentials.MIME_TYPES:
+        return data
     return credentials.sign(data, format, ("facesep", facesep.__version__), SOURCE_TYPE)
 
 
@@ -282,7 +314,8 @@ def _read_texts(data: bytes) -> tuple[list[str], str]:
     try:
         with Image.open(io.BytesIO(data), formats=READ_FORMATS) as image:
             xmp = image.info.get("xmp") or image.info.get("XML:com.adobe.xmp") or ""
-            found = [image.info.get("Software", ""), image.getexif().get(_SOFTWARE, ""), xmp]
+            comment = image.info.get("comment", "") if image.format == "GIF" else ""
+            found = [image.info.get("Software", ""), image.getexif().get(_SOFTWARE, ""), xmp, comment]
             format = (image.format or "").lower()
     except Exception:  # noqa: BLE001 damaged metadata is no label
         return [], ""

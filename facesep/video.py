@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -28,6 +28,7 @@ from facesep.images import to_image
 if TYPE_CHECKING:
     import av.container
 
+One = TypeVar("One")
 Frame = np.ndarray | Image.Image | Tensor
 """uint8 ``[H, W, 3]``, an RGB image, or ``Tensor[3, H, W]`` in [0, 1]."""
 
@@ -139,6 +140,14 @@ def iterate(frames: Iterable[Frame]) -> Iterator[Frame]:
         return iter(frames)
     except TypeError as error:
         raise VideoError(f"frames must be an iterable of frames, got {checks.shown(frames)}") from error
+
+
+def counted(frames: Iterable[One], on_frame: Callable[[int], object] | None) -> Iterator[One]:
+    """The frames one by one; reports each when it is done."""
+    for count, frame in enumerate(frames, 1):
+        if on_frame is not None:
+            on_frame(count)
+        yield frame
 
 
 def read_frames(path: str | Path, *, max_frames: int = MAX_FRAMES) -> Iterator[np.ndarray]:

@@ -153,7 +153,7 @@ def test_a_driven_expression_stands_in_its_photo(sep, photos, tmp_path):
     assert {image.size for image in frames} == {load_image(photos[1]).size}
     for options, message in (
         ({"background": "keep"}, "attributes='expression'"),
-        ({"background": "transparent"}, "no transparency"),
+        ({"background": "transparent", "path": tmp_path / "b.mp4"}, "no transparency"),
         ({"fps": 0}, "fps"),
         ({"seconds": "2"}, "seconds"),
         ({"sound": 1}, "sound"),

@@ -26,7 +26,7 @@ from facesep.errors import (
     VideoError,
 )
 from facesep.faces import Aligned
-from facesep.images import to_tensor
+from facesep.images import load_image, to_tensor
 from facesep.video import read_frames, video_info
 
 ANNA, BEN = (FOLDER / f"london_{name}.jpg" for name in ("016", "036"))
@@ -117,6 +117,13 @@ def test_angles_replace_the_heads_own(sep, crops):
     torch.testing.assert_close(sep.render(turned, yaw=30, output="tensor"), wanted)
     with pytest.raises(ConfigError, match="yaw"):
         sep.render(codes, yaw=120)
+    batch = sep.encode(crops, aligned=True)
+    each = sep.render(batch, yaw=[-20, 0, 30], pitch=torch.tensor([0.0, 5.0, -5.0]), output="tensor")
+    for face, picture, yaw, pitch in zip(batch, each, (-20, 0, 30), (0, 5, -5), strict=True):
+        torch.testing.assert_close(picture, sep.render(face, yaw=yaw, pitch=pitch, output="tensor"))
+    for bad in ([1, 2], [], [0, 0, 95], ["a", "b", "c"]):
+        with pytest.raises(ConfigError, match="yaw"):
+            sep.render(batch, yaw=bad)
 
 
 def test_transfer_mix_and_interpolate(sep, crops):
@@ -135,6 +142,25 @@ def test_transfer_mix_and_interpolate(sep, crops):
     for bad in (["smile"], [], "nose"):
         with pytest.raises(CodesError):
             sep.transfer(anna, ben, bad)
+
+
+def test_faces_are_chosen_in_the_photos_of_donors(sep, photos, tmp_path):
+    pair = Image.new("RGB", (1500, 720), "white")
+    for place, photo in enumerate(photos[:2]):
+        pair.paste(load_image(photo).resize((720 - 80 * place,) * 2), (740 * place, 0))
+    pair.save(tmp_path / "pair.png")
+    pair = tmp_path / "pair.png"
+    anna = sep.portrait(photos[2])
+    first, second = (sep.portrait(pair, face=number).codes for number in (0, 1))
+    assert not torch.equal(first.hair, second.hair)
+    assert torch.equal(sep.transfer(anna, pair, "hair", donor_face=1).codes.hair, second.hair)
+    assert torch.equal(sep.transfer(pair, anna, "hair", base_face=1).codes.shape, second.shape)
+    mixed = sep.mix(anna, hair=pair, texture=pair, donor_faces={"hair": 1, "texture": 0})
+    assert torch.equal(mixed.codes.hair, second.hair) and torch.equal(mixed.codes.texture, first.texture)
+    with pytest.raises(ConfigError, match="leave the number out"):
+        sep.transfer(pair, anna, "hair", base_face=1, donor_face=0)
+    with pytest.raises(ConfigError, match="no donor"):
+        sep.mix(anna, hair=photos[0], donor_faces={"texture": 1})
 
 
 def test_one_donor_serves_a_batch(sep, crops):
