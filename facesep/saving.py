@@ -8,14 +8,17 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 from torch import Tensor
 
 from facesep import animation, checks, provenance, video
-from facesep.detail.render import Background
 from facesep.errors import ConfigError, VideoError
+
+if TYPE_CHECKING:
+    from facesep.detail.render import Background
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp")
 MOVING = (".mp4", ".gif", ".webp")

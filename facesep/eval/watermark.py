@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("--limit", type=int, default=40, help="only so many, spread over the folder")
     parser.add_argument("--sizes", type=int, nargs="+", default=[512], help="pixels along a side")
     parser.add_argument("--forms", choices=FORMS, nargs="+", default=["white"], help="background")
+    parser.add_argument("--changes", choices=(*CHANGES, VIDEO), nargs="+", help="these alone; default: all")
     parser.add_argument("--renders", action="store_true", help="renders of the bundled checkpoint instead")
     return run_script(parser, run)
 
@@ -53,10 +54,10 @@ def run(args: argparse.Namespace) -> None:
     found = {}
     for name, results in columns.items():
         print(name, file=sys.stderr, flush=True)
-        found[name] = survival(results, partial(progress, total=len(results), what="results"))
+        found[name] = survival(results, partial(progress, total=len(results), what="results"), args.changes)
     print("| change | " + " | ".join(found) + " |")
     print("|---|" + "---|" * len(found))
-    for name in (*CHANGES, VIDEO):
+    for name in args.changes or (*CHANGES, VIDEO):
         print(
             f"| {name} | " + " | ".join(f"{100 * each.found[name]:.0f} %" for each in found.values()) + " |"
         )

@@ -16,6 +16,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
 from facesep import video, watermark
+from facesep.animation import encode_animation
 from facesep.evaluation.metrics import psnr, ssim
 from facesep.images import encode_image, load_image, to_tensor
 
@@ -106,6 +107,11 @@ def saved(format: str, quality: int) -> Change:
     return lambda image, _: load_image(encode_image(image, format, quality=quality))
 
 
+def animated(format: str) -> Change:
+    """Written as an animation of one frame and read again."""
+    return lambda image, _: load_image(encode_animation([image], format, 10, quality=95))
+
+
 def resized(factor: float) -> Change:
     """Made smaller or larger."""
     return lambda image, _: image.resize([round(side * factor) for side in image.size], _BICUBIC)
@@ -176,6 +182,8 @@ CHANGES: dict[str, Change] = {
     "none": lambda image, _: image,
     "JPEG 50": saved("jpeg", 50),
     "WebP 80": saved("webp", 80),
+    "GIF": animated("gif"),
+    "animated WebP": animated("webp"),
     "half size": then(resized(0.5), _JPEG),
     "double size": then(resized(2.0), _JPEG),
     "blur, radius 1": then(lambda image, _: image.filter(ImageFilter.GaussianBlur(1)), _JPEG),
@@ -214,21 +222,26 @@ class Survival:
     ssim: tuple[float, float]
 
 
-def survival(results: Sequence[Result], on_result: Callable[[int], object] | None = None) -> Survival:
+def survival(
+    results: Sequence[Result],
+    on_result: Callable[[int], object] | None = None,
+    names: Sequence[str] | None = None,
+) -> Survival:
     """Marks results and looks for the mark after each change.
 
     Args:
         results: what is marked.
         on_result: called with the number of results done.
+        names: changes of ``CHANGES`` and ``VIDEO``; None for all.
     """
-    found = dict.fromkeys((*CHANGES, VIDEO), 0)
+    found = dict.fromkeys((*CHANGES, VIDEO) if names is None else names, 0)
     fidelity = []
     for done, result in enumerate(results, 1):
         marked = result.marked()
         fidelity.append(_fidelity(result, marked))
-        for name, change in CHANGES.items():
-            found[name] += watermark.detect(change(marked, result)) is not None
-        found[VIDEO] += watermark.detect(_filmed(result)) is not None
+        for name in found:
+            seen = _filmed(result) if name == VIDEO else CHANGES[name](marked, result)
+            found[name] += watermark.detect(seen) is not None
         if on_result is not None:
             on_result(done)
     low, middle = np.min(fidelity, 0), np.median(fidelity, 0)
