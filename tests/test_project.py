@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -53,15 +52,25 @@ def project_files() -> list[Path]:
     return [path for path in files if path.is_file()]
 
 
-def text_files() -> dict[str, str]:
-    """Text files of the project as ``{relative path: content}``."""
+def text_files(binary: bool = False) -> dict[str, str]:
+    """Text files of the project as ``{relative path: content}``; others too, if asked, without content."""
     texts = {}
     for path in project_files():
-        data = path.read_bytes()
+        data, name = path.read_bytes(), path.relative_to(ROOT).as_posix()
         if b"\0" not in data[:4096]:
-            texts[path.relative_to(ROOT).as_posix()] = data.decode("utf-8")
+            texts[name] = data.decode("utf-8")
+        elif binary:
+            texts[name] = ""
     assert "README.md" in texts and "facesep/codes.py" in texts
     return texts
+
+
+def copy_project(target: Path) -> None:
+    """Copies the files of the project, to build them elsewhere."""
+    for path in project_files():
+        copy = target / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
 
 
 def front_matter() -> dict:
@@ -186,6 +195,20 @@ def test_installed_version_agrees():
     assert importlib.metadata.version("facesep") == facesep.__version__
 
 
+@pytest.mark.parametrize("folder", ["train", "eval"])
+def test_scripts_are_the_commands_of_the_package(folder):
+    """Each in one place, with the same name in both."""
+    commands = {path.stem for path in (ROOT / "facesep" / folder).glob("*.py")} - {"__init__"}
+    scripts = {path.stem: path.read_text() for path in (ROOT / folder).rglob("*.py")}
+    assert commands == set(scripts) and len(commands) > 10
+    for name, text in scripts.items():
+        module = f"facesep.{folder}.{name}"
+        assert text == (
+            f'"""``python -m {module}`` as a script."""\n\nfrom {module} import main\n\n'
+            'if __name__ == "__main__":\n    raise SystemExit(main())\n'
+        )
+
+
 # -- documents --------------------------------------------------------------------------------------
 
 
@@ -233,38 +256,3 @@ def test_files_speak_of_the_project_alone():
         found = personal.search(text)
         assert not found, f"{path} names a path of one machine: {text[found.start() : found.start() + 40]!r}"
         assert "../" + "shared" not in text, path
-
-
-# -- the built package ------------------------------------------------------------------------------
-
-
-@pytest.mark.slow
-def test_wheel_holds_the_code_and_the_bundled_files(tmp_path):
-    source = tmp_path / "source"
-    for path in project_files():
-        copy = source / path.relative_to(ROOT)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(path, copy)
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "-q",
-        "--no-deps",
-        "--no-build-isolation",
-        "-w",
-        str(tmp_path),
-    ]
-    subprocess.run([*command, str(source)], check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("facesep-*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        inside = {name for name in archive.namelist() if ".dist-info/" not in name}
-        notes = {name.rpartition("/")[2] for name in archive.namelist() if "/licenses/" in name}
-    assert inside == {p for p in text_and_binary() if p.startswith("facesep/")}
-    assert notes == {"LICENSE", "THIRD_PARTY.md"}
-
-
-def text_and_binary() -> set[str]:
-    """Relative paths of all files of the project."""
-    return {path.relative_to(ROOT).as_posix() for path in project_files()}
