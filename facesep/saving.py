@@ -95,10 +95,9 @@ def check_frames(path: str | Path | None, fps: float, background: Background = "
     if path is None:
         video.check_fps(fps)
         return "frames"
-    name = os.fspath(checks.path(path, "path"))
-    path, suffix = Path(name), Path(name).suffix.lower()
-    folder = name.endswith(_SEPARATORS) or not suffix or (suffix not in MOVING and path.is_dir())
-    if folder or _PATTERN.search(path.name):
+    given, path = path, checks.path(path, "path")
+    suffix = path.suffix.lower()
+    if is_frames(given):
         form, suffix = "frames", suffix if _PATTERN.search(path.name) else ".png"
         if suffix not in PICTURES:
             raise ConfigError(f"frames are written as {', '.join(PICTURES)}, not {path.name!r}")
@@ -114,6 +113,29 @@ def check_frames(path: str | Path | None, fps: float, background: Background = "
         )
     check_transparency(suffix, background)
     return form
+
+
+def is_frames(path: str | Path) -> bool:
+    """Whether a path asks for a file for each frame."""
+    suffix = Path(path).suffix.lower()
+    folder = (
+        os.fspath(path).endswith(_SEPARATORS) or not suffix or (suffix not in MOVING and Path(path).is_dir())
+    )
+    return folder or _PATTERN.search(Path(path).name) is not None
+
+
+def frames_folder(path: Path) -> tuple[Path, str]:
+    """The folder of frames that a path asks for, and the pattern of their names.
+
+    Raises:
+        ConfigError: if the folder is not empty, or would stand in one that does not exist.
+    """
+    folder, pattern = (path.parent, path.name) if _PATTERN.search(path.name) else (path, FRAME)
+    if not folder.absolute().parent.is_dir():
+        raise ConfigError(f"the folder {folder.parent} does not exist: create it first")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} is not empty: frames need a folder of their own, choose a new one")
+    return folder, pattern
 
 
 def check_transparency(suffix: str, background: Background) -> None:
@@ -132,11 +154,7 @@ def _write_frames(
     frames: Iterator[video.Frame], path: Path, quality: int, on_frame: Callable[[int], object] | None
 ) -> Path:
     """Frames as files in a new folder, which appears when all are there."""
-    folder, pattern = (path.parent, path.name) if _PATTERN.search(path.name) else (path, FRAME)
-    if not folder.absolute().parent.is_dir():
-        raise ConfigError(f"the folder {folder.parent} does not exist: create it first")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} is not empty: frames need a folder of their own, choose a new one")
+    folder, pattern = frames_folder(path)
     try:
         staging = Path(tempfile.mkdtemp(prefix=".facesep-", suffix=".tmp", dir=folder.absolute().parent))
         try:

@@ -239,7 +239,7 @@ def test_one_bad_photo_does_not_stop_the_others(sep, tmp_path, capsys):
     assert main(command) == 1
     out, err = capsys.readouterr()
     assert out == "codes/london_016.safetensors\ncodes/london_036.safetensors\n"
-    assert err.splitlines()[-1] == "facesep: error: 2 of 4 photos could not be encoded"
+    assert err.splitlines()[-1] == "facesep: error: 2 of 4 photos could not be used (2 written)"
     assert err.startswith("facesep: error: bad.jpg: ") and "\nfacesep: error: nobody.jpg: " in err
     for photo in (ANNA, BEN):
         assert same(Codes.load(f"codes/{Path(photo).stem}.safetensors"), sep.encode(photo))
@@ -517,7 +517,7 @@ def test_one_of_several_faces_is_chosen(sep, capsys):
     message = fails(capsys, "render", "two.png")
     assert "two.png shows 2 faces (0: " in message and "; 1: " in message and message.endswith("--face N\n")
     assert "--donor-face N" in fails(capsys, "transfer", ANNA, "two.png")
-    assert "facesep encode" in fails(capsys, "mix", ANNA, "hair=two.png")
+    assert "--donor-face hair=N" in fails(capsys, "mix", ANNA, "hair=two.png")
     assert "no face 2" in fails(capsys, "render", "two.png", "--face", "2")
     assert main(["transfer", "two.png", "two.png", "--face", "0", "--donor-face", "1", "-o", "new.png"]) == 0
     expected = sep.transfer(sep.portrait("two.png", face=0), sep.portrait("two.png", face=1), "expression")
@@ -526,6 +526,7 @@ def test_one_of_several_faces_is_chosen(sep, capsys):
 
 def test_notes_about_a_photo_are_on_stderr(sep, capsys):
     Image.open(ANNA).resize((150, 150)).save("small.png")
+    torch.manual_seed(0)
     small = FaceSep(preset("small"))
     small.save_pretrained("mini")
     command = ["encode", "small.png", "--include-identity", "--checkpoint", "mini", "--overwrite"]
@@ -543,7 +544,12 @@ def test_notes_about_a_photo_are_on_stderr(sep, capsys):
     command = ["transfer", ANNA, "small.png", "--checkpoint", "mini", "-q", "--json", "-o", "new.png"]
     assert main([*command, "--codes", "new.safetensors", "--include-identity"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert found == {"output": "new.png", "codes": "new.safetensors", "warnings": [warning]}
+    assert found == {
+        "photo": ANNA,
+        "output": "new.png",
+        "codes": "new.safetensors",
+        "warnings": [warning],
+    }
 
 
 def test_json_for_what_goes_wrong(sep, capsys):
@@ -554,7 +560,7 @@ def test_json_for_what_goes_wrong(sep, capsys):
     first, second, last = map(json.loads, capsys.readouterr().out.splitlines())
     assert first["photo"] == "nobody.jpg" and "cannot read" in first["error"]
     assert second == {"photo": ANNA, "output": "c/london_016.safetensors", "warnings": []}
-    assert last == {"error": "1 of 2 photos could not be encoded"}
+    assert last == {"error": "1 of 2 photos could not be used (1 written)"}
     assert main(["verify", ANNA, "--json"]) == 3
     found = json.loads(capsys.readouterr().out)
     assert found["file"] == ANNA and found["made_by_facesep"] is False

@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             with delivered("the help"):
                 pass
             raise
-        as_json = getattr(options, "json", False)
+        as_json = getattr(options, "json", False) and getattr(options, "output", None) != "-"
         # Commands live apart from the parser, so that --help and wrong usage need not load torch.
         run = getattr(import_module(f"facesep.cli.{options.module}"), options.command)
         with nullcontext() if options.command == "demo" else orderly():  # the page's server has its own way

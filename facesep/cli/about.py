@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from argparse import Namespace
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,10 +15,11 @@ import facesep
 from facesep import video
 from facesep.checkpoint import read_config, verify_checkpoint
 from facesep.checksums import sha256
-from facesep.cli.console import say
+from facesep.cli.console import say, say_json, tell
+from facesep.cli.files import PHOTOS, STDIN, files_in, read_stdin
 from facesep.codes import CODE_SIZES, Codes, is_codes_file
 from facesep.config import ModelConfig, from_dict, preset
-from facesep.errors import CheckpointError, CodesError, ConfigError, ImageError
+from facesep.errors import CheckpointError, CodesError, ConfigError, FaceSepError, ImageError
 from facesep.hub import resolve
 from facesep.images import load_image
 from facesep.nets.decoder import Decoder
@@ -25,7 +27,9 @@ from facesep.nets.encoder import build_encoder
 from facesep.nets.size import Size, count, parameters
 
 NOT_MARKED = 3
-"""Exit code of ``verify`` when no mark is found."""
+"""Exit code of ``verify`` when a file has no mark."""
+MARKED = (*PHOTOS, *video.SUFFIXES)
+"""Names of files in folders that ``verify`` looks at."""
 
 
 def info(options: Namespace) -> None:
@@ -43,16 +47,38 @@ def info(options: Namespace) -> None:
 
 
 def verify(options: Namespace) -> int:
-    """Looks for the marks of facesep in a file."""
+    """Looks for the marks of facesep in files, and in all pictures and videos of folders."""
     from facesep import provenance
 
-    verdict = provenance.verify(options.file)
-    say(
-        json.dumps({"file": options.file, **asdict(verdict)})
-        if options.json
-        else f"{options.file}: {verdict}"
-    )
-    return 0 if verdict.made_by_facesep else NOT_MARKED
+    files = []
+    for given in options.files:
+        inside = files_in(Path(given), MARKED, deep=True) if Path(given).is_dir() else [given]
+        if not inside:
+            raise ConfigError(f"there is no picture or video in the folder {given}: give another one")
+        files += inside
+    found: Counter[str] = Counter()
+    for file in files:
+        try:
+            verdict = provenance.verify(read_stdin() if file == STDIN else file)
+        except FaceSepError as error:
+            if len(files) == 1:
+                raise
+            message = f"{file}: {' '.join(str(error).split())}"
+            tell(f"facesep: error: {message}\n")
+            if options.json:
+                say_json({"file": file, "error": message})
+            found["failed"] += 1
+            continue
+        found["marked" if verdict.made_by_facesep else "unmarked"] += 1
+        if options.json:
+            say_json({"file": file, **asdict(verdict)})
+        else:
+            say(f"{file}: {verdict}")
+    if found["failed"]:
+        raise FaceSepError(f"{found['failed']} of {len(files)} files could not be read")
+    if len(files) > 1:
+        tell(f"facesep: {found['marked']} of {len(files)} files are marked\n")
+    return NOT_MARKED if found["unmarked"] else 0
 
 
 def _installation() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from facesep.errors import ConfigError
 
@@ -39,6 +41,21 @@ def say(text: str) -> None:
         except UnicodeEncodeError:
             encoding = sys.stdout.encoding or "ascii"
             sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def say_json(value: object) -> None:
+    """Prints a result as JSON on one line."""
+    say(json.dumps(value))
+
+
+def deliver(path: Path) -> None:
+    """Writes a file's bytes to stdout.
+
+    Raises:
+        ConfigError: if they are lost, as on a full disk.
+    """
+    with delivered(path.name):
+        sys.stdout.buffer.write(path.read_bytes())
 
 
 @contextlib.contextmanager

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from facesep.cli.console import Progress
-from facesep.codes import Codes, is_codes_file
+from facesep.codes import SUFFIX, Codes, is_codes_file
 from facesep.detail import Portrait
 from facesep.errors import (
     CodesError,
@@ -17,11 +19,16 @@ from facesep.errors import (
     ImageError,
     ManyFacesError,
 )
-from facesep.images import load_image
+from facesep.images import MAX_BYTES, load_image
 from facesep.model import FaceSep
 
-PICTURES = (".png", ".jpg", ".jpeg", ".webp")
-VIDEOS = (".mp4",)
+STDIN = "-"
+"""In place of a file: standard input, and standard output."""
+PHOTOS = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".avif", ".tif", ".tiff", ".bmp", ".gif"),
+    *(".heic", ".heif"),
+)
+"""Names of files in folders that are taken for photos."""
 
 
 class Reader:
@@ -34,6 +41,7 @@ class Reader:
         fit: gradient steps for each photo.
         upright: photos that lie on their side or are upside down are turned.
         detail: photos become portraits, which keep their pixels.
+        stdin: what standard input held.
     """
 
     def __init__(
@@ -44,9 +52,10 @@ class Reader:
         fit: int = 0,
         upright: bool = False,
         detail: bool = False,
+        stdin: bytes | None = None,
     ) -> None:
         self.sep, self.progress, self.aligned, self.fit = sep, progress, aligned, fit
-        self.upright, self.detail = upright, detail
+        self.upright, self.detail, self.stdin = upright, detail, stdin
         self.warnings: list[dict[str, str]] = []
         """What the photos read so far were warned of: ``{"photo": path, "text": sentence}`` each."""
         self._known: dict[tuple[str, int | None], Portrait | Codes] = {}
@@ -67,6 +76,10 @@ class Reader:
             self._known[path, face] = read(path, face, option)
         return self._known[path, face]
 
+    def forget(self, path: str) -> None:
+        """Lets go of the faces of a photo, whose pixels take memory."""
+        self._known = {key: face for key, face in self._known.items() if key[0] != path}
+
     def _codes(self, path: str, face: int | None, option: str) -> Codes:
         if self.fit:
             self.progress.note(f"{path}: holds codes, which --fit leaves as they are")
@@ -78,12 +91,14 @@ class Reader:
         return codes[face or 0]
 
     def _photo(self, path: str, face: int | None, option: str) -> Portrait | Codes:
+        source = self.stdin if path == STDIN and self.stdin is not None else path
+        path = "standard input" if path == STDIN else path
         try:
             if self.aligned:
                 if face is not None:
                     raise ConfigError(f"an aligned picture is taken as it is: leave {option} out")
-                return self.sep.encode(path, aligned=True, fit=self.fit)
-            photo = load_image(path)
+                return self.sep.encode(source, aligned=True, fit=self.fit)
+            photo = load_image(source)
             aligned = self.sep.align(photo, face, upright=self.upright)
         except ManyFacesError as error:
             faces = "; ".join(
@@ -102,6 +117,60 @@ class Reader:
             photo = photo.rotate(-aligned.turn, expand=True)  # as the face was found
             return self.sep.portrait(photo, face=aligned.face, fit=self.fit)
         return self.sep.encode(aligned, fit=self.fit)
+
+
+def photos_in(arguments: Sequence[str], codes: bool) -> list[str]:
+    """Photos by their paths; folders give all that are in them, by name.
+
+    Args:
+        arguments: files, folders, or ``STDIN``.
+        codes: whether codes files in folders count as well.
+
+    Raises:
+        ConfigError: for a folder without any.
+    """
+    suffixes = (*PHOTOS, SUFFIX) if codes else PHOTOS
+    found: list[str] = []
+    for argument in arguments:
+        if argument == STDIN or not Path(argument).is_dir():
+            found.append(argument)
+            continue
+        inside = files_in(Path(argument), suffixes)
+        if not inside:
+            raise ConfigError(f"there is no photo in the folder {argument}: give another one")
+        found += inside
+    return found
+
+
+def files_in(folder: Path, suffixes: Sequence[str], deep: bool = False) -> list[str]:
+    """Files of a folder with some suffixes, by name; ``deep`` takes those of its folders, too."""
+    every = folder.rglob("*") if deep else folder.iterdir()
+    return [
+        str(path)
+        for path in sorted(every)
+        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
+    ]
+
+
+def read_stdin() -> bytes:
+    """What standard input holds.
+
+    Raises:
+        ConfigError: for nothing, or a terminal.
+    """
+    if sys.stdin is None or sys.stdin.isatty():
+        raise ConfigError("standard input (-) is a terminal: send a file, as in facesep ... - < anna.jpg")
+    data = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if not data:
+        raise ConfigError("standard input (-) is empty: send a file, as in facesep ... - < anna.jpg")
+    return data
+
+
+def is_folder(given: str | None) -> bool:
+    """Whether an option names a folder: one that exists, or any name that ends in a slash."""
+    if given is None or given == STDIN:
+        return False
+    return given.endswith(("/", os.sep)) or Path(given).is_dir()
 
 
 def output_path(path: str | Path, suffixes: Sequence[str], inputs: Sequence[str], overwrite: bool) -> Path:

@@ -21,7 +21,7 @@ _TOP = """examples:
 """
 _ENCODE = """examples:
   facesep encode anna.jpg --include-identity
-  facesep encode anna.jpg ben.jpg --output codes/ --include-identity --skip-existing
+  facesep encode photos/ --output codes/ --include-identity --skip-existing --workers 4
   facesep render anna.safetensors --yaw 20
 
 The shape code identifies a person. It is biometric data, like a fingerprint, and so the command writes
@@ -31,6 +31,8 @@ _RENDER = """examples:
   facesep render anna.jpg
   facesep render anna.jpg --yaw 25 --pitch -5 --output side.png
   facesep render anna.jpg --size 512 --background transparent
+  facesep render photos/ --yaw 15 --format jpg --output turned/
+  curl -s https://example.org/anna.jpg | facesep render - --output - > face.png
   facesep render anna.jpg --refiner user/refiner --refine-steps 10
 """
 _TRANSFER = """examples:
@@ -39,15 +41,17 @@ _TRANSFER = """examples:
   facesep transfer anna.jpg ben.jpg -a hair=0.5 -a expression
   facesep transfer anna.jpg ben.jpg --background keep
   facesep transfer group.jpg ben.jpg --face 2
+  facesep transfer photos/ ben.jpg -o out/ --skip-existing --workers 2
   facesep transfer anna.jpg ben.jpg --codes face.safetensors --include-identity
 """
 _MIX = """examples:
   facesep mix anna.jpg hair=ben.jpg illumination=cara.jpg
   facesep mix anna.jpg expression,hair=ben.jpg --yaw 15 --output mixed.png
+  facesep mix anna.jpg cara.jpg hair=group.jpg --donor-face 1 --output mixed/
 """
 _EDIT = """examples:
   facesep edit anna.jpg smile=1.5 "close the eyes=2" --output smiling.png
-  facesep edit anna.jpg "open the mouth=1" --background keep
+  facesep edit photos/ "open the mouth=1" --background keep --output out/
 
 A move goes by so many typical differences between two faces, -6 to 6, from where the face stands.
 "facesep moves" names them all.
@@ -58,12 +62,14 @@ _MOVES = """examples:
 """
 _DRIVE = """examples:
   facesep drive anna.jpg talking.mp4
-  facesep drive anna.jpg talking.mp4 --attributes expression --background keep
+  facesep drive anna.jpg talking.mp4 --attributes expression --background keep --output face.gif
   facesep drive anna.jpg recording.webm --relative --seconds 5 --fps 15 --no-sound
 """
 _ORBIT = """examples:
   facesep orbit anna.jpg
   facesep orbit face.safetensors --yaw 30 --frames 90 --output face.mp4
+  facesep orbit anna.jpg --background transparent --output turning.webp
+  facesep orbit anna.jpg --output frames/%04d.png
 """
 _INFO = """examples:
   facesep info                       this installation and its bundled checkpoint
@@ -84,8 +90,9 @@ loads them.
 """
 _VERIFY = """examples:
   facesep verify face.png && echo "made by facesep"
+  facesep verify --json out/ orbit.gif
 
-Exit code 0: a mark was found. Exit code 3: none was found, which proves nothing: marks can be removed.
+Exit code 0: each file has a mark. Exit code 3: one has none, which proves nothing: marks can be removed.
 """
 _DEMO = """examples:
   facesep demo
@@ -112,16 +119,15 @@ def build_parser() -> argparse.ArgumentParser:
     refine = _refine_options()
 
     encode = _command(commands, "encode", "photos to codes", _ENCODE, model, files)
-    encode.add_argument("photos", nargs="+", metavar="PHOTO")
-    _output(encode, "a .safetensors file, or a folder for several photos (default: <photo>.safetensors here)")
+    encode.add_argument("photos", nargs="+", metavar="PHOTO", help=_PHOTOS_HELP)
+    _output(encode, "a .safetensors file, or a folder (default: <photo>.safetensors here)")
     _identity(encode)
-    encode.add_argument("--skip-existing", action="store_true", help="pass over photos whose codes are there")
 
     render = _command(
         commands, "render", "one face, also from another view", _RENDER, model, view, look, refine, files
     )
-    render.add_argument("photo", metavar="PHOTO_OR_CODES")
-    _output(render, "a .png, .jpg or .webp file (default: <photo>-render.png here)")
+    render.add_argument("photos", nargs="+", metavar="PHOTO", help=_FACES_HELP)
+    _output(render, "a .png, .jpg or .webp file, or a folder (default: <photo>-render.png here)", PICTURES)
 
     transfer = _command(
         commands,
@@ -134,7 +140,7 @@ def build_parser() -> argparse.ArgumentParser:
         refine,
         files,
     )
-    transfer.add_argument("photo", metavar="PHOTO_OR_CODES", help="the face to change")
+    transfer.add_argument("photos", nargs="+", metavar="PHOTO", help=_FACES_HELP)
     transfer.add_argument("donor", metavar="DONOR", help="photo or codes of the face to take from")
     transfer.add_argument(
         "--attributes",
@@ -153,24 +159,35 @@ def build_parser() -> argparse.ArgumentParser:
         "1.5 exaggerates",
     )
     transfer.add_argument("--donor-face", type=int, metavar="N", help="which face of the donor's photo")
-    _output(transfer, "a .png, .jpg or .webp file (default: <photo>-from-<donor>.png here)")
+    _output(
+        transfer, "a .png, .jpg or .webp file, or a folder (default: <photo>-from-<donor>.png here)", PICTURES
+    )
     _codes(transfer)
 
     mix = _command(commands, "mix", "attributes from several people", _MIX, model, view, look, refine, files)
-    mix.add_argument("photo", metavar="PHOTO_OR_CODES", help="the face to change")
+    mix.add_argument("photos", nargs="+", metavar="PHOTO", help=_FACES_HELP)
     mix.add_argument(
         "donors",
         nargs="+",
+        action=_Split,
         metavar="ATTRIBUTE=DONOR",
         help=f"what comes from which photo or codes; attributes: {', '.join(ATTRIBUTES)}",
     )
-    _output(mix, "a .png, .jpg or .webp file (default: <photo>-mix.png here)")
+    mix.add_argument(
+        "--donor-face",
+        action="append",
+        metavar="[ATTRIBUTE=]N",
+        help="which face of a donor's photo; may be given several times",
+    )
+    _output(mix, "a .png, .jpg or .webp file, or a folder (default: <photo>-mix.png here)", PICTURES)
     _codes(mix)
 
     edit = _command(commands, "edit", "named moves, such as a smile", _EDIT, model, view, look, refine, files)
-    edit.add_argument("photo", metavar="PHOTO_OR_CODES", help="the face to change")
-    edit.add_argument("moves", nargs="+", metavar="MOVE=AMOUNT", help="what to move, and how far")
-    _output(edit, "a .png, .jpg or .webp file (default: <photo>-edit.png here)")
+    edit.add_argument("photos", nargs="+", metavar="PHOTO", help=_FACES_HELP)
+    edit.add_argument(
+        "moves", nargs="+", action=_Split, metavar="MOVE=AMOUNT", help="what to move, and how far"
+    )
+    _output(edit, "a .png, .jpg or .webp file, or a folder (default: <photo>-edit.png here)", PICTURES)
     _codes(edit)
 
     moves = _command(commands, "moves", "names of what edit moves", _MOVES)
@@ -180,8 +197,8 @@ def build_parser() -> argparse.ArgumentParser:
     drive = _command(
         commands, "drive", "a face that moves like the one in a video", _DRIVE, model, look, refine, files
     )
-    drive.add_argument("photo", metavar="PHOTO_OR_CODES", help="the face to move")
-    drive.add_argument("video", metavar="VIDEO", help="a video of one face")
+    drive.add_argument("photos", nargs="+", metavar="PHOTO", help=_FACES_HELP)
+    drive.add_argument("video", metavar="VIDEO", help="a video of one face, or -")
     drive.add_argument(
         "--attributes",
         "-a",
@@ -202,23 +219,25 @@ def build_parser() -> argparse.ArgumentParser:
     )
     drive.add_argument("--fps", type=float, help="frames per second (default: the video's, at most 30)")
     drive.add_argument("--seconds", type=float, help="how much of the video is used (default: all of it)")
-    _output(drive, "an .mp4 file (default: <photo>-from-<video>.mp4 here)")
+    _output(drive, f"{_MOVING_HELP} (default: <photo>-from-<video>.mp4 here)", MOVING)
 
     orbit = _command(commands, "orbit", "a video of the turning head", _ORBIT, model, look, refine, files)
-    orbit.add_argument("photo", metavar="PHOTO_OR_CODES")
+    orbit.add_argument("photos", nargs="+", metavar="PHOTO", help=_FACES_HELP)
     orbit.add_argument("--yaw", type=float, default=40.0, help="largest turn in degrees (default: 40)")
     orbit.add_argument("--pitch", type=float, default=8.0, help="largest nod in degrees (default: 8)")
     orbit.add_argument("--frames", type=int, default=60, help="frames of the loop (default: 60)")
     orbit.add_argument("--fps", type=float, default=30.0, help="frames per second (default: 30)")
-    _output(orbit, "an .mp4 file (default: <photo>-orbit.mp4 here)")
+    _output(orbit, f"{_MOVING_HELP} (default: <photo>-orbit.mp4 here)", MOVING)
 
     info = _command(commands, "info", "about facesep, a checkpoint, a weight file or a preset", _INFO)
     info.add_argument("name", nargs="?", help="a checkpoint (folder, user/repo[@revision]) or a file")
     info.add_argument("--preset", metavar="NAME", help="size of a model: paper, mini, small or tiny")
     info.set_defaults(module="about")
 
-    verify = _command(commands, "verify", "was this picture or video made by facesep?", _VERIFY)
-    verify.add_argument("file", metavar="FILE")
+    verify = _command(commands, "verify", "were these pictures and videos made by facesep?", _VERIFY)
+    verify.add_argument(
+        "files", nargs="+", metavar="FILE", help="a picture or video, a folder with all that is in it, or -"
+    )
     _json(verify)
     verify.set_defaults(module="about")
 
@@ -241,6 +260,24 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+_PHOTOS_HELP = "a photo, a folder of them, or - for standard input"
+_FACES_HELP = "a photo or codes of the face, a folder of them, or - for standard input"
+_MOVING_HELP = "an .mp4, .gif or .webp file, frames/%%04d.png, or a folder"
+PICTURES = ("png", "jpg", "webp")
+MOVING = ("mp4", "gif", "webp", "frames")
+
+
+class _Split(argparse.Action):
+    """What is done with photos: the words from the first one with an equals sign on that is no file."""
+
+    def __call__(self, parser, namespace, values, option_string=None) -> None:
+        words = [*namespace.photos, *values]
+        split = (k for k, word in enumerate(words) if k and "=" in word and not os.path.exists(word))
+        first = next(split, len(words) - 1)
+        namespace.photos = words[:first]
+        setattr(namespace, self.dest, words[first:])
+
+
 _CHECKPOINT_HELP = f"a folder or user/repo[@revision] (default: ${CHECKPOINT_VARIABLE}, or the bundled one)"
 
 
@@ -257,7 +294,7 @@ def _command(commands, name: str, summary: str, epilog: str, *parents) -> argpar
         parents=parents,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(module="edit")
+    parser.set_defaults(module="edit", codes=None, include_identity=False, format=None, fps=None, stdin=None)
     return parser
 
 
@@ -339,7 +376,12 @@ def _refine_options() -> argparse.ArgumentParser:
 
 def _file_options() -> argparse.ArgumentParser:
     group = argparse.ArgumentParser(add_help=False)
-    group.add_argument("--overwrite", action="store_true", help="replace the output if it exists")
+    existing = group.add_mutually_exclusive_group()
+    existing.add_argument("--overwrite", action="store_true", help="replace outputs that exist")
+    existing.add_argument("--skip-existing", action="store_true", help="pass over photos whose output exists")
+    group.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="processes that share several photos (default: 1)"
+    )
     group.add_argument("--quiet", "-q", action="store_true", help="no progress and no notes")
     _json(group)
     return group
@@ -349,8 +391,11 @@ def _json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print each result as a JSON object on a line")
 
 
-def _output(parser: argparse.ArgumentParser, help: str) -> None:
-    parser.add_argument("--output", "-o", metavar="FILE", help=help)
+def _output(parser: argparse.ArgumentParser, help: str, formats: tuple[str, ...] = ()) -> None:
+    parser.add_argument("--output", "-o", metavar="FILE", help=f"{help}; - for standard output")
+    if formats:
+        help = f"of results in a folder and on standard output (default: {formats[0]})"
+        parser.add_argument("--format", choices=formats, help=help)
 
 
 def _identity(parser: argparse.ArgumentParser) -> None:
