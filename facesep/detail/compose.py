@@ -136,17 +136,26 @@ def pull(
     result, photo = outline(covered, drop(middle, codes)[0]), outline(covers, drop(middle, source.codes)[0])
     outer = resize(beyond(around[None], result, photo) - around, size)
     within = solid > 0.5
-    at = torch.where(within, inner, outer) + grid
+    # Toward its outline what the photo does not show becomes what it shows beside the outline.
+    deep = ((resize(seen.opacity, size) - 0.5) / (SOLID_RENDER - 0.5)).clamp(0, 1)
+    confidence = resize(confidence, size)
+    own = torch.maximum(deep, confidence) * within
 
+    layers = torch.cat((source.colours, source.matte, source.hair), 1)
+    beside = sample(layers, outer + grid)
+    pixels = torch.lerp(beside, sample(layers, inner + grid), own)
+    at = torch.where(within, inner, outer) + grid
     framed = ((at > 0) & (at < 1)).all(1, keepdim=True)
-    pixels = sample(torch.cat((source.colours, source.matte, source.hair), 1), at)
     colours, matte, hair = pixels.split((3, 1, 1), 1)
     # Beyond the crop's border the head goes on where it touches the border, as the render draws it.
     matte, hair = torch.where(framed, matte, matte * solid * within), hair * framed
     if recolour:
         colours = display(linear(colours) * resize(sample(ratio(decoder, source, codes), places), size))
-    sure = torch.where(within, resize(confidence, size), torch.ones_like(solid))
+    sure = torch.lerp(torch.ones_like(solid), confidence, own)
+    # Outside the outline hair fades out, skin (a neck) ends; the inside goes as far, without a crack.
+    edge = torch.lerp(harden(beside[:, 3:4]), beside[:, 3:4], beside[:, 4:]) * framed
     alpha = torch.lerp(solid, matte, sure)
+    alpha = torch.where(within, torch.maximum(alpha, edge * (1 - deep)), edge)
     sure = sure * framed
     hole = (resize(mouth, size) / EDGE + 0.5).clamp(0, 1)
     sure = sure * (1 - hole * (1 - resize(shown, size)))
