@@ -226,7 +226,7 @@ def _principal(
     if across:
         others, _ = torch.linalg.qr(torch.stack([one.vector for one in across], 1))
         jacobian = jacobian - others @ (others.T @ jacobian)
-    vectors, strengths, pictures = torch.linalg.svd(jacobian.double(), full_matrices=False)
+    vectors, strengths, pictures = torch.linalg.svd(jacobian.cpu().double(), full_matrices=False)
     side = round((pictures.shape[1] / 3) ** 0.5)
     found = []
     for index in range(count):
@@ -234,7 +234,7 @@ def _principal(
         sign = -1.0 if _orientation(picture) < 0 else 1.0
         words = _words(sign * picture) if float(strengths[index]) > 1e-9 else "changes nothing"
         name = f"{_TITLES[attribute]} {index + 1}: {words}"
-        found.append(Direction(attribute, name, sign * unit * vector, code))
+        found.append(Direction(attribute, name, sign * unit * vector.to(code.device), code))
     return found
 
 

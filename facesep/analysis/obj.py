@@ -27,7 +27,9 @@ def read_folder(folder: Path) -> dict[str, np.ndarray]:
         DataError: if a file is missing or the meshes differ in size.
     """
     try:
-        landmarks = json.loads((folder / "vertex_indices.json").read_text())["idx_to_landmark_verts"]
+        landmarks = json.loads((folder / "vertex_indices.json").read_text(encoding="utf-8"))[
+            "idx_to_landmark_verts"
+        ]
         neutral, faces = read_obj(folder / f"{NEUTRAL}.obj")
         paths = sorted(path for path in folder.glob("*.obj") if path.stem != NEUTRAL)
         shapes = {path.stem: read_obj(path)[0] - neutral for path in paths}

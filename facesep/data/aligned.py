@@ -91,7 +91,7 @@ class CelebAMaskSource(AlignedSource):
     def _rows(self, name: str) -> list[list[str]]:
         path = self.root / name
         try:
-            return [line.split() for line in path.read_text().splitlines() if line.strip()]
+            return [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
         except FileNotFoundError:
             return []
         except (OSError, ValueError) as error:

@@ -71,7 +71,7 @@ class Job:
     def finished(self) -> dict[str, Any] | None:
         """The record, if the shard was completed by a job like this one."""
         try:
-            record = json.loads(self.record.read_text())
+            record = json.loads(self.record.read_text(encoding="utf-8"))
             same = record["task"] == self.facts and record["bytes"] == [_bytes(p) for p in self.paths]
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -247,14 +247,23 @@ def on_white(one: Prepared) -> Prepared:
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """Keeps a second run out of the folder; the lock ends with the process, however that ends."""
-    import fcntl  # not on Windows, where the readers of shards do not work either
-
-    with open(out / ".lock", "w") as file:
+    with open(out / ".lock", "w", encoding="utf-8") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            _lock(file.fileno())
+        except (BlockingIOError, PermissionError):
             raise DataError(f"another run is filling {out}: wait for it or give another folder") from None
         yield
+
+
+def _lock(descriptor: int) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager

@@ -97,9 +97,11 @@ def _temporary(path: Path) -> Path:
 
 
 def _finish(temporary: Path, path: Path) -> None:
-    with open(temporary, "rb") as file:
+    with open(temporary, "r+b") as file:
         os.fsync(file.fileno())
     os.replace(temporary, path)
+    if not hasattr(os, "O_DIRECTORY"):  # on Windows folders cannot be opened
+        return
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)  # the new name, too, outlives a power cut
@@ -193,7 +195,7 @@ def _scan(path: Path) -> Iterator[tuple[int, dict[str, tuple[int, int]], dict[st
 class ShardSet:
     """A map-style data set over a folder of shards.
 
-    Samples are read with ``os.pread``, so threads and worker processes can share one set.
+    Samples are read at their offsets, so threads and worker processes can share one set.
 
     Args:
         path: the folder with ``index.json``.
@@ -207,7 +209,7 @@ class ShardSet:
     def __init__(self, path: str | Path, split: str | None = None, most: int | None = None) -> None:
         self.path = Path(path)
         try:
-            header = json.loads((self.path / "index.json").read_text())
+            header = json.loads((self.path / "index.json").read_text(encoding="utf-8"))
             index = load_file(self.path / "index.safetensors")
         except FileNotFoundError as error:
             raise DataError(f"{path} holds no prepared shards: run train/prepare_data.py") from error
@@ -323,17 +325,26 @@ class ShardSet:
     def _read(self, shard: int, size: int, offset: int) -> bytes:
         descriptor = self._open.get(shard)
         if descriptor is None:
-            descriptor = os.open(self.path / self.shards[shard]["file"], os.O_RDONLY)
+            descriptor = os.open(
+                self.path / self.shards[shard]["file"], os.O_RDONLY | getattr(os, "O_BINARY", 0)
+            )
             with self._opening:
                 keep = shard not in self._open and len(self._open) < MAX_OPEN
                 if keep:
                     self._open[shard] = descriptor
             if not keep:
                 try:
-                    return os.pread(descriptor, size, offset)
+                    return self._read_at(descriptor, size, offset)
                 finally:
                     os.close(descriptor)
-        return os.pread(descriptor, size, offset)
+        return self._read_at(descriptor, size, offset)
+
+    def _read_at(self, descriptor: int, size: int, offset: int) -> bytes:
+        if hasattr(os, "pread"):
+            return os.pread(descriptor, size, offset)
+        with self._opening:  # on Windows threads share a file's position
+            os.lseek(descriptor, offset, os.SEEK_SET)
+            return os.read(descriptor, size)
 
     def _place(self, index: int) -> str:
         return f"sample {self.ids[index]:016x} in {self.path / self.shards[self._where[0][index]]['file']}"

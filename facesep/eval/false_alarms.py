@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     }
     text = json.dumps(report, indent=2)
     if args.out:
-        Path(args.out).write_text(text + "\n")
+        Path(args.out).write_text(text + "\n", encoding="utf-8")
     print(text)
 
 

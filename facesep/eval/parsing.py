@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> None:
 
     summary = summarise(measure(args.portraits, args.split, args.limit, said))
     if args.out:
-        args.out.write_text(json.dumps(summary, indent=1) + "\n")
+        args.out.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     print(as_markdown(summary))
 
 

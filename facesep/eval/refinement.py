@@ -80,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
             sep.refiner, frames, steps=min(calls, key=lambda c: abs(c - 8)), **settings
         )
     if args.out:
-        Path(args.out).write_text(json.dumps(report, indent=1) + "\n")
+        Path(args.out).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     if args.plot:
         plots.refinement(rows, args.plot, "Refinement")
     if args.pictures:

@@ -93,6 +93,7 @@ def write_gallery(
             images=f"images/{page.stem}",
             videos="\n".join(lines),
             credit=credit,
-        )
+        ),
+        encoding="utf-8",
     )
     return page

@@ -96,7 +96,7 @@ def constant_turn(truth: Tensor, read: Tensor) -> Tensor:
 def angle_between(a: Tensor, b: Tensor) -> Tensor:
     """Angle of the turn from one rotation to another: ``Tensor[N]`` in degrees."""
     # By the chord, which stays exact for small angles, where the arc cosine of the trace does not.
-    chord = (a.double() - b.double()).flatten(1).norm(dim=1) / math.sqrt(8)
+    chord = (a.cpu().double() - b.cpu().double()).flatten(1).norm(dim=1) / math.sqrt(8)
     return torch.rad2deg(2 * torch.asin(chord.clamp(max=1)))
 
 

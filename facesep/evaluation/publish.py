@@ -121,13 +121,15 @@ def _stage(
     repo: str | None,
 ) -> list[str]:
     """Writes the files that change; returns their names, the table of sums last."""
-    (staged / EVAL).write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    (staged / EVAL).write_text(
+        json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
     train = read_json(folder, "train_config.json") if (folder / "train_config.json").is_file() else None
     config = {k: v for k, v in read_json(folder, CONFIG).items() if k not in ("format", "facesep_version")}
     (staged / CARD).write_text(make_card(config, eval=report, train=train, repo_id=repo), encoding="utf-8")
     sums = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
     sums[EVAL] = sha256(staged / EVAL)
-    (staged / CHECKSUMS).write_text(json.dumps(dict(sorted(sums.items())), indent=2) + "\n")
+    (staged / CHECKSUMS).write_text(json.dumps(dict(sorted(sums.items())), indent=2) + "\n", encoding="utf-8")
     names = [EVAL, CARD]
     if benchmark is not None:
         (staged / RESULTS).parent.mkdir()

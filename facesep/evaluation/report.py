@@ -90,7 +90,9 @@ def write_report(path: str | Path, checkpoint: str | None, tables: Sequence[dict
     if len(commits) == 1 and None not in commits:
         report["commit"] = commits.pop()
     temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    temporary.write_text(
+        json.dumps(report, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
     os.replace(temporary, path)
     return report
 
@@ -102,7 +104,9 @@ def write_speed(path: str | Path, tables: Sequence[dict[str, Any]]) -> None:
         ConfigError: if the file cannot be written.
     """
     try:
-        Path(path).write_text(json.dumps({"format": SPEED_FORMAT, "tables": list(tables)}, indent=1) + "\n")
+        Path(path).write_text(
+            json.dumps({"format": SPEED_FORMAT, "tables": list(tables)}, indent=1) + "\n", encoding="utf-8"
+        )
     except OSError as error:
         raise ConfigError(f"cannot write {path}: {error.strerror}") from error
 

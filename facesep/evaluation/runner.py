@@ -142,9 +142,9 @@ class ResultLog:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 temporary = path.with_name(f"{path.name}.{rank}.part")
-                temporary.write_text(wanted)
+                temporary.write_text(wanted, encoding="utf-8")
                 os.replace(temporary, path)
-            if path.read_text() != wanted:
+            if path.read_text(encoding="utf-8") != wanted:
                 raise ConfigError(
                     f"{path} belongs to other settings, weights or photos: choose another folder or delete it"
                 )

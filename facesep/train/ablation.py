@@ -42,8 +42,8 @@ def tabulate(arguments: argparse.Namespace) -> None:
     rows = summary(records)
     command = shlex.join(["python", *sys.argv])
     content = {"command": command, "summary": rows, "records": records}
-    (arguments.out / "ablation.json").write_text(json.dumps(content, indent=1) + "\n")
-    (arguments.out / "ablation.md").write_text(f"```\n{command}\n```\n\n{table(rows)}\n")
+    (arguments.out / "ablation.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    (arguments.out / "ablation.md").write_text(f"```\n{command}\n```\n\n{table(rows)}\n", encoding="utf-8")
     print(table(rows))
 
 

@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     scores = agreement(encoder, validation)
     state = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
     save_file(state, str(out / "encoder.safetensors"))
-    (out / "agreement.json").write_text(json.dumps(scores, indent=1))
+    (out / "agreement.json").write_text(json.dumps(scores, indent=1), encoding="utf-8")
     print("mean cosine on val:", scores)
 
 

@@ -130,7 +130,7 @@ def _one(
     folder = out / f"{variant.replace(' ', '_')}-{seed}"
     done = folder / "measures.json"
     same = {"config": to_dict(config), "photos": len(train), "held_out": len(held_out)}
-    if done.exists() and (found := json.loads(done.read_text()))["of"] == same:
+    if done.exists() and (found := json.loads(done.read_text(encoding="utf-8")))["of"] == same:
         return found["records"]
     trainer = Trainer(config, train, folder, checkpoints_total_limit=1)
     trainer.log = RunLog(folder, trainer.processes, bar=True)

@@ -115,7 +115,7 @@ class Checkpoints:
         for group, values in groups.items():
             copies = {key: value.detach().cpu().contiguous().clone() for key, value in values.items()}
             save_file(copies, str(state / f"{group}.safetensors"))
-        (state / "progress.json").write_text(json.dumps(progress, indent=1))
+        (state / "progress.json").write_text(json.dumps(progress, indent=1), encoding="utf-8")
         write_checksums(state)
         if write is not None:
             write(folder, lambda staging: os.replace(state, staging / "state"))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import resource
-import sys
 import tempfile
 import time
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 import torch
 
 from facesep.codes import CODE_LENGTH, Codes
+from facesep.environment import peak_memory
 from facesep.training.codebook import KINDS
 from facesep.training.config import Phase, TrainConfig
 from facesep.training.dataset import Augmentation, Batch
@@ -106,8 +105,7 @@ def step_cost(config: TrainConfig, kind: str, steps: int = 3) -> dict[str, Any]:
         if trainer.device.type == "cuda":
             memory = torch.cuda.max_memory_allocated()
         else:
-            unit = 1 if sys.platform == "darwin" else 1024
-            memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+            memory = peak_memory()
     return {
         "pixels": active.image_size,
         "seconds": best,

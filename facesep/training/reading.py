@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from dataclasses import dataclass
 
 import torch
 
+from facesep.environment import peak_memory
 from facesep.errors import ConfigError
 from facesep.training.dataset import Augmentation, TrainingSet
 from facesep.training.loader import Loader, Step
@@ -26,7 +25,7 @@ class Reading:
 
     images: int
     seconds: float
-    peak_memory: int
+    peak_memory: float
 
     @property
     def speed(self) -> float:
@@ -62,5 +61,4 @@ def measure(
     for batch in Loader(data, steps(), threads):
         images += len(batch.rows)
     seconds = time.perf_counter() - clock
-    unit = 1 if sys.platform == "darwin" else 1024
-    return Reading(images, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit)
+    return Reading(images, seconds, peak_memory())

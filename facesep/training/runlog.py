@@ -118,7 +118,7 @@ class RunLog:
             return
         line = {**self.where, "step": self.at, "steps": self.steps}
         line |= {name: round(value, 5) for name, value in values.items()}
-        with not_fatal("the log"), open(self.out / "log.jsonl", "a") as file:
+        with not_fatal("the log"), open(self.out / "log.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         if self.trackers:
             numbers = {name: value for name, value in line.items() if not isinstance(value, str)}

@@ -46,7 +46,7 @@ def added(task: Callable[[], object]) -> float | None:
         return None
     if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)  # what was freed before must not serve the measured call
-    RESET.write_text("5")  # the peak starts again from what is in use
+    RESET.write_text("5", encoding="utf-8")  # the peak starts again from what is in use
     before = _status("VmRSS")
     task()
     return _status("VmHWM") - before
@@ -54,7 +54,9 @@ def added(task: Callable[[], object]) -> float | None:
 
 def _status(key: str) -> float:
     """A line of the process's status in MB."""
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(f"{key}:"))
+    line = next(
+        line for line in STATUS.read_text(encoding="utf-8").splitlines() if line.startswith(f"{key}:")
+    )
     return int(line.split()[1]) / 1024
 
 

@@ -17,7 +17,7 @@ class SourceFile:
     def __init__(self, folder: Path) -> None:
         with np.load(folder / "index.npz") as index:
             self._shapes, self._meshes, self._yaws = index["shapes"], index["meshes"], index["yaws"]
-        self._names = json.loads((folder / "names.json").read_text())
+        self._names = json.loads((folder / "names.json").read_text(encoding="utf-8"))
         self._starts = np.concatenate(([0], np.cumsum(self._shapes.astype(np.int64).prod(1) * 4)))
         self._pixels = np.memmap(folder / "pixels.bin", np.uint8, "r")
 
@@ -52,5 +52,5 @@ class SourceFile:
             meshes=np.array(meshes, np.float32),
             yaws=np.array(yaws, np.float32),
         )
-        (folder / "names.json").write_text(json.dumps(names))
+        (folder / "names.json").write_text(json.dumps(names), encoding="utf-8")
         return SourceFile(folder)

@@ -101,7 +101,7 @@ def measure(options: argparse.Namespace) -> str:
     """Measures the bundled detector."""
     report = evaluate(options.portraits, options.backgrounds)
     if options.out:
-        options.out.write_text(json.dumps(report, indent=1))
+        options.out.write_text(json.dumps(report, indent=1), encoding="utf-8")
     return as_markdown(report)
 
 
