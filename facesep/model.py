@@ -548,7 +548,7 @@ class FaceSep(CheckpointMixin):
             return to_image(lay(picture(self.decoder, self.landmarks, portrait, size), "white")[0])
         if portrait.untouched:
             return note_made(frame.photo.copy(), Image.new("L", frame.photo.size))  # nothing was made
-        shown = picture(self.decoder, self.landmarks, portrait, size)
+        shown = picture(self.decoder, self.landmarks, portrait, size, alone=False)
         return paste(frame.photo, frame.crop, shown, portrait.base, portrait.moved)
 
     def _render_batch(self, codes: Codes) -> Tensor:

@@ -152,7 +152,7 @@ class ShardPhotos(PhotoSet):
                 image = image.resize((self.size, self.size), Image.Resampling.LANCZOS)
             points = np.asarray(sample.meta["points5"], np.float64) * (self.size / self.shards.size)
             return self._photo(sample, Aligned.of_crop(image, points), Image.fromarray(sample.label))
-        found = self.aligned(_file(self.folder, sample.meta["name"]))
+        found = self.aligned(original(self.folder, sample.meta["name"]))
         if found is None:
             return None
         return self._photo(sample, found[1], _moved_label(sample, found[1], self.size))
@@ -209,7 +209,12 @@ def _covered(label: Image.Image, labels: tuple[int, ...], size: int) -> Tensor:
     return torch.from_numpy(np.asarray(mask, np.float32) / 255)[None]
 
 
-def _file(folder: Path, name: str) -> Path:
+def original(folder: Path, name: str) -> Path:
+    """The file of a photo in the folder that shards were made from.
+
+    Raises:
+        DataError: if it is not there.
+    """
     for suffix in SUFFIXES:
         path = folder / f"{name}{suffix}"
         if path.is_file():

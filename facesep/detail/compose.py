@@ -42,6 +42,8 @@ CENTRE = (0.0, 0.1, -0.3)
 SOLID_RENDER = 0.9
 EDGE_OF_RENDER = 48
 """The edge of a render is one of so many parts of its side."""
+HAIR_EDGE = 1.8
+"""Steepness of the edge of hair that stands alone."""
 TONE = 10.0
 """Blur of the tone that the render takes from the photo, pixels of the render at 128."""
 
@@ -153,13 +155,23 @@ def pull(
         colours = display(linear(colours) * resize(sample(ratio(decoder, source, codes), places), size))
     sure = torch.lerp(torch.ones_like(solid), confidence, own)
     # Outside the outline hair fades out, skin (a neck) ends; the inside goes as far, without a crack.
-    edge = torch.lerp(harden(beside[:, 3:4]), beside[:, 3:4], beside[:, 4:]) * framed
+    edge = ended(beside[:, 3:4], beside[:, 4:]) * framed
     alpha = torch.lerp(solid, matte, sure)
     alpha = torch.where(within, torch.maximum(alpha, edge * (1 - deep)), edge)
     sure = sure * framed
     hole = (resize(mouth, size) / EDGE + 0.5).clamp(0, 1)
     sure = sure * (1 - hole * (1 - resize(shown, size)))
     return Layer(colours.clamp(0, 1), alpha, hair, sure, hole)
+
+
+def ended(matte: Tensor, hair: Tensor) -> Tensor:
+    """A matte whose skin ends, and whose hair fades: a head that stands alone has no haze around it.
+
+    Args:
+        matte: ``Tensor[B, 1, n, n]`` in 0..1.
+        hair: the part of it that is hair, of the same shape.
+    """
+    return torch.lerp(harden(matte), harden(matte, HAIR_EDGE), (hair / matte.clamp_min(1e-3)).clamp(0, 1))
 
 
 def inside(opacity: Tensor, count: int) -> Tensor:

@@ -163,9 +163,9 @@ def alike(codes: Codes, photo: Codes) -> Tensor:
     return (1 - (3 - both.sum((1, 2))) / NEAR_POSE).clamp(0, 1).view(-1, 1, 1, 1)
 
 
-def harden(opacity: Tensor) -> Tensor:
+def harden(opacity: Tensor, steepness: float = STEEPNESS) -> Tensor:
     """A steeper edge: opacities of coarse rays, enlarged, fade over several pixels."""
-    return ((opacity - 0.5) * STEEPNESS + 0.5).clamp(0, 1)
+    return ((opacity - 0.5) * steepness + 0.5).clamp(0, 1)
 
 
 def facing(places: Tensor) -> Tensor:

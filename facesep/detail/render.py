@@ -7,7 +7,7 @@ from PIL import Image, ImageColor
 from torch import Tensor
 
 from facesep.checks import shown, whole
-from facesep.detail.compose import Picture, compose, display, inside, linear, ratio
+from facesep.detail.compose import Picture, compose, display, ended, inside, linear, ratio
 from facesep.detail.flow import continued, harden, resize
 from facesep.detail.portrait import Portrait
 from facesep.detail.source import MOST_PIXELS
@@ -96,7 +96,9 @@ def plain_picture(rendering: Rendering, size: int) -> Picture:
 
 
 @torch.no_grad()
-def picture(decoder: Decoder, head: LandmarkHead | None, portrait: Portrait, size: int) -> Picture:
+def picture(
+    decoder: Decoder, head: LandmarkHead | None, portrait: Portrait, size: int, alone: bool = True
+) -> Picture:
     """Renders portraits with the pixels of their photos.
 
     Args:
@@ -104,10 +106,11 @@ def picture(decoder: Decoder, head: LandmarkHead | None, portrait: Portrait, siz
         head: the checkpoint's landmark head; None where it has none.
         portrait: one or a batch.
         size: side of the result in pixels.
+        alone: whether the head will stand without its photo, so that its neck must end.
     """
     codes, base = portrait.codes.batch(), portrait.base
     if not portrait.moved:
-        return _recoloured(decoder, portrait, size)
+        return _recoloured(decoder, portrait, size, alone)
     count = len(codes)
     donors = {name: donor.expand(count) for name, donor in portrait.donors.items()}
     result = compose(
@@ -123,18 +126,19 @@ def picture(decoder: Decoder, head: LandmarkHead | None, portrait: Portrait, siz
     )
     if portrait.other is not None and portrait.other[1] > 0:
         other, amount = portrait.other
-        second = picture(decoder, head, other, size)
+        second = picture(decoder, head, other, size, alone)
         result = Picture(*(torch.lerp(a, b, amount) for a, b in zip(result, second, strict=True)))
     return result
 
 
-def _recoloured(decoder: Decoder, portrait: Portrait, size: int) -> Picture:
+def _recoloured(decoder: Decoder, portrait: Portrait, size: int, alone: bool) -> Picture:
     """The photo where it stands, with the texture and light of the codes: no pixel moves."""
     base, codes = portrait.base, portrait.codes.batch()
-    colours, alpha = (
-        resize(base.colours, size, "bicubic").clamp(0, 1),
-        resize(base.matte, size, "bicubic").clamp(0, 1),
+    colours, alpha, hair = (
+        resize(each, size, "bicubic").clamp(0, 1) for each in (base.colours, base.matte, base.hair)
     )
+    if alone:
+        alpha = ended(alpha, hair)
     if not portrait.untouched:
         colours = display(linear(colours) * resize(ratio(decoder, base, codes), size))
     return Picture(colours.clamp(0, 1), alpha, torch.ones_like(alpha))

@@ -131,7 +131,9 @@ def read_source(decoder: Decoder, codes: Codes, crops: Tensor) -> Source:
     hair = torch.minimum(hair, matte)
     # Skin that fades into a neck keeps the photo's pixels; at hair and background, the edge is a mixture.
     skin = resize(1 - probabilities[:, :1] - probabilities[:, HAIR : HAIR + 1], crops.shape[-1]) > INSIDE
-    colours = continued(crops, ((matte > INSIDE) | (skin & (matte > 0))).to(crops.dtype))
+    # Soft edges keep some of their own colour: single strands are all edge.
+    strands = ((matte - 0.5) / (INSIDE - 0.5)).clamp(0, 1).square()
+    colours = continued(crops, torch.maximum(strands, (skin & (matte > 0)).to(crops.dtype)))
     return Source(codes, colours, matte, hair, repainted(decoder, codes), seen.depth, seen.opacity)
 
 

@@ -1,7 +1,7 @@
 """A page of unselected faces: transfers of each attribute, seven views, turning heads.
 
 Examples:
-    python eval/gallery.py --shards data/portraits --split val --out docs/gallery.md
+    python eval/gallery.py --shards data/portraits --photos PORTRAITS --split val --out docs/gallery.md
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ def main() -> int:
     options.add(parser, "checkpoint")
     options.add(parser, "shards", required=True)
     options.add(parser, "split")
+    parser.add_argument("--photos", help="folder with the originals: adds photo detail")
     parser.add_argument("--people", type=int, default=16, help="rows")
     parser.add_argument("--videos", type=int, default=4, help="how many of them turn in a video")
     parser.add_argument("--frames", type=int, default=60, help="frames of a video")
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> None:
     chosen = sheet.first(photos, args.people)
     shown = (command(sys.argv), args.split, args.videos, args.frames)
     on_row = lambda done: progress(done, len(chosen))  # noqa: E731
-    page = gallery.write_gallery(sep, chosen, args.out, *shown, on_row)
+    page = gallery.write_gallery(sep, chosen, args.out, *shown, on_row, args.photos)
     print(f"{page}: {', '.join(photo.name for photo in chosen)}")
 
 

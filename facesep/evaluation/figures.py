@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from facesep.data.heads import Photo
+from facesep.detail import Portrait
 from facesep.errors import ConfigError
 from facesep.evaluation.comparison import reconstruct
 from facesep.evaluation.renders import Renders
@@ -31,6 +32,7 @@ def strips(
     transfers: Sequence[str] = TRANSFERS,
     views: Sequence[float] = VIEWS,
     on_row: Callable[[int], object] | None = None,
+    portraits: Sequence[Portrait] | None = None,
 ) -> list[Pictures]:
     """Each photo with its render, single attributes of the person of the next row, and further views.
 
@@ -40,13 +42,17 @@ def strips(
         transfers: attributes that are taken from the donor, one at a time.
         views: yaw of the further views in degrees.
         on_row: called with the number of rows done, for progress.
+        portraits: of the photos, one each, for results with photo detail; None for plain renders.
 
     Raises:
         ConfigError: for fewer than two photos.
     """
     rows = []
     for number, (photo, donor) in enumerate(_pairs(photos), start=1):
-        base, other = (sep.encode(one.aligned) for one in (photo, donor))
+        if portraits:
+            base, other = portraits[number - 1], portraits[number % len(photos)]
+        else:
+            base, other = (sep.encode(one.aligned) for one in (photo, donor))
         row = {"photo": photo.image, "render": sep.render(base), "donor": donor.image}
         row |= {f"donor's {name}": sep.render(base.swap(other, name)) for name in transfers}
         row |= {_view(yaw): sep.render(base, yaw=yaw) for yaw in views}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from facesep.codes import ATTRIBUTES
-from facesep.data.heads import Photo
+from facesep.data.heads import Photo, original
 from facesep.evaluation import figures, sheet
 from facesep.model import FaceSep
 from facesep.provenance import write_image
@@ -36,7 +36,17 @@ Each row takes one attribute from the person of the next row, and keeps the othe
 
 {videos}
 
-{credit} Every picture and video says in itself that a machine made it (`facesep verify FILE`).
+{plain}{credit} Every picture and video says in itself that a machine made it (`facesep verify FILE`).
+"""
+
+_PLAIN = """## Without the photos' pixels
+
+The renders of the same codes, which is all that codes without a photo give (`detail=False`).
+
+![Plain renders of the transfers]({images}/transfers-plain.jpg)
+
+![Plain renders of the views]({images}/views-plain.jpg)
+
 """
 
 
@@ -49,6 +59,7 @@ def write_gallery(
     videos: int = 4,
     frames: int = 60,
     on_row: Callable[[int], object] | None = None,
+    originals: str | Path | None = None,
 ) -> Path:
     """Writes a page in Markdown, with pictures and videos in ``images/<name of the page>/`` beside it.
 
@@ -61,6 +72,8 @@ def write_gallery(
         videos: how many of the people turn in a video.
         frames: frames of each video.
         on_row: called with the number of people done, for progress.
+        originals: folder with the photos at their own resolution: results have photo detail, and plain
+            renders stand below. None for plain renders of the crops alone.
 
     Returns:
         The page.
@@ -71,26 +84,31 @@ def write_gallery(
     page = Path(page)
     folder = page.parent / "images" / page.stem
     folder.mkdir(parents=True, exist_ok=True)
-    rows = figures.strips(sep, photos, ATTRIBUTES, VIEWS, on_row)
+    portraits = originals and [sep.portrait(original(Path(originals), one.name), face=0) for one in photos]
     credit = sheet.credits_of(photos)
-    views = [label for label in rows[0] if label.startswith("yaw")]
-    for name, labels in (
-        ("transfers", [label for label in rows[0] if label not in views]),
-        ("views", ["photo", *views]),
-    ):
-        part = [{label: row[label] for label in labels} for row in rows]
-        write_image(sheet.contact_sheet(part, credit), folder / f"{name}.jpg", quality=88)
+    for form in ("", "-plain") if portraits else ("",):
+        rows = figures.strips(sep, photos, ATTRIBUTES, VIEWS, on_row, None if form else portraits)
+        views = [label for label in rows[0] if label.startswith("yaw")]
+        for name, labels in (
+            ("transfers", [label for label in rows[0] if label not in views]),
+            ("views", ["photo", *views]),
+        ):
+            part = [{label: row[label] for label in labels} for row in rows]
+            write_image(sheet.contact_sheet(part, credit), folder / f"{name}{form}.jpg", quality=88)
     lines = []
     for number, photo in enumerate(photos[:videos], 1):
         path = folder / f"orbit-{number}.mp4"
-        sep.orbit(sep.encode(photo.aligned), path, frames=frames)
+        face = portraits[number - 1] if portraits else sep.encode(photo.aligned)
+        sep.orbit(face, path, frames=frames)
         lines.append(f"- [Row {number}](images/{page.stem}/{path.name})")
+    images = f"images/{page.stem}"
     page.write_text(
         _PAGE.format(
             count=len(photos),
             split=split,
             command=command,
-            images=f"images/{page.stem}",
+            images=images,
+            plain=_PLAIN.format(images=images) if portraits else "",
             videos="\n".join(lines),
             credit=credit,
         ),

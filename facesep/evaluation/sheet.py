@@ -12,7 +12,6 @@ from facesep.errors import DataError
 SHOWABLE = {
     "london_frl": "CC BY 4.0",
     "gsa_pif": "CC0 1.0",
-    "gsa_18f": "CC0 1.0",
 }
 """Sets of photos whose licence, as noted in the shards, lets a project show them."""
 Pictures = dict[str, Image.Image]

@@ -118,14 +118,17 @@ def test_sheet_script(shards, checkpoint, tmp_path):
 def test_gallery_script(shards, checkpoint, tmp_path):
     out = tmp_path / "docs" / "faces.md"
     common = ("--checkpoint", checkpoint, "--shards", shards, "--people", 3, "--videos", 1, "--frames", 4)
-    done = run("gallery.py", *common, "--out", out)
+    done = run("gallery.py", *common, "--photos", ROOT / "tests" / "data" / "photos", "--out", out)
     assert done.returncode == 0, done.stderr
     page = out.read_text()
     assert "python eval/gallery.py" in page and "Photos: " in page and str(tmp_path) not in page
     linked = re.findall(r"\]\(([^)]+)\)", page)
-    assert len(linked) == 3 and all(verify(out.parent / path).made_by_facesep for path in linked)
+    assert len(linked) == 5 and all(verify(out.parent / path).made_by_facesep for path in linked)
     with Image.open(out.parent / linked[0]) as image:
         assert image.width == 10 * 132 + 4  # photo, render, donor, seven attributes
+        detailed = image.copy()
+    with Image.open(out.parent / linked[3]) as image:
+        assert image.size == detailed.size and image.tobytes() != detailed.tobytes()
     few = run("gallery.py", "--checkpoint", checkpoint, "--shards", shards, "--people", 99, "--out", out)
     assert few.returncode == 2 and "99 are wanted" in few.stderr
 
