@@ -1,4 +1,7 @@
-"""The README is the first page of the site, and links to files outside of docs/ are plain words there."""
+"""Pages of the site that lie outside of docs/: the README comes first.
+
+Links to other files outside of docs/ are plain words.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,19 @@ ROOT = Path(__file__).parents[1]
 _OUTSIDE = re.compile(r"(?<!!)\[([^]]+)\]\((?:\.\./)+(?!docs/)[^)]*\)")
 
 
+PAGES = {
+    "index.md": "README.md",
+    "model-card.md": "facesep/assets/mini/README.md",
+    "changelog.md": "CHANGELOG.md",
+}
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the README as the first page."""
-    text = (ROOT / "README.md").read_text()
-    text = re.sub(r"\]\((?!https?:|#|docs/)", "](../", text).replace("](docs/", "](")
-    files.append(File.generated(config, "index.md", content=text))
+    """Adds the pages that are not in docs/."""
+    for page, source in PAGES.items():
+        text = (ROOT / source).read_text(encoding="utf-8")
+        text = re.sub(r"\]\((?!https?:|#|docs/)", "](../", text).replace("](docs/", "](")
+        files.append(File.generated(config, page, content=text))
     return files
 
 
