@@ -18,10 +18,11 @@ from facesep import FaceSep
 from facesep.errors import FaceSepError
 from facesep.evaluation import detail
 from facesep.evaluation.identity import DlibIdentity
+from facesep.evaluation.mouth import ExternalTool
 from facesep.evaluation.perceptual import st_lpips_distance
 from facesep.evaluation.pose import TddfaPose
 
-PARTS = ("exactness", "colours", "likeness", "pose", "expression")
+PARTS = ("exactness", "colours", "likeness", "pose", "expression", "hair", "mouths")
 
 
 def main() -> int:
@@ -37,6 +38,8 @@ def main() -> int:
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS, help="default: all")
     parser.add_argument("--st-lpips", metavar="FILE", help="weights of ST-LPIPS; measures expressions")
     parser.add_argument("--tddfa", metavar="FILE", help="3DDFA_V2's mb05_120x120.safetensors; measures poses")
+    parser.add_argument("--masks", metavar="COMMAND", help="hair segmentation (docs/evaluation.md)")
+    parser.add_argument("--landmarks", metavar="COMMAND", help="landmark tool (docs/evaluation.md): mouths")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap")
     parser.add_argument("--out", help="JSON file to write")
     args = parser.parse_args()
@@ -69,6 +72,10 @@ def measure(args: argparse.Namespace) -> dict:
         "likeness": lambda: detail.likeness(sep, sitters, identity, args.seed, partial(_progress, "views")),
         "pose": lambda: tool and detail.poses(sep, sitters, tool, args.seed),
         "expression": lambda: distance and detail.expressions(sep, sitters, distance, args.seed),
+        "hair": lambda: args.masks and detail.hair(sep, sitters, args.masks, args.seed),
+        "mouths": lambda: (
+            args.landmarks and detail.mouths(sep, sitters, ExternalTool(args.landmarks), args.seed)
+        ),
     }
     people = len({one.person for one in sitters})
     found = {"photos": len(sitters), "people": people}

@@ -13,16 +13,20 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from facesep.camera import rotation_matrix
 from facesep.data.portraits import PortraitSource
 from facesep.detail import Portrait
 from facesep.errors import FaceError, ImageError
+from facesep.evaluation import expression
+from facesep.evaluation import hair as hair_transfer
 from facesep.evaluation.identity import DlibIdentity, rank
+from facesep.evaluation.mouth import MouthTool
 from facesep.evaluation.pose import PoseTool, angle_between, constant_turn
 from facesep.evaluation.statistics import Estimate, estimate
-from facesep.images import to_tensor
+from facesep.images import to_image, to_tensor
 from facesep.model import FaceSep
 
 YAWS = (-40.0, -20.0, 20.0, 40.0)
@@ -180,33 +184,92 @@ def expressions(
     No pixels come from the other photo. Distances of the face (a box around it) to that photo, in its pose;
     ``unmoved`` has the expression of the photo as it was.
     """
+    found: dict[str, list[float]] = {"detail": [], "plain": [], "unmoved": []}
+    people = []
+    for base, other in _both_ways(sitters):
+        moving = {
+            name: getattr(other.portrait.codes, name) for name in ("expression", "rotation", "translation")
+        }
+        posed = base.portrait.replace(**{name: moving[name] for name in ("rotation", "translation")})
+        truth = _face(other.crop, other.portrait.base.matte)
+        moved = base.portrait.replace(**moving)
+        forms = {
+            "detail": sep.render(moved, size=SIZE, output="tensor"),
+            "plain": sep.render(moved, size=SIZE, detail=False, output="tensor"),
+            "unmoved": sep.render(posed, size=SIZE, output="tensor"),
+        }
+        for form, image in forms.items():
+            found[form].append(float(distance(_box(image)[None], truth[None])))
+        people.append(base.person)
+    return {form: estimate(np.array(values), people, seed=seed) for form, values in found.items()}
+
+
+def hair(sep: FaceSep, sitters: Sequence[Sitter], command: str, seed: int = 0) -> dict[str, dict[str, dict]]:
+    """Hair of another person's photo, by a hair segmentation, see ``facesep.evaluation.hair``.
+
+    Args:
+        sep: the model.
+        sitters: sources and donors.
+        command: the segmentation, see ``facesep.evaluation.hair.measure``.
+        seed: of the draw of donors and of the bootstrap.
+
+    Returns:
+        ``{"detail": {"all": {"donor nearer": ...}, ...}, "plain": ...}``.
+    """
+    people = [one.person for one in sitters]
+    donors = hair_transfer.draw(people, seed)
+    photos = [to_image(_laid(one.crop, one.portrait.base.matte)) for one in sitters]
+    found = {}
+    for form, detail in (("detail", True), ("plain", False)):
+        before = [sep.render(one.portrait, size=SIZE, detail=detail) for one in sitters]
+        after = [
+            sep.render(one.portrait.swap(sitters[donor].portrait, "hair"), size=SIZE, detail=detail)
+            for one, donor in zip(sitters, donors, strict=True)
+        ]
+        compared = hair_transfer.compare(photos, before, after, donors, command)
+        found[form] = hair_transfer.summarise(compared, people, seed)
+    return found
+
+
+def mouths(
+    sep: FaceSep, sitters: Sequence[Sitter], tool: MouthTool, seed: int = 0
+) -> dict[str, list[expression.Summary]]:
+    """Whether mouths move towards the donor's, see ``facesep.evaluation.expression``.
+
+    Each person's neutral photo takes the expression of the smiling one, and the other way round.
+    """
+    found = {}
+    for form, detail in (("detail", True), ("plain", False)):
+
+        def shown(face: Portrait, detail: bool = detail) -> Image.Image:
+            return sep.render(face, size=SIZE, detail=detail)
+
+        pictures = [
+            expression.Pictures(
+                base.person,
+                f"{base.expression} to {donor.expression}",
+                shown(base.portrait),
+                shown(base.portrait.swap(donor.portrait, "expression")),
+                shown(donor.portrait),
+                to_image(base.crop),
+                to_image(donor.crop),
+            )
+            for base, donor in _both_ways(sitters)
+        ]
+        found[form] = expression.summarise(pictures, tool, seed)[0]
+    return found
+
+
+def _both_ways(sitters: Sequence[Sitter]) -> list[tuple[Sitter, Sitter]]:
+    """Photos of the people with two expressions, the neutral one first, then the other way round."""
     pairs: dict[str, dict[str, Sitter]] = {}
     for one in sitters:
         if one.expression:
             pairs.setdefault(one.person, {})[one.expression] = one
-    found: dict[str, list[float]] = {"detail": [], "plain": [], "unmoved": []}
-    people = []
-    for person, both in pairs.items():
-        if len(both) != 2:
-            continue
-        for base, other in (tuple(both.values()), tuple(both.values())[::-1]):
-            moving = {
-                name: getattr(other.portrait.codes, name)
-                for name in ("expression", "rotation", "translation")
-            }
-            posed = base.portrait.replace(**{name: moving[name] for name in ("rotation", "translation")})
-            truth = _face(other.crop, other.portrait.base.matte)
-            forms = {
-                "detail": sep.render(base.portrait.replace(**moving), size=SIZE, output="tensor"),
-                "plain": sep.render(
-                    base.portrait.replace(**moving), size=SIZE, detail=False, output="tensor"
-                ),
-                "unmoved": sep.render(posed, size=SIZE, output="tensor"),
-            }
-            for form, image in forms.items():
-                found[form].append(float(distance(_box(image)[None], truth[None])))
-            people.append(person)
-    return {form: estimate(np.array(values), people, seed=seed) for form, values in found.items()}
+    both = [
+        tuple(sorted(one.values(), key=lambda s: s.expression)) for one in pairs.values() if len(one) == 2
+    ]
+    return [pair for a, b in both for pair in ((a, b), (b, a))]
 
 
 def poses(

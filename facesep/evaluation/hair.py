@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 
 from facesep.errors import ConfigError
 from facesep.evaluation.encoded import Encoded
@@ -95,7 +96,29 @@ def measure(
         after += sep.render(own.swap(other, "hair"))
         if on_photo:
             on_photo(row + 1, len(donors))
-    pictures = [*map(to_image, photos.targets), *before, *after]
+    return compare([*map(to_image, photos.targets)], before, after, donors, command)
+
+
+def compare(
+    photos: Sequence[Image.Image],
+    before: Sequence[Image.Image],
+    after: Sequence[Image.Image],
+    donors: Sequence[int],
+    command: str,
+) -> Overlaps:
+    """Compares the hair on photos and results.
+
+    Args:
+        photos: heads on white.
+        before: their renders.
+        after: the same with the donor's hair.
+        donors: row of each photo's donor.
+        command: the tool, see ``measure``.
+
+    Raises:
+        ConfigError: if the tool fails.
+    """
+    pictures = [*photos, *before, *after]
     rows, found = call(command, pictures, "masks")
     if rows != list(range(len(pictures))) or found.ndim != 3:
         raise ConfigError(
