@@ -37,7 +37,7 @@ from facesep.errors import CheckpointError, ConfigError
 
 FORMAT = 1
 CONFIG, CARD, WEIGHTS = "config.json", "README.md", "model.safetensors"
-DESCRIPTIONS = ("train_config.json", "eval.json")
+DESCRIPTIONS = ("train_config.json", "eval.json", "moves.json")
 """JSON files that describe the weights beside them and go when the weights are replaced."""
 
 _FLOATS = ("F64", "F32", "F16", "BF16")
@@ -128,6 +128,21 @@ def add_part(
         _write_weights(folder / part / WEIGHTS, tensors, dtype)
         write_checksums(folder)
     except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot write to the checkpoint {folder}: {error}") from error
+
+
+def add_json(folder: str | Path, name: str, value: Mapping) -> None:
+    """Adds or replaces a JSON file of a checkpoint.
+
+    Raises:
+        CheckpointError: if there is no checkpoint, for values that are no JSON, or if the disk refuses.
+    """
+    folder = Path(folder)
+    read_config(folder)
+    try:
+        _write_json(folder / name, value)
+        write_checksums(folder)
+    except OSError as error:
         raise CheckpointError(f"cannot write to the checkpoint {folder}: {error}") from error
 
 

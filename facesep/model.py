@@ -95,7 +95,8 @@ class FaceSep(CheckpointMixin):
 
     Args:
         config: the model; its networks start with random weights.
-        extras: JSON files of the checkpoint besides the configuration (``train_config``, ``eval``).
+        extras: JSON files of the checkpoint besides the configuration (``train_config``, ``eval``,
+            ``moves``).
     """
 
     def __init__(self, config: ModelConfig, extras: dict[str, dict[str, Any]] | None = None) -> None:
@@ -145,7 +146,7 @@ class FaceSep(CheckpointMixin):
             raise CheckpointError(f"{folder}: {error}") from error
         extras = {
             name: read_json(folder, f"{name}.json")
-            for name in ("train_config", "eval")
+            for name in ("train_config", "eval", "moves")
             if (folder / f"{name}.json").is_file()
         }
         model = cls(config, extras)

@@ -1,6 +1,9 @@
 """Named moves: directions in which the codes of a face are edited.
 
-Two kinds, both computed from the checkpoint and the example photos that come with facesep:
+A checkpoint may bring its own, in ``moves.json`` (``facesep.analysis.moves`` makes it): each moves one
+property that has a name, such as the width of the face or the side the light comes from, and is there only
+because renders showed that it moves that and little else. Attributes without such moves have directions
+that are computed from the checkpoint and the example photos that come with facesep:
 
 - *Principal directions* of an attribute: the right singular vectors of the Jacobian of the picture with
   respect to that attribute's code, so the moves that change the picture most. It is measured by forward
@@ -14,11 +17,12 @@ Two kinds, both computed from the checkpoint and the example photos that come wi
   across the moves that remain take the places of the others.
 
 A slider's value is the position of the face along its direction. One unit is the typical difference
-between two faces in one number of that code.
+between two faces: in the property, or in one number of that code.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,18 +34,20 @@ from torch import Tensor
 from facesep import checks
 from facesep.codes import CODE_SIZES, Codes
 from facesep.detail.portrait import Portrait, codes_of
-from facesep.errors import ConfigError
+from facesep.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
     from facesep.model import FaceSep
 
+FILE = "moves.json"
+"""Where a checkpoint has moves of its own."""
 PHOTOS = Path(__file__).parent / "assets" / "examples"
 """The credited photos that come with facesep; the average of their faces is the one that is measured."""
 LARGEST = 3.0
 """How far a slider goes to each side, in typical differences between two faces; a move goes twice as far."""
 
-GROUPS: dict[str, int] = {"expression": 7, "shape": 3, "texture": 3, "illumination": 3, "hair": 3}
-"""Attributes that have sliders, and how many."""
+GROUPS: dict[str, int] = {"expression": 7, "shape": 3, "texture": 3, "illumination": 4, "hair": 3}
+"""Attributes that have sliders, and how many at most."""
 PLACES = tuple((attribute, number) for attribute, count in GROUPS.items() for number in range(1, count + 1))
 """All sliders in their order: attribute, and number counted from 1."""
 MOVES: dict[str, tuple[int, ...]] = {
@@ -91,6 +97,51 @@ class Direction:
         return max(-LARGEST, min(LARGEST, found))
 
 
+def stored(value: object) -> tuple[Direction, ...]:
+    """The moves that ``moves.json`` of a checkpoint holds.
+
+    Args:
+        value: ``{"moves": [{"name", "attribute", "vector"}, ...], "origins": {attribute: code, ...}}``.
+
+    Raises:
+        CheckpointError: for anything else.
+    """
+    found: list[Direction] = []
+    try:
+        origins = {name: _code(name, code) for name, code in value["origins"].items()}  # type: ignore[index]
+        for one in value["moves"]:  # type: ignore[index]
+            name, attribute = one["name"], one["attribute"]
+            if not isinstance(name, str) or not 0 < len(name) <= 60 or not name.isprintable():
+                raise ValueError("a name is no short text")
+            found.append(Direction(attribute, name, _code(attribute, one["vector"]), origins[attribute]))
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(f"moves.json of the checkpoint is damaged ({error}): copy it again") from error
+    counts = Counter(one.attribute for one in found)
+    names = {one.name.casefold() for one in found}
+    if len(names) < len(found) or any(count > GROUPS[name] for name, count in counts.items()):
+        raise CheckpointError(
+            "moves.json of the checkpoint has a name twice, or too many moves: copy it again"
+        )
+    return tuple(found)
+
+
+def _code(attribute: str, numbers: object) -> Tensor:
+    code = torch.tensor(numbers, dtype=torch.float32)
+    if attribute not in GROUPS or code.shape != (CODE_SIZES[attribute],) or not torch.isfinite(code).all():
+        raise ValueError(f"what it says of {str(attribute)[:20]!r} is no code")
+    return code
+
+
+def places(found: Sequence[Direction]) -> dict[tuple[str, int], Direction]:
+    """Moves by the place of ``PLACES`` that each has; places without one are missing."""
+    numbers: Counter[str] = Counter()
+    placed = {}
+    for one in found:
+        numbers[one.attribute] += 1
+        placed[one.attribute, numbers[one.attribute]] = one
+    return placed
+
+
 @torch.no_grad()
 def directions(sep: FaceSep, faces: Sequence[Codes]) -> tuple[Direction, ...]:
     """All sliders of a model, in the order of ``GROUPS``.
@@ -105,7 +156,11 @@ def directions(sep: FaceSep, faces: Sequence[Codes]) -> tuple[Direction, ...]:
     mean = Codes(**{name: code.mean(0) for name, code in batch.items()})
     front = mean.replace(rotation=torch.zeros_like(mean.rotation))
     found: list[Direction] = []
+    own = stored(sep.extras["moves"]) if "moves" in sep.extras else ()
     for attribute, count in GROUPS.items():
+        if any(one.attribute == attribute for one in own):
+            found += [one for one in own if one.attribute == attribute]
+            continue
         codes = getattr(batch, attribute)
         unit = max(float(codes.std(0).square().mean().sqrt()), 1e-3)
         moves = _followed(sep, front) if attribute == "expression" and _labelled(sep) else []

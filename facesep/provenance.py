@@ -257,8 +257,9 @@ def _marked(frames: Iterable[video.Frame], where: Iterable[Mask] | None) -> Iter
             raise VideoError(f"frame {number} has no mask: give one for each frame") from None
         if mask is None and isinstance(frame, Image.Image):
             mask = _made(frame)
-        clear = isinstance(frame, Image.Image) and frame.mode == "RGBA"
-        yield mark(frame if clear else Image.fromarray(video.to_pixels(frame)), where=mask)
+        if not (isinstance(frame, Image.Image) and frame.mode == "RGBA"):
+            frame = Image.fromarray(video.to_pixels(frame))
+        yield mark(frame, where=mask)
 
 
 def _unpack(message: int) -> str:

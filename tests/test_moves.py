@@ -8,8 +8,12 @@ import pytest
 import torch
 
 from facesep import moves as directions
+from facesep.analysis.moves import WANTED, Response, Wanted, as_json, ridge, solve, table
+from facesep.analysis.properties import PROPERTIES, measure
+from facesep.checkpoint import add_json, write_checkpoint
 from facesep.codes import CODE_SIZES, Codes
-from facesep.errors import ConfigError
+from facesep.errors import CheckpointError, ConfigError
+from facesep.images import to_tensor
 from facesep.model import FaceSep
 from facesep.moves import GROUPS, LABELLED_BY, MOVES
 
@@ -128,28 +132,114 @@ def test_without_labels_no_move_has_such_a_name(sep):
 
 
 @pytest.mark.slow
-def test_the_bundled_checkpoint_smiles_and_opens_its_mouth(photos):
-    """And nothing is offered that it does not follow."""
+def test_the_bundled_checkpoint_moves_what_its_names_say(photos):
+    """Without moves of its own it offers what it follows; with them, people of no training follow."""
     bundled = FaceSep.from_pretrained()
     people = [bundled.encode(photo) for photo in photos]
-    found = {one.name: one for one in directions.directions(bundled, people) if one.name in MOVES}
-    assert list(found) == [
-        "Open the mouth",
-        "Smile",
-        "Raise the eyebrows",
-        "Lower the eyebrows",
-        "Close the eyes",
-    ]
-    for name, one in found.items():
+    plain = FaceSep.from_pretrained()
+    del plain.extras["moves"]
+    names = [one.name for one in directions.directions(plain, people) if one.name in MOVES]
+    assert names == ["Open the mouth", "Smile", "Raise the eyebrows", "Lower the eyebrows", "Close the eyes"]
+    portraits = [bundled.portrait(photo, keep=False) for photo in photos]
+    wanted = {one.name: one for one in WANTED}
+    named = [one for one in bundled.moves() if one.name in wanted]
+    assert len(named) >= 8
+    for one in named:
         shown = []
-        for face in people:
-            little, much = (
-                bundled.encode(bundled.render(directions.move(face, {one: amount})), aligned=True)
-                for amount in (-2, 2)
-            )
-            shown.append(one.value(much) - one.value(little))
-        # Every face follows, and on average as far as is asked of a move that is offered.
-        assert min(shown) > 0.1 and sum(shown) / len(shown) > 4 * directions.FOLLOWS, (name, shown)
+        for amount in (-2.0, 2.0):
+            sides = [
+                bundled.render(directions.move(each, {one: amount}), yaw=0, size=256) for each in portraits
+            ]
+            shown.append(measure(bundled, torch.stack([to_tensor(side) for side in sides])))
+        for name, way in wanted[one.name].targets.items():
+            change = (shown[1] - shown[0])[:, PROPERTIES.index(name)] * (1 if way > 0 else -1)
+            assert float(change.mean()) > 0 and int((change > 0).sum()) >= 3, (one.name, name, change)
+
+
+def test_moves_of_a_checkpoint_take_the_places_of_others(sep, tmp_path):
+    wide, dark = torch.randn(512), torch.randn(80)
+    rows = [
+        (directions.Direction("texture", "Darker skin", dark, torch.ones(80)), Response(0.4, 0.1, "chin")),
+        (directions.Direction("shape", "Wider face", wide, torch.zeros(512)), Response(0.4, -0.1, "chin")),
+        (directions.Direction("shape", "Wider nose", wide, wide), Response(0.4, -0.3, "chin")),
+        (
+            directions.Direction("hair", "Longer hair", torch.ones(16), wide),
+            Response(0.4, 0, "chin", "a seam"),
+        ),
+    ]
+    sep.save_pretrained(tmp_path / "model")
+    add_json(tmp_path / "model", directions.FILE, as_json(rows))
+    loaded = FaceSep.from_pretrained(tmp_path / "model")
+    loaded.save_pretrained(tmp_path / "again")
+    for model in (loaded, FaceSep.from_pretrained(tmp_path / "again")):
+        found = model.moves()
+        named = {one.name: one for one in found if one.attribute in ("shape", "texture")}
+        assert list(named) == ["Wider face", "Darker skin"]
+        torch.testing.assert_close(named["Wider face"].vector, wide, atol=1e-3, rtol=1e-3)
+        assert torch.equal(named["Darker skin"].origin, torch.ones(80))
+        assert [one.attribute for one in found].count("hair") == GROUPS["hair"]
+        placed = directions.places(found)
+        assert placed["shape", 1] is named["Wider face"] and ("shape", 2) not in placed
+        assert set(placed) < set(directions.PLACES) and len(placed) == len(found)
+    assert [line.rpartition("| ")[2] for line in table(rows).splitlines()[2:]] == [
+        "yes |",
+        "yes |",
+        "no |",
+        "no: a seam |",
+    ]
+    write_checkpoint(tmp_path / "again", {}, {}, None)  # other weights have other moves
+    assert not (tmp_path / "again" / directions.FILE).exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"moves": [{"name": "Smile", "attribute": "nose", "vector": [1.0]}], "origins": {}},
+        {
+            "moves": [{"name": "Smile", "attribute": "hair", "vector": [1.0] * 15}],
+            "origins": {"hair": [0.0] * 16},
+        },
+        {
+            "moves": [{"name": "Smile", "attribute": "hair", "vector": [float("nan")] * 16}],
+            "origins": {"hair": [0.0] * 16},
+        },
+        {"moves": [{"name": "", "attribute": "hair", "vector": [1.0] * 16}], "origins": {"hair": [0.0] * 16}},
+        {
+            "moves": [{"name": "Smile", "attribute": "hair", "vector": [1.0] * 16}] * 2,
+            "origins": {"hair": [0.0] * 16},
+        },
+        {
+            "moves": [{"name": f"Move {k}", "attribute": "hair", "vector": [1.0] * 16} for k in range(4)],
+            "origins": {"hair": [0.0] * 16},
+        },
+        {"moves": 3},
+        {},
+    ],
+)
+def test_moves_that_make_no_sense_are_refused(wrong):
+    with pytest.raises(CheckpointError, match="moves.json"):
+        directions.stored(wrong)
+
+
+def test_regression_finds_the_change_that_moves_one_property():
+    """In a linear world the property moves by a unit, those that are held do not, and free ones may."""
+    generator = torch.Generator().manual_seed(3)
+    codes = torch.randn(400, 16, generator=generator) * torch.linspace(0.5, 2, 16)
+    truth = torch.randn(4, 16, generator=generator, dtype=torch.float64)
+    names = ("one", "two", "three", "four")
+    seen = codes.double() @ truth.T
+    found = ridge(codes, seen, 1e-9)
+    torch.testing.assert_close(found, truth, atol=1e-5, rtol=0)
+    rows, typical = dict(zip(names, found, strict=True)), dict(zip(names, seen.std(0).tolist(), strict=True))
+    moved = truth @ solve(codes, rows, {}, typical, Wanted("", "hair", {"two": -1})).double()
+    assert float(moved[1]) == pytest.approx(-typical["two"], rel=1e-3)
+    assert max(abs(float(moved[k])) for k in (0, 2, 3)) < 0.1 * typical["two"]
+    least = solve(
+        codes, rows, {}, typical, Wanted("", "hair", {"two": -1}, ("one", "three", "four"))
+    ).double()
+    assert float(truth[1] @ least) == pytest.approx(-typical["two"], rel=1e-3)
+    direction = torch.cov(codes.double().T) @ truth[1]
+    assert float(torch.cosine_similarity(-least, direction, dim=0)) > 0.99  # the likeliest change
 
 
 def test_sliders_start_at_the_face_and_follow_it(sep):

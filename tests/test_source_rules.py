@@ -174,6 +174,7 @@ NO_POINTS = {
 ENCODERS = {
     "facesep/backends/graphs.py",  # the pass itself
     "facesep/moves.py",  # renders
+    "facesep/analysis/properties.py",  # renders, and results
     "facesep/evaluation/estimators.py",  # renders, and photos the way renders are read
     "facesep/evaluation/bench/comparison.py",  # counts the work of the pass
     "facesep/model.py",

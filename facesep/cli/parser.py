@@ -50,7 +50,7 @@ _MIX = """examples:
   facesep mix anna.jpg cara.jpg hair=group.jpg --donor-face 1 --output mixed/
 """
 _EDIT = """examples:
-  facesep edit anna.jpg smile=1.5 "close the eyes=2" --output smiling.png
+  facesep edit anna.jpg smile=1.5 "light from the right=1" --output smiling.png
   facesep edit photos/ "open the mouth=1" --background keep --output out/
 
 A move goes by so many typical differences between two faces, -6 to 6, from where the face stands.

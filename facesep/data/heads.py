@@ -165,6 +165,16 @@ class ShardPhotos(PhotoSet):
         """Name of the photo at a place."""
         return self.shards.meta(self.rows[place])["name"]
 
+    def path(self, place: int) -> Path:
+        """The original of the photo at a place.
+
+        Raises:
+            DataError: if it is not in the folder.
+        """
+        if self.folder is None:
+            raise DataError("the originals are not known: give the folder the shards were made from")
+        return original(self.folder, self.name(place))
+
     def origin(self) -> dict[str, Any]:
         """What tells this selection from others: sums of the shards, split, photos."""
         sums = [shard["sha256"] for shard in self.shards.shards]

@@ -211,6 +211,7 @@ def compose(
     hair: Source | None = None,
     regrown: Tensor | None = None,
     mouth: Source | None = None,
+    mouth_share: float = 1.0,
     recolour: bool = True,
 ) -> Picture:
     """Renders codes with the pixels of photos.
@@ -224,6 +225,7 @@ def compose(
         hair: the photo that gives the hair; None for the base's own or, where it was taken away, the render.
         regrown: ``Tensor[B, 1, 1, 1]`` in 0..1, how much of the base's hair is replaced; None for nothing.
         mouth: the photo that gives what open lips show.
+        mouth_share: how much of it, 0 to 1; the render shows the rest.
         recolour: whether texture or light differ from the base's; donors are always recoloured.
     """
     rendering = decoder(codes)
@@ -238,7 +240,7 @@ def compose(
     colours = torch.lerp(fill, colours, sure)
     if mouth is not None:
         other = pull(decoder, head, mouth, codes, seen, solid)
-        share = layer.mouth * (1 - layer.confidence) * other.confidence
+        share = mouth_share * layer.mouth * (1 - layer.confidence) * other.confidence
         colours, sure = torch.lerp(colours, other.colours, share), torch.maximum(sure, share)
     if hair is not None:
         other = pull(decoder, head, hair, codes, seen, solid)

@@ -122,6 +122,7 @@ def picture(
         hair=donors.get("hair"),
         regrown=portrait.regrown,
         mouth=donors.get("expression"),
+        mouth_share=portrait.shares.get("expression", 1.0),
         recolour=portrait.recoloured,
     )
     if portrait.other is not None and portrait.other[1] > 0:

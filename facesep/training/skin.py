@@ -121,7 +121,7 @@ def with_skin(sep: FaceSep) -> FaceSep:
 def _copy(sep: FaceSep, skin: bool) -> FaceSep:
     """The model with its decoder and the parts beside it; the encoder is a new one."""
     encoder = dataclasses.replace(sep.config.encoder, skin=skin)
-    extras = {name: one for name, one in sep.extras.items() if name != "eval"}
+    extras = {name: one for name, one in sep.extras.items() if name == "train_config"}
     found = FaceSep(dataclasses.replace(sep.config, encoder=encoder), extras)
     found.decoder.load_state_dict(sep.decoder.state_dict())
     found.landmarks = sep.landmarks

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFilter
 
 from facesep import FaceSep
 from facesep.codes import Codes
+from facesep.demo.examples import FOLDER as EXAMPLES
 from facesep.detail import Portrait
 from facesep.detail.render import picture
 from facesep.errors import CodesError, ConfigError, PhotoWarning
@@ -20,6 +22,7 @@ from facesep.images import load_image, to_tensor
 from facesep.provenance import mark
 
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
+CLOSED, LAUGHING = EXAMPLES / "london_016.jpg", EXAMPLES / "london_099.jpg"
 ANNA, BEN = PHOTOS / "london_099.jpg", PHOTOS / "london_101.jpg"
 
 
@@ -50,6 +53,21 @@ def test_a_portrait_has_the_codes_of_its_photo(sep, anna):
 def test_no_edit_gives_the_photo_back_bit_for_bit(sep, anna, ben):
     for same in (anna, anna.swap(ben, "expression", 0.0), anna.replace(hair=anna.codes.hair.clone())):
         assert np.array_equal(pixels(mark(sep.render(same, background="keep"))), pixels(load_image(ANNA)))
+
+
+def test_the_inside_of_a_mouth_comes_in_proportion_to_the_strength(sep):
+    """Who is closed-lipped gets the laughing donor's teeth; half of them at half the share."""
+    closed, laughing = sep.portrait(CLOSED), sep.portrait(LAUGHING)
+    opened = closed.swap(laughing, "expression")
+    assert closed.swap(laughing, "expression", 0.4).shares == {"expression": 0.4}
+    none, half, whole = (
+        picture(
+            sep.decoder, sep.landmarks, replace(opened, shares={"expression": share}).batch(), 256
+        ).colours
+        for share in (0.0, 0.5, 1.0)
+    )
+    torch.testing.assert_close(half, (none + whole) / 2, atol=1e-5, rtol=0)
+    assert float((whole - none).abs().max()) > 0.05
 
 
 def test_on_white_the_head_has_the_photos_own_pixels(sep, anna):

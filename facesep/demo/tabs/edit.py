@@ -9,7 +9,7 @@ from facesep.demo.links import LINKED_MOVES
 from facesep.demo.page import Page, Visit
 from facesep.demo.photos import Subject
 from facesep.demo.widgets import LABELS, PhotoBox, Result
-from facesep.moves import GROUPS, PLACES, move
+from facesep.moves import GROUPS, PLACES, move, places
 from facesep.moves import LARGEST as MAX_MOVE
 
 
@@ -58,16 +58,19 @@ class Edit:
         if not isinstance(visit.kept.get("edit"), Subject):
             closed = gr.update(interactive=False)
             return (*[closed] * len(self.sliders), None, *[closed] * 3)
-        found, moves = visit.directions(), visit.kept.pop(LINKED_MOVES, {})
+        found, moves = places(visit.directions()), visit.kept.pop(LINKED_MOVES, {})
         codes = visit.face("edit").codes
-        own = visit.kept["edit start"] = [round(one.value(codes), 2) for one in found]
+        own = [round(found[place].value(codes), 2) if place in found else 0.0 for place in PLACES]
+        visit.kept["edit start"] = own
         values = [
-            max(-MAX_MOVE, min(MAX_MOVE, value + moves.get(place, 0.0)))
+            max(-MAX_MOVE, min(MAX_MOVE, value + moves.get(place, 0.0))) if place in found else 0.0
             for place, value in zip(PLACES, own, strict=True)
         ]
         sliders = [
-            gr.update(value=value, label=one.name, interactive=True)
-            for one, value in zip(found, values, strict=True)
+            gr.update(value=value, label=found[place].name, interactive=True, visible=True)
+            if place in found
+            else gr.update(visible=False)  # this model has fewer moves
+            for place, value in zip(PLACES, values, strict=True)
         ]
         return (*sliders, *self.edit(visit, *values))
 
@@ -80,5 +83,9 @@ class Edit:
             check_range("a slider", value, -MAX_MOVE, MAX_MOVE)
         subject = visit.face("edit")
         amounts = [value - own for value, own in zip(values, start, strict=True)]
-        face = move(subject.face, dict(zip(visit.directions(), amounts, strict=True)))
+        found = places(visit.directions())
+        moves = {
+            found[place]: amount for place, amount in zip(PLACES, amounts, strict=True) if place in found
+        }
+        face = move(subject.face, moves)
         return (*self.result.show(visit, subject, face), gr.update(interactive=True))
