@@ -364,7 +364,7 @@ def test_the_script_writes_the_papers_model(lightning_file, headnerf_file, tmp_p
     shards, labels = write_tiny(tmp_path)
     (tmp_path / "run.yaml").write_text(
         "{preset: paper, batch_size: 2, micro_batch: 2, image_store: 64, schedule: ["
-        "{kind: decoder, epochs: 0.2, ray_size: 8}, {kind: encoder, epochs: 0.2, ray_size: 8}]}"
+        "{kind: encoder, epochs: 0.2, ray_size: 8}]}"
     )
     command = [sys.executable, str(SCRIPT.with_name("em.py")), "--config", str(tmp_path / "run.yaml")]
     command += ["--shards", str(shards), "--labels", str(labels), "--out", str(tmp_path / "run")]
@@ -374,7 +374,7 @@ def test_the_script_writes_the_papers_model(lightning_file, headnerf_file, tmp_p
     assert result.returncode == 0, result.stderr
     assert read_config(tmp_path / "run" / "checkpoint") == config
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert [(line["kind"], line["skipped"]) for line in lines] == [("decoder", 0), ("encoder", 0)]
+    assert [(line["kind"], line["skipped"]) for line in lines] == [("encoder", 0)]
 
 
 def test_without_a_parser_the_papers_model_cannot_see_hair():
