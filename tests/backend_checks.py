@@ -100,15 +100,16 @@ def test_openvino_reports_to_nobody(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["openvino", "onnx"])
-def test_export(checkpoint, tmp_path, name):
+def test_export(checkpoint, tmp_path, name, capsys):
     if backends.missing(name):
         pytest.skip(f"{name} is not installed")
     from facesep.cli import main
 
     out = tmp_path / "out"
     command = ["export", "--checkpoint", str(checkpoint), "--format", name, "--output", str(out)]
-    assert main(command) == 0
+    assert main([*command, "--json"]) == 0
     listed = json.loads((out / "export.json").read_text())
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == {"output": str(out), **listed}
     assert {part["name"] for part in listed["parts"]} == {"decoder.field", "decoder.upsampler"}
     assert {path.name for path in out.iterdir()} == {
         "export.json",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import facesep
 from facesep.backends import require
-from facesep.cli.console import say
+from facesep.cli.console import say, say_json
 from facesep.detail.render import check_size
 from facesep.errors import ConfigError
 from facesep.model import FaceSep
@@ -47,4 +47,7 @@ def export(options: Namespace) -> None:
         )
     about = {"facesep_version": facesep.__version__, "format": options.format, "parts": listed}
     (folder / "export.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    say(str(folder))
+    if options.json:
+        say_json({"output": str(folder), **about})
+    else:
+        say(str(folder))

@@ -250,6 +250,7 @@ def build_parser() -> argparse.ArgumentParser:
     export.add_argument(
         "--detail", type=int, metavar="PIXELS", help="also photo detail, as one graph for photos of this size"
     )
+    _json(export)
     export.set_defaults(module="graphs")
 
     demo = _command(commands, "demo", "open the page in a browser", _DEMO)

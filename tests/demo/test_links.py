@@ -20,7 +20,7 @@ from facesep.demo.tabs.edit import Edit
 from facesep.demo.tabs.mix import Mix
 from facesep.demo.tabs.transfer import Transfer
 from facesep.demo.tabs.turn import Turn
-from facesep.moves import GROUPS, PLACES
+from facesep.moves import GROUPS, PLACES, places
 
 KINDS = {"transfer": Transfer, "mix": Mix, "turn": Turn, "edit": Edit}
 FULL = Settings(
@@ -134,6 +134,21 @@ def test_a_link_sets_the_page(made, photos):
     (yaw, _), sliders = shown(made, anna, photos[0])  # it counts for the first face
     assert yaw == own[0] and sliders == plain
     assert len(plain) == sum(GROUPS.values())
+
+
+def test_sliders_without_a_move_are_hidden(made, sep, photos):
+    """A model may have fewer moves than the page has places, and none for some codes."""
+    found = [one for one in sep.moves() if one.attribute in ("shape", "hair")]
+    made.page._directions[id(sep)] = tuple(found[1:])
+    anna = visit(made, "anna")
+    anna.kept["edit"] = reading.read(sep, photos[0])
+    sliders = made.edit.start(anna)[: len(PLACES)]
+    placed = places(found[1:])
+    assert [one["visible"] for one in sliders] == [place in placed for place in PLACES]
+    assert {place for place in PLACES if place in placed} == {*places(found)} - {("shape", GROUPS["shape"])}
+    names = [one["label"] for one in sliders if one["visible"]]
+    assert names == [one.name for one in found[1:]]
+    assert len(made.edit.edit(anna, *[one.get("value", 0.0) for one in sliders])) == 4
 
 
 def test_a_page_without_a_link_stays_as_it_is(made):
