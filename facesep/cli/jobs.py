@@ -239,7 +239,6 @@ _work: _Work | FaceSepError
 def _begin(options: Namespace, task: Task, threads: int) -> None:
     global _work
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends the others
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # half-written files are deleted on the way
     torch.set_num_threads(threads)
     try:
         _work = _Work(options, task)
@@ -250,7 +249,12 @@ def _begin(options: Namespace, task: Task, threads: int) -> None:
 def _do(job: Job) -> Outcome:
     if isinstance(_work, FaceSepError):
         raise FaceSepError(str(_work))
-    outcome = _work(job)  # errors of other kinds do not all travel
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what is half written is deleted then
+    try:
+        outcome = _work(job)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    # Errors of other kinds do not all travel.
     return outcome if outcome.error is None else Outcome(job, error=FaceSepError(str(outcome.error)))
 
 
