@@ -119,7 +119,7 @@ def is_frames(path: str | Path) -> bool:
     """Whether a path asks for a file for each frame."""
     suffix = Path(path).suffix.lower()
     folder = (
-        os.fspath(path).endswith(_SEPARATORS) or not suffix or (suffix not in MOVING and Path(path).is_dir())
+        os.fspath(path).endswith(_SEPARATORS) or not suffix or (suffix not in MOVING and os.path.isdir(path))
     )
     return folder or _PATTERN.search(Path(path).name) is not None
 
@@ -131,9 +131,9 @@ def frames_folder(path: Path) -> tuple[Path, str]:
         ConfigError: if the folder is not empty, or would stand in one that does not exist.
     """
     folder, pattern = (path.parent, path.name) if _PATTERN.search(path.name) else (path, FRAME)
-    if not folder.absolute().parent.is_dir():
+    if not os.path.isdir(folder.absolute().parent):
         raise ConfigError(f"the folder {folder.parent} does not exist: create it first")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if os.path.exists(folder) and (not folder.is_dir() or any(folder.iterdir())):
         raise ConfigError(f"{folder} is not empty: frames need a folder of their own, choose a new one")
     return folder, pattern
 
@@ -165,7 +165,7 @@ def _write_frames(
                 provenance.write_image(shown, staging / (pattern % count), quality=quality)
             if not count:
                 raise VideoError("there are no frames to write")
-            if folder.exists():
+            if os.path.exists(folder):
                 folder.rmdir()
             os.rename(staging, folder)
         finally:

@@ -108,6 +108,7 @@ def test_what_cannot_be_written_leaves_nothing(pictures, tmp_path):
         ("a.mp4", {"fps": 0}),
         ("no/a.gif", {}),
         ("no/where/", {}),
+        ("x" * 300, {}),
     ):
         with pytest.raises(FaceSepError):
             save(pictures, tmp_path / bad, **options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 from argparse import Namespace
 from collections import Counter
@@ -52,7 +53,7 @@ def verify(options: Namespace) -> int:
 
     files = []
     for given in options.files:
-        inside = files_in(Path(given), MARKED, deep=True) if Path(given).is_dir() else [given]
+        inside = files_in(Path(given), MARKED, deep=True) if os.path.isdir(given) else [given]
         if not inside:
             raise ConfigError(f"there is no picture or video in the folder {given}: give another one")
         files += inside

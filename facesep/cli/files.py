@@ -132,7 +132,7 @@ def photos_in(arguments: Sequence[str], codes: bool) -> list[str]:
     suffixes = (*PHOTOS, SUFFIX) if codes else PHOTOS
     found: list[str] = []
     for argument in arguments:
-        if argument == STDIN or not Path(argument).is_dir():
+        if argument == STDIN or not os.path.isdir(argument):  # False for names too long to exist
             found.append(argument)
             continue
         inside = files_in(Path(argument), suffixes)
@@ -170,7 +170,7 @@ def is_folder(given: str | None) -> bool:
     """Whether an option names a folder: one that exists, or any name that ends in a slash."""
     if given is None or given == STDIN:
         return False
-    return given.endswith(("/", os.sep)) or Path(given).is_dir()
+    return given.endswith(("/", os.sep)) or os.path.isdir(given)
 
 
 def output_path(path: str | Path, suffixes: Sequence[str], inputs: Sequence[str], overwrite: bool) -> Path:

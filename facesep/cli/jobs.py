@@ -217,7 +217,7 @@ class _Work:
         self.read = load(options)
 
     def __call__(self, job: Job) -> Outcome:
-        done = job.path.exists() and (not job.path.is_dir() or any(job.path.iterdir()))
+        done = os.path.exists(job.path) and (not job.path.is_dir() or any(job.path.iterdir()))
         if self.options.skip_existing and done:
             self.read.progress.note(f"{job.path} exists already: passed over {job.photo}")
             return Outcome(job)
