@@ -23,6 +23,7 @@ from facesep.codes import Codes, parse_attributes
 from facesep.detail.portrait import Portrait, codes_of
 from facesep.errors import CodesError, FaceError, VideoError
 from facesep.faces import Face, find_faces
+from facesep.faces.detector import track
 from facesep.video import MAX_FRAMES, read_sound, sample_frames, video_info
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def follow(sep: FaceSep, video: str | Path, fps: float, seconds: float) -> Itera
     last, before, found = None, None, None
     for frame in sample_frames(video, fps, seconds):
         if frame is not before:  # slow videos show a frame for several moments
-            last, found = _look(sep, frame, last)
+            last, found = look(sep, Image.fromarray(frame), last)
         before = frame
         yield found
 
@@ -212,15 +213,22 @@ def smooth(track: Tensor, deviation: float) -> Tensor:
     return (sums[:-1] / sums[-1:]).T.to(track)
 
 
-def _look(sep: FaceSep, frame: np.ndarray, last: Face | None) -> tuple[Face | None, Codes | None]:
-    """The face of a frame that is meant, and its codes; None where there is no usable face."""
-    image = Image.fromarray(frame)
+def look(sep: FaceSep, image: Image.Image, last: Face | None) -> tuple[Face | None, Codes | None]:
+    """The face of a frame that is meant, and its codes; None where there is no usable face.
+
+    Args:
+        sep: the model.
+        image: the frame; it is made smaller in place.
+        last: the face of the frame before, from which this one's is followed.
+    """
     image.thumbnail((_SIDE, _SIDE))
     try:
-        faces = find_faces(image)
-        if not faces:
-            return last, None
-        face = _follow(faces, last)
+        face = None if last is None else track(image, last)
+        if face is None:
+            faces = find_faces(image)
+            if not faces:
+                return last, None
+            face = _follow(faces, last)
         return face, sep.encode(sep.align(image, face))
     except FaceError:
         return last, None

@@ -75,9 +75,9 @@ def test_a_still_video_gives_the_codes_of_its_photo(sep, photos, tmp_path):
 
 @pytest.mark.parametrize(("count", "fps"), [(1, 1), (4, 4), (8, 60), (24, 120)])
 def test_the_duration_is_that_of_the_video(sep, photos, tmp_path, count, fps):
-    looked, look = [], driving._look
+    looked, look = [], driving.look
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driving, "_look", lambda *a: looked.append(a) or look(*a))
+        patch.setattr(driving, "look", lambda *a: looked.append(a) or look(*a))
         motion = read_motion(sep, film([load_image(photos[0])] * count, tmp_path / "a.mp4", fps))
     assert abs(len(motion) / FPS - count / fps) <= 1 / FPS
     assert len(looked) <= count  # a frame that is shown for long is looked at once

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from PIL import Image
 from torch import Tensor
@@ -14,20 +14,24 @@ from facesep.demo.gpu import on_gpu
 from facesep.demo.limits import (
     MAX_FRAMES,
     MAX_PITCH,
-    MAX_SIZE,
     MAX_STRENGTH,
     MAX_YAW,
+    SIZES,
+    SMALL,
     check_donors,
     check_range,
 )
-from facesep.detail.portrait import Portrait, codes_of
-from facesep.detail.render import choose_size
+from facesep.detail.paste import LARGEST_TURN, turn
+from facesep.detail.portrait import Frame, Portrait, codes_of
 from facesep.driving import MOVES, Motion, moved, tracks
 from facesep.errors import CodesError, ConfigError
+from facesep.faces.crop import Crop
 from facesep.images import to_tensor
 from facesep.model import FaceSep
 from facesep.provenance import encode
 
+IN_PHOTO = 2
+"""How many times longer than the chosen size a photo is that a result stands in."""
 _CONTRAST = 3.0
 """Makes small differences visible: a third of the range is black."""
 
@@ -41,24 +45,49 @@ class Look:
 
     Attributes:
         plain: without the photos' pixels.
-        keep: in the photo that the face comes from.
+        background: ``keep`` (the photo that the face comes from), ``white`` or ``transparent``.
         refine: with invented detail.
-        most: largest side of a result on white, in pixels.
+        size: side of the head's picture in pixels.
     """
 
     plain: bool = False
-    keep: bool = False
+    background: str = "white"
     refine: bool = False
-    most: int = MAX_SIZE
+    size: int = SIZES[0]
 
-    def options(self, sep: FaceSep, face: Face, video: bool = False) -> dict:
+    def of(self, face: Face) -> Look:
+        """The same, on white where a face cannot stand in its photo: plain, refined, or turned far."""
+        if self.background != "keep":
+            return self
+        stands = isinstance(face, Portrait) and face.frames[0].photo and not self.plain and not self.refine
+        if stands and turn(face.codes.batch(), face.base.codes) <= LARGEST_TURN:
+            return self
+        return self.on("white")
+
+    def on(self, background: str) -> Look:
+        """The same on another background."""
+        return replace(self, background=background)
+
+    def options(self, face: Face) -> dict:
         """Arguments for ``FaceSep.render``."""
-        detailed = isinstance(face, Portrait) and not self.plain and not self.refine
-        if not detailed:
-            return {"detail": False, "refine": self.refine}
-        if self.keep and not video and face.frames[0].photo is not None:
-            return {"background": "keep"}
-        return {"size": min(choose_size(face.resolution, sep.image_size), self.most)}
+        background = self.of(face).background
+        if self.plain or self.refine or not isinstance(face, Portrait):
+            clear = background == "transparent" and not self.refine
+            return {"detail": False, "refine": self.refine} | ({"background": background} if clear else {})
+        return {"background": background} | ({} if background == "keep" else {"size": self.size})
+
+    def placed(self, face: Face) -> Face:
+        """A portrait whose photo is not larger than it is shown."""
+        if self.background != "keep" or not isinstance(face, Portrait) or face.frames[0].photo is None:
+            return face
+        crop, photo = face.frames[0]
+        share = IN_PHOTO * self.size / max(photo.size)
+        if share >= 1:
+            return face
+        small = photo.resize([max(1, round(side * share)) for side in photo.size], Image.Resampling.LANCZOS)
+        across, down = small.width / photo.width, small.height / photo.height
+        window = Crop(crop.left * across, crop.top * down, crop.side * (across * down) ** 0.5)
+        return replace(face, frames=(Frame(window, small),))
 
 
 def transfer(base: Face, donor: Face, attributes: Sequence[str], strength: float = 1.0) -> Face:
@@ -108,7 +137,13 @@ def picture(
     for name, value, most in (("yaw", yaw, MAX_YAW), ("pitch", pitch, MAX_PITCH)):
         if value is not None:
             check_range(name, value, -most, most)
-    return encode(_render(sep, face, yaw, pitch, look.options(sep, face)))
+    return encode(_render(sep, look.placed(face), yaw, pitch, look.options(face)))
+
+
+def preview(sep: FaceSep, face: Face, look: Look, size: int = SMALL) -> bytes:
+    """A small picture on white, a marked JPEG: for what moves while one looks at it."""
+    image = _render(sep, face, None, None, replace(look.on("white"), size=size).options(face))
+    return encode(image, "jpeg", quality=85)
 
 
 def orbit(
@@ -130,7 +165,7 @@ def orbit(
     check_range("frames", frames, 2, MAX_FRAMES)
     if frames != int(frames):
         raise ConfigError("frames must be a whole number")
-    return _orbit(sep, face, yaw, pitch, int(frames), look.options(sep, face, video=True))
+    return _orbit(sep, face, yaw, pitch, int(frames), look.on("white").options(face))
 
 
 def drive(
@@ -147,13 +182,16 @@ def drive(
         CodesError: for attributes that do not move or none, at once.
     """
     moving = tracks(face, motion, attributes, relative)
-    return _moved(sep, face, moving, look.options(sep, face, video=True))
+    stays = set(moving) == {"expression"} and look.background == "keep"
+    look = look if stays else look.on("white")
+    return _moved(sep, look.placed(face), moving, look.options(face))
 
 
 def difference(sep: FaceSep, before: Face, after: Face) -> bytes:
     """Where two results differ: white where they are equal, darker where they are not; a marked PNG."""
-    size = min(Look().options(sep, one).get("size", sep.image_size) for one in (before, after))
-    one, other = (to_tensor(_render(sep, face, None, None, {"size": size})) for face in (before, after))
+    detailed = isinstance(before, Portrait) and isinstance(after, Portrait)
+    options = {"size": SIZES[0] if detailed else sep.image_size}
+    one, other = (to_tensor(_render(sep, face, None, None, options)) for face in (before, after))
     change = (one - other).abs().mean(0, keepdim=True)
     return encode((1 - _CONTRAST * change).clamp(0, 1).expand(3, -1, -1))
 

@@ -16,7 +16,15 @@ from gradio import FileData
 from facesep.codes import ATTRIBUTES
 from facesep.demo import actions, jobs
 from facesep.demo.actions import Look
-from facesep.demo.limits import DRIVE_FPS, check_consent, check_donors, check_range
+from facesep.demo.limits import (
+    BACKGROUNDS,
+    DRIVE_FPS,
+    SIZES,
+    check_consent,
+    check_donors,
+    check_look,
+    check_range,
+)
 from facesep.demo.page import Page, Visit, sentences
 from facesep.demo.photos import Choice
 from facesep.demo.switches import HOW
@@ -29,6 +37,10 @@ Attribute = Literal[ATTRIBUTES]
 LONG = ("orbit", "drive")
 """Endpoints that make videos."""
 _PLAIN = Parameter.POSITIONAL_OR_KEYWORD
+_LOOK = [
+    Parameter("background", _PLAIN, default="white", annotation=Literal[BACKGROUNDS]),
+    Parameter("size", _PLAIN, default=SIZES[0], annotation=int),
+]
 _ENDPOINTS: list[tuple[Callable, tuple[str, ...]]] = []
 
 
@@ -44,8 +56,8 @@ def endpoint(*switches: str) -> Callable:
     Args:
         *switches: further options, all off by default. ``consent`` must be true; ``refine`` gives a picture,
             or every frame of a video, invented detail; ``fit`` brings the codes of every photo nearer to it;
-            ``plain`` shows the model's render without the photo's pixels; ``keep`` puts a picture into its
-            photo.
+            ``plain`` shows the model's render without the photo's pixels; ``look`` stands for ``background``
+            and ``size``, see ``facesep.demo.actions.Look``.
     """
 
     def register(function: Callable) -> Callable:
@@ -67,8 +79,11 @@ def _bound(page: Page, function: Callable, switches: tuple[str, ...]) -> Callabl
     _, *parameters = (one for one in own.parameters.values() if one.kind == _PLAIN)
     needed = [one.name for one in parameters if one.annotation is FileData]
     files = [one.name for one in parameters if one.annotation in (FileData, FileData | None)]
+    looks = "look" in switches
+    switches = tuple(name for name in switches if name != "look")
     parameters += [Parameter(name, _PLAIN, default=False, annotation=bool) for name in switches]
     parameters += [one.replace(kind=_PLAIN) for one in own.parameters.values() if one.kind != _PLAIN]
+    parameters += _LOOK if looks else []
     parameters += [Parameter("request", _PLAIN, default=None, annotation=gr.Request)]
     returned = own.return_annotation
     if "consent" in switches:
@@ -87,7 +102,9 @@ def _bound(page: Page, function: Callable, switches: tuple[str, ...]) -> Callabl
             if "consent" in on:
                 check_consent(on["consent"])
             visit.fit, visit.refine = on.get("fit", False), on.get("refine", False)
-            visit.look = Look(on.get("plain", False), on.get("keep", False), visit.refine)
+            look = {one.name: given.pop(one.name) for one in (_LOOK if looks else ())}
+            visit.look = Look(on.get("plain", False), refine=visit.refine, **look)
+            check_look(visit.look.background, visit.look.size)
             if visit.refine and not visit.sep.has_refiner:
                 raise ConfigError(HOW)
             with visit.turn():
@@ -120,7 +137,7 @@ def _file(path: Any) -> FileData:
     return FileData(path=str(path), orig_name=str(path).rpartition("/")[2]).model_dump()
 
 
-@endpoint("consent", "refine", "fit", "plain", "keep")
+@endpoint("consent", "refine", "fit", "plain", "look")
 def transfer(
     visit: Visit,
     source: FileData,
@@ -136,7 +153,7 @@ def transfer(
     return _file(visit.picture(actions.transfer(base, other, attributes, strength)))
 
 
-@endpoint("consent", "refine", "fit", "plain", "keep")
+@endpoint("consent", "refine", "fit", "plain", "look")
 def mix(
     visit: Visit,
     photo: FileData,
@@ -163,7 +180,7 @@ def mix(
     return _file(visit.picture(actions.mix(base, donors)))
 
 
-@endpoint("consent", "refine", "fit", "plain", "keep")
+@endpoint("consent", "refine", "fit", "plain", "look")
 def render(
     visit: Visit,
     photo: FileData,
@@ -175,7 +192,7 @@ def render(
     return _file(visit.picture(_portrait(visit, photo, face), yaw, pitch))
 
 
-@endpoint("consent", "refine", "fit", "plain", "keep")
+@endpoint("consent", "refine", "fit", "plain", "look")
 def orbit(
     visit: Visit,
     photo: FileData,
@@ -192,7 +209,7 @@ def orbit(
     return _file(jobs.film(visit, pictures, int(frames), fps))
 
 
-@endpoint("consent", "refine", "fit", "plain", "keep")
+@endpoint("consent", "refine", "fit", "plain", "look")
 def drive(
     visit: Visit,
     photo: FileData,
@@ -228,7 +245,7 @@ def sliders(visit: Visit, photo: FileData, face: int | None = None) -> list[dict
     ]
 
 
-@endpoint("consent", "refine", "fit", "plain", "keep")
+@endpoint("consent", "refine", "fit", "plain", "look")
 def edit(visit: Visit, photo: FileData, moves: dict[str, float], face: int | None = None) -> FileData:
     """The face of a photo, moved along sliders, as a PNG; consent must be true.
 

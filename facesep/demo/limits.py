@@ -25,8 +25,15 @@ DRIVE_FPS = 15
 DRIVE_SECONDS = MAX_FRAMES // DRIVE_FPS
 MAX_SECONDS = 240
 """Longest time for one video; the visitor can stop it before."""
-MAX_SIZE = 512
-"""Largest side of a result on white, in pixels; a result in its photo has the photo's."""
+SIZES = (512, 1024)
+"""Sides of a head that can be chosen, in pixels; a photo it stands in is at most twice as long.
+The page begins with the first."""
+MAX_FRAME = 2**18
+"""Most characters of a frame of the webcam; one of 320 pixels has a tenth of it."""
+SMALL = 256
+"""Side of pictures that move while one looks at them."""
+BACKGROUNDS = ("keep", "white", "transparent")
+"""What a result can stand on; ``keep`` is its photo."""
 MAX_STRENGTH = 1.5
 MAX_DONORS = 4
 """Faces that one mix takes something from."""
@@ -77,3 +84,15 @@ def check_range(name: str, value: float, low: float, high: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         raise ConfigError(f"{name} must be a number from {low:g} to {high:g}")
     return value
+
+
+def check_look(background: str, size: int) -> None:
+    """Refuses a background or a size that is not offered.
+
+    Raises:
+        ConfigError: if it is one.
+    """
+    if background not in BACKGROUNDS:
+        raise ConfigError(f"background must be one of {', '.join(BACKGROUNDS)}")
+    if isinstance(size, bool) or size != check_range("size", size, SMALL // 2, SIZES[-1]) // 1:
+        raise ConfigError("size must be a whole number of pixels")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
@@ -37,6 +37,11 @@ from facesep.moves import Direction
 from facesep.provenance import Verdict, verify
 from facesep.video import SUFFIXES
 
+if TYPE_CHECKING:
+    from facesep.demo.face import Face
+
+FACE = "face"
+"""Place of the face that all tabs work on."""
 PICTURE, CODES = "facesep.png", "facesep-codes.safetensors"
 """Names under which results are downloaded."""
 GROUP = {"concurrency_id": "pictures", "concurrency_limit": MAX_PICTURES}
@@ -82,11 +87,13 @@ class Page:
 
     Attributes:
         consent: the box for consent.
+        face: the photo that all tabs work on.
         turns: who computes next.
         gated: components that it enables.
     """
 
     consent: gr.Checkbox
+    face: Face
 
     def __init__(self, model: FaceSep | Models, sessions: Sessions, uploads: str | Path) -> None:
         self.models = model if isinstance(model, Models) else Models(model)
@@ -231,7 +238,7 @@ class Visit:
     @functools.cached_property
     def look(self) -> Look:
         """How results are shown; endpoints set it."""
-        return Look(plain=self.session.plain, keep=self.session.keep, refine=self.refine)
+        return Look(self.session.plain, self.session.background, self.refine, self.session.size)
 
     def shown(self, subject: Subject) -> Portrait | Codes:
         """The portrait of a face, fitted if that is switched on."""
@@ -242,8 +249,8 @@ class Visit:
                 return photos.fitted(self.sep, subject)
         return subject.fitted
 
-    def face(self, place: str, which: str = "a photo") -> Subject:
-        """The face at a place of the page.
+    def face(self, place: str = FACE, which: str = "a photo") -> Subject:
+        """The face at a place of the page, by default the one that all tabs work on.
 
         Raises:
             ImageError: if there is none yet; ``which`` says in words what is missing.
@@ -258,6 +265,10 @@ class Visit:
     def directions(self) -> tuple[Direction, ...]:
         """The sliders of the visitor's model."""
         return self.page.directions(self.sep)
+
+    def has_face(self) -> bool:
+        """Whether there is a face that tabs can work on."""
+        return isinstance(self.kept.get(FACE), Subject)
 
     def picture(self, face: Portrait | Codes, yaw: float | None = None, pitch: float | None = None) -> Path:
         """A picture of a face as a file; see ``facesep.demo.actions.picture``."""

@@ -55,14 +55,11 @@ class Subject:
         return encode_image(self.aligned.image, "jpeg")
 
     def before(self, look: Look) -> bytes:
-        """What stands beside a result: the crop at the result's size, or the photo; as JPEG."""
-        if look.plain or look.refine or not isinstance(self.face, Portrait):
+        """What stands beside a result: the photo, or its head at the result's size; as JPEG."""
+        if not isinstance(self.face, Portrait) or self.face.frames[0].photo is None:
             return self.picture
-        crop, photo = self.face.frames[0]
-        if photo is None:
-            return self.picture
-        size = min(look.most, max(round(crop.side), self.aligned.image.width))
-        return encode_image(photo if look.keep else crop.apply(photo, size), "jpeg")
+        crop, photo = look.placed(self.face).frames[0]
+        return encode_image(photo if look.background == "keep" else crop.apply(photo, look.size), "jpeg")
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from facesep.demo.limits import KEEP_SECONDS, MAX_PHOTOS, MAX_SESSIONS, SWEEP_SECONDS
+from facesep.demo.limits import BACKGROUNDS, KEEP_SECONDS, MAX_PHOTOS, MAX_SESSIONS, SIZES, SWEEP_SECONDS
 from facesep.demo.uploads import Upload
 from facesep.errors import ConfigError
 
 _PREFIX = "facesep-"
-SWITCHES = ("fit", "refine", "plain", "keep")
-"""What a visitor can switch on, as fields of ``Session``."""
+SETTINGS = ("fit", "refine", "plain", "background", "size")
+"""What a visitor can set for all tabs, as fields of ``Session``."""
 
 
 @dataclass
@@ -40,7 +40,8 @@ class Session:
         fit: whether its photos are fitted.
         refine: whether its results are refined.
         plain: whether they are shown without the photos' pixels.
-        keep: whether they are shown in their photo.
+        background: what they stand on, see ``facesep.demo.actions.Look``.
+        size: their side in pixels.
     """
 
     folder: Path
@@ -53,7 +54,8 @@ class Session:
     fit: bool = False
     refine: bool = False
     plain: bool = False
-    keep: bool = False
+    background: str = BACKGROUNDS[0]
+    size: int = SIZES[0]
 
     def once(self, data: bytes, read: Callable[[bytes], Any], face: int | None = None) -> Any:
         """What ``read`` gives for a face of a photo; the same bytes are read once per visit."""
@@ -105,6 +107,9 @@ class Sessions:
         keep_seconds: time after the last use at which a visit is forgotten.
         capacity: most visits; beyond it the one idle for longest is forgotten.
         clock: seconds, for tests.
+
+    Attributes:
+        forgotten: called with the key of each visit that is forgotten.
     """
 
     def __init__(
@@ -117,8 +122,9 @@ class Sessions:
         self.root = Path(root)
         self.keep_seconds, self.capacity, self.clock = keep_seconds, capacity, clock
         self._sessions: dict[str, Session] = {}
-        self._switched: set[tuple[str, str]] = set()
+        self._set: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
+        self.forgotten: Callable[[str], object] = lambda _: None
         self._remove_leftovers()
 
     def get(self, key: str | None) -> Session:
@@ -132,17 +138,16 @@ class Sessions:
                 self._sessions[key] = Session(self.root / f"{_PREFIX}{secrets.token_hex(16)}")
             session = self._sessions[key]
             session.used = self.clock()
-            for name in SWITCHES:
-                setattr(session, name, (key, name) in self._switched)
+            for name, value in self._set.get(key, {}).items():
+                setattr(session, name, value)
             return session
 
-    def switch(self, key: str, name: str, on: bool) -> None:
-        """Remembers one of a visit's switches, also while its photos are forgotten and uploaded again."""
+    def set(self, key: str, name: str, value: Any) -> None:
+        """Remembers one of a visit's settings, also while its photos are forgotten and uploaded again."""
         with self._lock:
-            if len(self._switched) >= 16 * self.capacity:
-                self._switched.clear()
-            self._switched.discard((key, name))
-            self._switched.update({(key, name)} if on else ())
+            if len(self._set) >= 16 * self.capacity:
+                self._set.clear()
+            self._set.setdefault(key, {})[name] = value
 
     def sweep(self) -> None:
         """Forgets visits that were idle for too long."""
@@ -165,7 +170,7 @@ class Sessions:
         """Drops a visit and deletes its files."""
         with self._lock:
             self._drop(key or "")
-            self._switched -= {(key or "", name) for name in SWITCHES}
+            self._set.pop(key or "", None)
 
     def _remove_leftovers(self) -> None:
         """Deletes what a server that was killed could not."""
@@ -175,6 +180,7 @@ class Sessions:
                     shutil.rmtree(folder)
 
     def _drop(self, key: str) -> None:
+        self.forgotten(key)
         session = self._sessions.pop(key, None)
         if session is not None:
             session.gone = True

@@ -8,8 +8,8 @@ import gradio as gr
 
 from facesep.demo import actions
 from facesep.demo.links import LINKED_MOVES, LINKED_VIEW, MIXED, Settings, read, write
-from facesep.demo.page import Page, Visit
-from facesep.demo.photos import Subject
+from facesep.demo.page import FACE, Page, Visit
+from facesep.demo.tabs.edit import START
 from facesep.moves import PLACES
 
 INTRO = (
@@ -27,23 +27,28 @@ class Share:
         page: the page.
         blocks: its layout, which opens with the settings of a link.
         tabs: all tabs.
+        opened: the name of the tab that is open.
         model: the list of models.
         made: the tabs by name; they hold the components with settings.
     """
 
     def __init__(
-        self, page: Page, blocks: gr.Blocks, tabs: gr.Tabs, model: gr.Dropdown, made: dict[str, Any]
+        self,
+        page: Page,
+        blocks: gr.Blocks,
+        tabs: gr.Tabs,
+        opened: gr.Textbox,
+        model: gr.Dropdown,
+        made: dict[str, Any],
     ) -> None:
         self.page = page
-        opened, query = gr.Textbox("transfer", visible=False), gr.Textbox(visible=False)
+        query = gr.Textbox(visible=False)
         with gr.Accordion("Share these settings by a link", open=False, elem_id="share"):
             gr.Markdown(INTRO)
             button = gr.Button("Make a link", elem_id="share-button")
             link = gr.Textbox(
                 label="Link to these settings", interactive=False, buttons=["copy"], elem_id="share-link"
             )
-        for tab in tabs.children:
-            tab.select(None, None, opened, js=f"() => ['{tab.id}']", queue=False, api_visibility="private")
         transfer, sliders = made["transfer"], made["edit"].sliders
         settings = [transfer.attributes, transfer.strength, *made["mix"].choices, *made["turn"].view]
         quick = {"consent": False, "queue": False}
@@ -63,10 +68,9 @@ class Share:
     ) -> str:
         """Gives the query. What the page set from a photo by itself stays out, whatever the photo."""
         mix, (yaw, pitch), values = others[:4], others[4:6], others[6:]
-        face = visit.kept.get("turn")
-        own = [round(one) for one in actions.angles(face.codes)] if isinstance(face, Subject) else [0, 0]
-        start = visit.kept.get("edit start")
-        moves = [value - there for value, there in zip(values, start, strict=True)] if start else []
+        view = [round(one) for one in actions.angles(visit.kept[FACE].codes)] if visit.has_face() else [0, 0]
+        at = dict(zip(PLACES, values, strict=True))
+        moves = {place: at[place] - own for place, own in visit.kept.get(START, {}).items()}
         names = self.page.models.names
         return write(
             Settings(
@@ -75,9 +79,9 @@ class Share:
                 attributes=tuple(attributes),
                 strength=strength if strength != 1 else None,
                 mix=tuple(mix) if tuple(mix) != MIXED else (),
-                yaw=yaw if yaw != own[0] else None,
-                pitch=pitch if pitch != own[1] else None,
-                moves=dict(zip(PLACES, moves, strict=False)),
+                yaw=yaw if yaw != view[0] else None,
+                pitch=pitch if pitch != view[1] else None,
+                moves=moves,
             )
         )
 

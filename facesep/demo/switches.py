@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import math
 import time
+from typing import Any
 
 import gradio as gr
 import torch
 
 from facesep.codes import CODE_SIZES, Codes
+from facesep.demo.limits import BACKGROUNDS, SIZES
 from facesep.demo.page import Page, Visit
 from facesep.demo.photos import FIT_STEPS
-from facesep.errors import FaceSepError
+from facesep.errors import ConfigError, FaceSepError
 from facesep.model import FaceSep
 
 HOW = (
@@ -21,33 +23,61 @@ HOW = (
 )
 
 
-def add_switches(page: Page) -> None:
-    """Adds the switches: rendering is timed now, and a refiner that the model has is loaded and timed."""
-    for name, describe in (
-        ("keep", describe_keep),
-        ("plain", describe_plain),
-        ("fit", describe_fit),
-        ("refine", describe_refine),
-    ):
+BACKGROUND_LABELS = {"keep": "The photo", "white": "White", "transparent": "Transparent"}
+
+
+def add_look(page: Page) -> list[Any]:
+    """Adds the choices of how results are shown; gives their events."""
+    with gr.Row():
+        background = gr.Dropdown(
+            [(BACKGROUND_LABELS[name], name) for name in BACKGROUNDS],
+            value=BACKGROUNDS[0],
+            label="Results stand on",
+            filterable=False,
+            min_width=120,
+            elem_id="background",
+        )
+        size = gr.Dropdown(
+            [(f"{size} pixels", size) for size in SIZES],
+            value=SIZES[0],
+            label="Size of the head",
+            filterable=False,
+            min_width=120,
+            elem_id="size",
+        )
+    gr.Markdown("Heads that turn far, and videos of them, stand on white.", elem_classes="hint")
+    return [_remembered(page, name, box) for name, box in (("background", background), ("size", size))]
+
+
+def add_switches(page: Page) -> list[Any]:
+    """Adds the switches; gives their events. Rendering is timed now, and a refiner that the model has."""
+    events = []
+    for name, describe in (("plain", describe_plain), ("fit", describe_fit), ("refine", describe_refine)):
         label, info, usable = describe(page.models.first)
         box = gr.Checkbox(label=label, info=info, value=False, interactive=usable, elem_id=name)
-        page.on(box.change, functools.partial(remember, name), [box], [], consent=False, queue=False)
+        events.append(_remembered(page, name, box))
+    return events
 
 
-def remember(name: str, visit: Visit, wanted: bool) -> None:
-    """Lets every tab of a visit follow a switch."""
-    visit.page.sessions.switch(visit.key, name, wanted is True)
+def _remembered(page: Page, name: str, box: Any) -> Any:
+    return page.on(box.change, functools.partial(remember, name), [box], [], consent=False, queue=False)
 
 
-def describe_keep(_: FaceSep) -> tuple[str, str, bool]:
-    """Label and explanation of the switch for results in their photo."""
-    info = "From the next result on. Heads that turn far, and videos, are shown on white all the same."
-    return "Show results in the photo", info, True
+def remember(name: str, visit: Visit, value: Any) -> None:
+    """Lets every tab of a visit follow a setting.
+
+    Raises:
+        ConfigError: for a value that is not offered.
+    """
+    offered = {"background": BACKGROUNDS, "size": SIZES}.get(name, (True, False))
+    if value not in offered:
+        raise ConfigError(f"{name} must be one of {', '.join(map(str, offered))}")
+    visit.page.sessions.set(visit.key, name, value)
 
 
 def describe_plain(_: FaceSep) -> tuple[str, str, bool]:
     """Label and explanation of the switch for plain renders."""
-    info = "From the next result on. The model's own render is soft; it shows what the codes alone hold."
+    info = "The model's own render is soft; it shows what the codes alone hold."
     return "Show the model's render, without the photo's own pixels", info, True
 
 
@@ -55,7 +85,7 @@ def describe_fit(sep: FaceSep) -> tuple[str, str, bool]:
     """Label and explanation of the switch for fitting, and whether it can be used."""
     cost = seconds(fit_seconds(sep))
     label = f"Fit each face to its photo: more alike, for about {cost} a photo on this machine"
-    return label, "From the next result on. Without it a single forward pass reads a photo.", True
+    return label, "Without it a single forward pass reads a photo.", True
 
 
 def fit_seconds(sep: FaceSep) -> float:
@@ -80,9 +110,7 @@ def describe_refine(sep: FaceSep) -> tuple[str, str, bool]:
         cost = seconds(sep.refiner.seconds())
     except FaceSepError as error:
         return "Refine the results (not available)", str(error), False
-    info = (
-        "From the next result on. The detail is invented. Each frame of a video costs as much as a picture."
-    )
+    info = "The detail is invented. Each frame of a video costs as much as a picture."
     return f"Refine the results: about {cost} more for each picture on this machine", info, True
 
 

@@ -9,6 +9,7 @@ from starlette.middleware import Middleware
 
 from facesep.demo.api import LONG, endpoints
 from facesep.demo.examples import FOLDER
+from facesep.demo.face import Face
 from facesep.demo.limits import (
     CONSENT,
     KEEP_SECONDS,
@@ -22,7 +23,7 @@ from facesep.demo.models import Models
 from facesep.demo.page import FILMS, GROUP, Page, Visit
 from facesep.demo.sessions import Sessions
 from facesep.demo.share import Share
-from facesep.demo.switches import add_switches
+from facesep.demo.switches import add_look, add_switches
 from facesep.demo.tabs.drive import Drive
 from facesep.demo.tabs.edit import Edit
 from facesep.demo.tabs.inside import Inside
@@ -44,14 +45,10 @@ TABS = {
     "inside": ("Look inside", Inside),
     "verify": ("Verify", Verify),
 }
-RESULTS = {
-    "transfer": "the result of the transfer",
-    "mix": "the result of the mix",
-    "edit": "the edited face",
-}
-"""What comes to the tab Turn from other tabs."""
+REMADE = ("transfer", "mix", "turn", "edit")
+"""Tabs whose results follow a change of how they are shown."""
 INTRO = """# facesep
-Take an expression, a hairstyle or the light from one face and put it on another, then turn the head.
+Give one photo: put the expression, hairstyle or light of another face on it, turn the head, edit it, move it.
 A machine makes the results: they are soft, they are guesses where the photo shows nothing, and each file
 says in itself that a machine made it.
 """
@@ -60,11 +57,27 @@ you close the page, at the latest after {KEEP_SECONDS // 60} minutes without use
 The example photos are from the Face Research Lab London Set (DeBruine and Jones, 2017; CC BY 4.0).
 """
 CSS = """
-.gradio-container {max-width: 1000px !important; margin: 0 auto}
+.gradio-container {max-width: 1100px !important; margin: 0 auto}
 .image-frame, .image-frame img {width: 100% !important; height: 100% !important; object-fit: contain}
-#fit .info-text, #refine .info-text {opacity: 1; color: var(--body-text-color)}
+#refine .info-text, #fit .info-text, #plain .info-text {opacity: 1; color: var(--body-text-color)}
 footer > .divider:last-of-type {display: none}
+.empty {flex-direction: column; text-align: center}
+.empty::after {color: var(--body-text-color-subdued); padding: 0 12px}
+.photo .empty::after {content: "Upload a photo"}
+.result .empty::after {content: "The result appears here"}
+.app:not(:has(#consent input:checked)) .photo .empty::after {content: "Tick the box at the top first"}
+#given + .column {min-width: 0 !important; max-width: 100%}
+.stage {outline-offset: 2px}
+.stage img {width: 100%; max-width: 512px; margin: 0 auto; display: block; user-select: none}
+.stage p {padding: 80px 12px; text-align: center; color: var(--body-text-color-subdued)}
+.onward button, .onward a {padding: 8px 4px !important; font-size: 14px !important; min-height: 40px}
+.camera {width: 160px; transform: scaleX(-1); border-radius: 8px; margin-bottom: 8px}
+.hint p {font-size: 13px}
+@media (max-width: 799px) {.row:has(> #given) {flex-direction: column} #given, #given + .column {width: 100%}}
+@media (min-width: 800px) {#given {position: sticky; top: 12px; align-self: flex-start}}
 @media (max-width: 640px) {
+  button, a[download], label:has(> input[type=checkbox]), input[type=range] {min-height: 40px}
+  button:not([role=tab], [tabindex="-1"], .overflow-dropdown *) {min-width: 40px}
   .gradio-container .app {padding: 12px !important}
   #examples th, #examples td {padding: 4px !important; white-space: normal !important}
 }
@@ -115,15 +128,25 @@ def build_page(model: FaceSep | Models, sessions: Sessions | None = None) -> gr.
             elem_id="model",
         )
         made: dict[str, Any] = {}
-        with gr.Tabs() as tabs:
-            for name, (title, kind) in TABS.items():
-                with gr.Tab(title, id=name):
-                    made[name] = kind(page)
-        add_switches(page)
-        Share(page, blocks, tabs, chosen, made)
+        opened = gr.Textbox(next(iter(TABS)), visible=False)
+        with gr.Row():
+            with gr.Column(scale=1, min_width=280, elem_id="given"):
+                page.face = Face(page)
+                looks = add_look(page)
+            with gr.Column(scale=2, min_width=320), gr.Tabs() as tabs:
+                for name, (title, kind) in TABS.items():
+                    with gr.Tab(title, id=name) as tab:
+                        made[name] = kind(page)
+                    select = f"() => ['{name}']"
+                    tab.select(None, None, opened, js=select, queue=False, api_visibility="private")
+        with gr.Accordion("More about how results are made", open=False, elem_id="more"):
+            looks += add_switches(page)
+        Share(page, blocks, tabs, opened, chosen, made)
         gr.Markdown(PRIVACY)
-        for name, what in RESULTS.items():
-            made["turn"].bring(made[name].result, tabs, f"This is {what}.")
+        page.face.connect(tabs, opened, {name: tab for name, tab in made.items() if name != "verify"})
+        for event in looks:
+            for tab in (made[name] for name in REMADE):
+                page.on(event.success, *tab.remake, trigger_mode="always_last", show_progress="hidden")
 
         def allow(visit: Visit, consent: bool) -> list[dict]:
             return [gr.update(interactive=consent is True)] * len(page.gated)
@@ -141,5 +164,7 @@ def build_page(model: FaceSep | Models, sessions: Sessions | None = None) -> gr.
             page.sessions.forget(request.session_hash)
 
         blocks.unload(leave)
+        # Gradio itself would remember for an hour what boxes held.
+        page.sessions.forgotten = lambda key: blocks.state_holder.session_data.pop(key, None)
     page.sessions.sweep_always()
     return blocks.queue(max_size=QUEUE, default_concurrency_limit=1, api_open=False)

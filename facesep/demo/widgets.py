@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -11,7 +10,7 @@ from facesep.attributes import TRAITS
 from facesep.codes import Codes
 from facesep.demo import actions, photos
 from facesep.demo.limits import check_consent
-from facesep.demo.page import PICTURE, Page, Visit, sentence
+from facesep.demo.page import FACE, PICTURE, Page, Visit, sentence
 from facesep.demo.photos import Choice, Subject
 from facesep.detail import Portrait
 from facesep.errors import FaceSepError, ImageError, LyingPhotoError
@@ -44,6 +43,7 @@ class PhotoBox:
     Attributes:
         parts: the box, the list of faces to choose from, the note below, and the button that turns a photo
             that lies on its side or upside down.
+        changes: events after which there may be another face, or none.
     """
 
     def __init__(self, page: Page, place: str, label: str, height: int = 300) -> None:
@@ -57,6 +57,7 @@ class PhotoBox:
             interactive=False,
             buttons=[],
             elem_id=f"{place}-photo",
+            elem_classes="photo",
         )
         picker = gr.Radio(label="Which face?", choices=[], visible=False, elem_id=f"{place}-face")
         note = gr.Markdown(elem_id=f"{place}-note")
@@ -67,13 +68,9 @@ class PhotoBox:
             box.upload, self.read, [box, page.consent], self.parts, consent=False, preprocess=False
         )
         chosen = page.on(picker.input, self.choose, [picker], self.parts)
-        self._read = [upload, chosen, page.on(button.click, self.upright, [], self.parts)]
-        page.on(box.clear, self.clear, [], self.parts, consent=False, queue=False)
-
-    def then(self, function: Callable, outputs: Sequence[Any]) -> None:
-        """Calls a function of the visit whenever there may be another face."""
-        for event in self._read:
-            self.page.on(event.then, function, [], outputs, consent=False)
+        turned = page.on(button.click, self.upright, [], self.parts)
+        cleared = page.on(box.clear, self.clear, [], self.parts, consent=False, queue=False)
+        self.changes = [upload, chosen, turned, cleared]
 
     def read(self, visit: Visit, payload: dict | None, consent: bool) -> tuple:
         """Reads the photo and deletes its file; the box then shows the crop that the model sees.
@@ -147,35 +144,38 @@ def _no_choice() -> dict:
 
 
 class Result:
-    """Before and after, a download, a button that turns the new face, and a map of what changed.
+    """Before and after, a download, buttons that take the new face to other tabs, and a map of what changed.
 
     Args:
         page: the page.
-        place: where the codes of the result are kept.
-        before: where the face of the photo is kept.
+        tab: the tab it is on.
+        place: where the new face is kept.
 
     Attributes:
-        outputs: slider, download and turn button, which ``show`` gives values for.
+        outputs: slider and buttons, which ``show`` gives values for.
     """
 
-    def __init__(self, page: Page, place: str, before: str) -> None:
-        self.page, self.place, self.before = page, place, before
+    def __init__(self, page: Page, tab: str, place: str) -> None:
+        self.page, self.tab, self.place = page, tab, place
         self.slider = gr.ImageSlider(
-            label="Before (the photo) and after",
+            label="Before and after",
             type="filepath",
             interactive=False,
             buttons=["fullscreen"],
-            max_height=420,
+            max_height=560,
             elem_id=place,
+            elem_classes="result",
         )
+        self.outputs: list[Any] = [self.slider]
 
     def buttons(self) -> Result:
-        """Lays out download and turn button; call it where they go."""
-        download = gr.DownloadButton(
-            "Download the result", interactive=False, elem_id=f"{self.place}-download"
-        )
-        self.turn = gr.Button("Turn this face", interactive=False, elem_id=f"{self.place}-turn")
-        self.outputs = [self.slider, download, self.turn]
+        """Lays out the buttons; call it where they go."""
+        with gr.Row(elem_classes="onward"):
+            download = gr.DownloadButton(
+                "Download", interactive=False, min_width=90, elem_id=f"{self.place}-download"
+            )
+            onward = self.page.face.onward(self.tab, self.place)
+        self.outputs += [download, *onward]
         return self
 
     def map(self) -> None:
@@ -195,12 +195,19 @@ class Result:
         """Keeps a face as the result and shows it beside the photo."""
         after = str(visit.picture(face))
         visit.kept[self.place] = face
-        before = str(visit.session.write("photo.jpg", subject.before(visit.look)))
-        return (before, after), gr.update(value=after, interactive=True), gr.update(interactive=True)
+        before = str(visit.session.write("photo.jpg", subject.before(visit.look.of(face))))
+        opened = [gr.update(interactive=True)] * (len(self.outputs) - 2)
+        return (before, after), gr.update(value=after, interactive=True), *opened
+
+    def empty(self, visit: Visit) -> tuple:
+        """Forgets the result."""
+        visit.kept.pop(self.place, None)
+        closed = gr.update(interactive=False)
+        return None, *[closed] * (len(self.outputs) - 1)
 
     def difference(self, visit: Visit, wanted: bool) -> dict:
-        """The map, when it is wanted and there is a result."""
-        face, codes = visit.kept.get(self.before), visit.kept.get(self.place)
+        """Gives the map when it is wanted and there is a result."""
+        face, codes = visit.kept.get(FACE), visit.kept.get(self.place)
         if not (wanted is True and isinstance(face, Subject) and isinstance(codes, Portrait | Codes)):
             return gr.update(value=None, visible=False)
         picture = visit.session.write(PICTURE, actions.difference(visit.sep, face.face, codes))
@@ -214,7 +221,7 @@ def video_box(name: str, label: str) -> gr.Video:
         interactive=False,
         autoplay=True,
         loop=True,
-        height=360,
+        height=320,
         buttons=["download"],
         elem_id=name,
     )

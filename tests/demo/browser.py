@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 webdriver = pytest.importorskip("selenium.webdriver")
 
@@ -102,7 +103,7 @@ class Page:
 
     def consent(self) -> None:
         self.click("#consent input")
-        self.until(lambda: self.all("#source-photo input[type=file]"))
+        self.until(lambda: self.all("#face-photo input[type=file]"))
 
     def screenshot(self, path: Path) -> None:
         """Writes a WebP picture of the whole page, also of what one would have to scroll to."""
@@ -120,8 +121,8 @@ class Page:
         path.write_bytes(base64.b64decode(shot["data"]))
 
 
-def chromium(folder: Path) -> Iterator[Any]:
-    """For a fixture: Chromium with its profile and its downloads in a folder."""
+def chromium(folder: Path, *arguments: str) -> Iterator[Any]:
+    """For a fixture: Chromium with its profile and its downloads in a folder, and further arguments."""
     options = webdriver.ChromeOptions()
     options.binary_location = CHROMIUM
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
@@ -140,6 +141,7 @@ def chromium(folder: Path) -> Iterator[Any]:
         "disable-dev-shm-usage",
         "window-size=1200,1600",
         f"user-data-dir={folder / 'profile'}",
+        *arguments,
     ):
         options.add_argument(f"--{argument}")
     driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
@@ -147,6 +149,24 @@ def chromium(folder: Path) -> Iterator[Any]:
     driver.downloads = downloads
     yield driver
     driver.quit()
+
+
+def webcam(frames: Iterable[Image.Image], path: Path) -> tuple[str, ...]:
+    """Arguments by which Chromium takes frames, again and again, for those of a webcam, and asks nobody."""
+    with path.open("wb") as file:
+        for number, frame in enumerate(frames):
+            if not number:
+                file.write(f"YUV4MPEG2 W{frame.width} H{frame.height} F15:1 Ip A1:1 C420jpeg\n".encode())
+            luma, *colour = frame.convert("YCbCr").split()
+            file.write(b"FRAME\n" + luma.tobytes() + b"".join(one.reduce(2).tobytes() for one in colour))
+    fake = ("use-fake-ui-for-media-stream", "use-fake-device-for-media-stream")
+    return (*fake, f"use-file-for-fake-video-capture={path}")
+
+
+def passing(photo: Path) -> list[Image.Image]:
+    """Frames of a face that moves a little from side to side."""
+    face = Image.open(photo).convert("RGB").resize((360, 360))
+    return [face.crop((20 + x, 60, 340 + x, 300)) for x in (*range(0, 20, 2), *range(20, 0, -2))]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How long the page takes to show an edit: from a key pressed in Chromium to the new picture on the screen.
+"""How long the page takes: from a photo or a key in Chromium to the picture on the screen, and live.
 
 python tests/demo/measure_page.py                # the bundled checkpoint
 python tests/demo/measure_page.py --preset small # random weights of a preset, at its size
@@ -13,12 +13,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from browser import Page, chromium
+from browser import Page, chromium, passing, webcam
 from selenium.webdriver.common.keys import Keys
 from serving import serve
 
 from facesep import FaceSep
 from facesep.config import preset
+from facesep.demo import live
 from facesep.demo.examples import FOLDER
 
 
@@ -28,21 +29,24 @@ def main() -> None:
     parser.add_argument("--edits", type=int, default=10, help="edits of each kind")
     args = parser.parse_args()
     sep = FaceSep(preset(args.preset)) if args.preset else FaceSep.from_pretrained()
-    photo = sorted(FOLDER.resolve().glob("*.jpg"))[1]
+    photos = sorted(FOLDER.resolve().glob("*.jpg"))
+    moving = passing(photos[3])
     with tempfile.TemporaryDirectory() as folder:
         for server in serve(sep, Path(folder) / "gradio"):
-            for driver in chromium(Path(folder)):
+            for driver in chromium(Path(folder), *webcam(moving, Path(folder) / "face.y4m")):
                 page = Page(driver, server.url)
                 page.consent()
                 print(f"{sep.image_size} pixels, {len(os.sched_getaffinity(0))} cores")
-                measure(page, "Turn", "turn", "turned", "yaw", photo, args.edits)
-                measure(page, "Edit", "edit", "edited", "edit-expression-1", photo, args.edits)
+                measure(page, "Turn", "turned", "yaw", photos[1], args.edits)
+                measure(page, "Edit", "edited", "edit-expression-1", photos[2], args.edits)
+                for size in live.SIZES:
+                    measure_live(page, size)
 
 
-def measure(page: Page, tab: str, place: str, result: str, slider: str, photo: Path, edits: int) -> None:
+def measure(page: Page, tab: str, result: str, slider: str, photo: Path, edits: int) -> None:
     page.tab(tab)
     start = time.monotonic()
-    page.upload(place, photo)
+    page.upload("face", photo)
     page.until(lambda: page.pictures(f"#{result}"))
     first = time.monotonic() - start
     handle = page.until(
@@ -60,6 +64,27 @@ def measure(page: Page, tab: str, place: str, result: str, slider: str, photo: P
     taken = taken[1:]  # the first one warms up
     print(f"{tab}: {statistics.median(taken):.2f} s, at most {max(taken):.2f} s ({edits} edits); ", end="")
     print(f"{first:.2f} s from the photo to its first picture")
+
+
+def measure_live(page: Page, size: int, seconds: int = 10) -> None:
+    """Frames that the page shows of a webcam, and the time from a frame to its picture in the browser."""
+    page.tab("Drive")
+    page.click("#live-size input")
+    page.click(f"#live-size [aria-label='{size} pixels']")
+    page.click("#live-start")
+    page.until(lambda: page.pictures("#live"))
+    time.sleep(2)
+    count = "return Number(document.querySelector('#live img').src.split('#')[1])"
+    latency = "return Number(document.querySelector('#live [data-latency]').dataset.latency)"
+    begin, first, taken = time.monotonic(), page.driver.execute_script(count), []
+    while time.monotonic() < begin + seconds:
+        time.sleep(0.25)
+        taken.append(page.driver.execute_script(latency))
+    frames = page.driver.execute_script(count) - first
+    rate, wait = frames / (time.monotonic() - begin), statistics.median(taken)
+    print(f"Webcam, {size} pixels: {rate:.1f} frames a second, {wait:.0f} ms from a frame to its picture")
+    page.click("#live-stop")
+    page.until(lambda: page.pictures("#live") == [])
 
 
 NEW = """

@@ -15,17 +15,23 @@ import pytest
 from PIL import Image
 
 from facesep import FaceSep
+from facesep.demo.actions import IN_PHOTO
 from facesep.demo.examples import FOLDER
-from facesep.demo.limits import MAX_SIZE
+from facesep.demo.limits import SIZES
 from facesep.demo.models import Models
 from facesep.detail import Portrait
-from facesep.detail.render import choose_size
 from facesep.video import write_video
 
 
 def as_shown(sep: FaceSep, face: Portrait, **view: float) -> Image.Image:
-    """A face as the page shows it."""
-    return sep.render(face, size=min(choose_size(face.resolution, sep.image_size), MAX_SIZE), **view)
+    """A face as the endpoints show it, and the page on white."""
+    return sep.render(face, size=SIZES[0], **view)
+
+
+def in_photo(sep: FaceSep, face: Portrait) -> Image.Image:
+    """A face as the page shows it at first: in its photo, which is not larger than the page shows it."""
+    assert max(face.frames[0].photo.size) <= IN_PHOTO * SIZES[0]
+    return sep.render(face, background="keep")
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
 import re
@@ -19,9 +20,11 @@ from facesep.demo.examples import EXAMPLES, FOLDER
 
 pytest.importorskip("selenium.webdriver")
 pytest.importorskip("gradio")
-from browser import MARKS, Page, chromium, phone  # noqa: E402
+import httpx  # noqa: E402 comes with gradio
+from browser import MARKS, Page, chromium, passing, phone, webcam  # noqa: E402
+from selenium.webdriver.common.action_chains import ActionChains  # noqa: E402
 from selenium.webdriver.common.keys import Keys  # noqa: E402
-from serving import as_shown, serve  # noqa: E402
+from serving import Server, as_shown, in_photo, serve  # noqa: E402
 
 from facesep.demo import ui  # noqa: E402
 
@@ -30,14 +33,20 @@ TABS = tuple(title for title, _ in ui.TABS.values())
 
 
 @pytest.fixture(scope="module")
-def url(sep, tmp_path_factory) -> Iterator[str]:
-    for server in serve(sep, tmp_path_factory.mktemp("gradio")):
-        yield server.url
+def server(sep, tmp_path_factory) -> Iterator[Server]:
+    yield from serve(sep, tmp_path_factory.mktemp("gradio"))
 
 
 @pytest.fixture(scope="module")
-def driver(tmp_path_factory) -> Iterator[Any]:
-    yield from chromium(tmp_path_factory.mktemp("chromium"))
+def url(server) -> str:
+    return server.url
+
+
+@pytest.fixture(scope="module")
+def driver(photos, tmp_path_factory) -> Iterator[Any]:
+    """Chromium, whose webcam shows a face that moves a little from side to side."""
+    folder = tmp_path_factory.mktemp("chromium")
+    yield from chromium(folder, *webcam(passing(photos[2]), folder / "face.y4m"))
 
 
 @pytest.fixture
@@ -47,6 +56,11 @@ def page(driver, url) -> Page:
 
 def test_nothing_can_be_done_before_consent(page):
     assert page.all("input[type=file]") == []
+    said = "return getComputedStyle(document.querySelector(arguments[0]), '::after').content"
+    page.until(lambda: page.all("#face-photo .empty") and page.all("#result .empty"))
+    assert "Tick the box" in page.driver.execute_script(said, "#face-photo .empty")
+    assert "Tick the box" in page.driver.execute_script(said, "#donor-photo .empty")
+    assert "appears here" in page.driver.execute_script(said, "#result .empty")
     assert not page.until(lambda: page.all("#transfer-button"))[0].is_enabled()
     page.consent()
     assert page.until(lambda: page.all("#transfer-button")[0].is_enabled())
@@ -57,7 +71,7 @@ def test_nothing_can_be_done_before_consent(page):
 
 def test_transfer_turn_and_play(page, sep, photos):
     page.consent()
-    for place, photo in (("source", photos[0]), ("donor", photos[1])):
+    for place, photo in (("face", photos[0]), ("donor", photos[1])):
         page.upload(place, photo)
         page.until(lambda place=place: any("photo.jpg" in one for one in page.pictures(f"#{place}-photo")))
     page.click("#transfer-button")
@@ -70,11 +84,12 @@ def test_transfer_turn_and_play(page, sep, photos):
     page.click("#result-download")
     saved = page.until(lambda: list(page.driver.downloads.glob("facesep*.png")))
     base, donor = sep.portrait(photos[0]), sep.portrait(photos[1])
-    expected = provenance.encode(as_shown(sep, base.swap(donor, ["expression", "hair"])))
+    expected = provenance.encode(in_photo(sep, base.swap(donor, ["expression", "hair"])))
     assert saved[0].read_bytes() == expected
 
-    page.click("#result-turn")
+    page.click("#result-turn")  # goes on: all tabs work on the result now
     turned = page.until(lambda: page.pictures("#turned"))
+    assert page.until(lambda: page.pictures("#face-photo"))[0].endswith("/facesep.png")
     page.until(lambda: page.all("#yaw input[type=range]"))[0].send_keys(*[Keys.ARROW_RIGHT] * 5)
     page.until(lambda: page.pictures("#turned") not in ([], turned))
 
@@ -90,6 +105,87 @@ def test_transfer_turn_and_play(page, sep, photos):
     assert width == pytest.approx(as_shown(sep, base).width, abs=1)  # videos have even sides
     severe = [line["message"] for line in page.driver.get_log("browser") if line["level"] == "SEVERE"]
     assert not severe
+
+
+def test_a_photo_given_once_is_in_every_tab(page, photos, tmp_path):
+    page.consent()
+    page.upload("face", photos[0])
+    page.tab("Turn")
+    page.until(lambda: page.pictures("#turned"))
+    page.tab("Edit")
+    edited = page.until(lambda: page.pictures("#edited"))
+    page.click("#edited-turn")
+    turned = page.until(lambda: page.pictures("#turned"))
+    page.click("#face-back")
+    page.until(lambda: any("photo.jpg" in one for one in page.pictures("#face-photo")))
+    page.tab("Look inside")
+    first = page.until(lambda: page.pictures("#inside-points"))
+    page.upload("face", photos[1])  # old results go
+    page.until(lambda: page.pictures("#inside-points") not in ([], first))
+    page.tab("Edit")
+    assert page.until(lambda: page.pictures("#edited") not in ([], edited))
+    page.tab("Turn")
+    assert page.until(lambda: page.pictures("#turned") not in ([], turned))
+    (tmp_path / "text.png").write_text("hello")
+    page.upload("face", tmp_path / "text.png")
+    page.until(lambda: "not a picture" in page.text("#face-note"))
+    assert page.until(lambda: page.pictures("#turned") == [])
+
+
+def test_results_stand_on_what_was_chosen(page, sep, photos):
+    page.consent()
+    page.tab("Edit")
+    page.upload("face", photos[0])
+    face = sep.portrait(photos[0])
+    page.until(lambda: page.pictures("#edited"))
+    for choice, label, options in (
+        ("background", "Transparent", {"size": 512, "background": "transparent"}),
+        ("size", "1024 pixels", {"size": 1024, "background": "transparent"}),
+        ("background", "The photo", {"background": "keep"}),
+    ):
+        page.click(f"#{choice} input")
+        page.click(f"#{choice} [aria-label='{label}']")
+        wanted = provenance.encode(sep.render(face, **options))
+        page.until(lambda wanted=wanted: httpx.get(page.pictures("#edited")[-1]).content == wanted)
+
+
+KINDS = """
+window.kinds = [];
+new MutationObserver(() => {
+    const image = arguments[0].querySelector("img");
+    if (image) window.kinds.push(image.src.slice(5, image.src.indexOf(";")));
+}).observe(arguments[0], {childList: true, subtree: true, attributes: true});
+"""
+"""Writes down what kinds of pictures a stage shows."""
+
+
+def test_the_head_turns_under_the_pointer_and_by_keys(page, photos):
+    page.consent()
+    page.tab("Turn")
+    page.upload("face", photos[0])
+    first = page.until(lambda: page.pictures("#turned"))[0]
+    stage = page.all("#turned [role=img]")[0]
+    place = "return Number(document.querySelector('#yaw input[type=range]').value)"
+    yaw = page.driver.execute_script(place)
+    page.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", stage)
+    page.driver.execute_script(KINDS, stage)
+    hand = ActionChains(page.driver).move_to_element(stage).click_and_hold()
+    hand.move_by_offset(40, 0).move_by_offset(40, 0).perform()
+    kinds = "return window.kinds"
+    page.until(lambda: "image/jpeg" in page.driver.execute_script(kinds))  # small while it moves
+    page.until(lambda: page.driver.execute_script(kinds)[-1] == "image/png")  # and the result at rest
+    ActionChains(page.driver).release().perform()
+    assert page.until(lambda: page.driver.execute_script(place) > yaw + 10)
+    dragged = page.pictures("#turned")[0]
+    assert dragged != first
+    yaw = page.driver.execute_script(place)
+    assert stage.get_attribute("aria-label") and stage.get_attribute("tabindex") == "0"
+    stage.send_keys(Keys.ARROW_LEFT, Keys.ARROW_LEFT)
+    page.until(lambda: page.driver.execute_script(place) == yaw - 6)
+    page.until(lambda: page.pictures("#turned")[0].startswith("data:image/png"))
+    page.click("#turned-download")
+    wanted = base64.b64decode(page.pictures("#turned")[0].partition(",")[2])
+    assert page.until(lambda: page.saved(wanted)) and provenance.verify(wanted).made_by_facesep
 
 
 def test_the_page_fits_a_phone(driver, url):
@@ -117,7 +213,7 @@ def test_an_example_runs_on_a_click(page):
     page.consent()
     page.click("#examples tbody tr")
     assert len(page.until(lambda: page.pictures("#result"))) == 2
-    for place in ("source", "donor"):
+    for place in ("face", "donor"):
         assert page.until(lambda place=place: page.pictures(f"#{place}-photo"))
 
 
@@ -125,11 +221,11 @@ def test_problems_are_written_below_the_photo(page, tmp_path):
     page.consent()
     path = tmp_path / "text.png"
     path.write_text("hello")
-    page.upload("source", path)
-    page.until(lambda: "not a picture" in page.text("#source-note"))
-    assert page.until(lambda: page.all("#source-photo input[type=file]"))  # ready for another photo
+    page.upload("face", path)
+    page.until(lambda: "not a picture" in page.text("#face-note"))
+    assert page.until(lambda: page.all("#face-photo input[type=file]"))  # ready for another photo
     page.click("#transfer-button")
-    page.until(lambda: "The first photo is missing" in page.text())
+    page.until(lambda: "Your photo is missing" in page.text())
 
 
 def test_one_of_several_faces_is_chosen_by_number(page, group, tmp_path):
@@ -137,13 +233,13 @@ def test_one_of_several_faces_is_chosen_by_number(page, group, tmp_path):
     page.tab("Turn")
     path = tmp_path / "group.png"
     path.write_bytes(group)
-    page.upload("turn", path)
-    page.until(lambda: "2 faces" in page.text("#turn-note"))
-    page.until(lambda: page.pictures("#turn-photo"))
+    page.upload("face", path)
+    page.until(lambda: "2 faces" in page.text("#face-note"))
+    page.until(lambda: page.pictures("#face-photo"))
     assert page.pictures("#turned") == []
-    page.click("#turn-face label:nth-of-type(2) input")
+    page.click("#face-face label:nth-of-type(2) input")
     first = page.until(lambda: page.pictures("#turned"))
-    page.click("#turn-face label:nth-of-type(1) input")
+    page.click("#face-face label:nth-of-type(1) input")
     assert page.until(lambda: page.pictures("#turned") not in ([], first))
 
 
@@ -154,31 +250,31 @@ def test_a_lying_photo_is_turned_by_one_button(page, photos, group, tmp_path, se
     path = tmp_path / "lying.png"
     photo = Image.open(io.BytesIO(group) if several else photos[0]).convert("RGB")
     photo.transpose(Image.ROTATE_180).save(path)
-    page.upload("turn", path)
-    page.until(lambda: "upside down" in page.text("#turn-note"))
-    assert "Turn the photo" in page.text("#turn-note") and "upright" not in page.text("#turn-note")
+    page.upload("face", path)
+    page.until(lambda: "upside down" in page.text("#face-note"))
+    assert "Turn the photo" in page.text("#face-note") and "upright" not in page.text("#face-note")
     assert page.pictures("#turned") == []
-    page.click("#turn-upright")
+    page.click("#face-upright")
     if several:
-        page.until(lambda: "2 faces" in page.text("#turn-note"))
-        page.click("#turn-face label:nth-of-type(2) input")
+        page.until(lambda: "2 faces" in page.text("#face-note"))
+        page.click("#face-face label:nth-of-type(2) input")
     page.until(lambda: page.pictures("#turned"))
-    assert "upside down" not in page.text("#turn-note")
-    assert any("photo.jpg" in one for one in page.pictures("#turn-photo"))
-    assert not [one for one in page.all("#turn-upright") if one.is_displayed()]
+    assert "upside down" not in page.text("#face-note")
+    assert any("photo.jpg" in one for one in page.pictures("#face-photo"))
+    assert not [one for one in page.all("#face-upright") if one.is_displayed()]
 
 
 def test_mix_takes_from_two_others(page, sep, photos):
     page.consent()
     page.tab("Mix")
-    for place, photo in zip(("mix", "mix1", "mix2"), photos, strict=False):
+    for place, photo in zip(("face", "mix1", "mix2"), photos, strict=False):
         page.upload(place, photo)
         page.until(lambda place=place: any("photo.jpg" in one for one in page.pictures(f"#{place}-photo")))
     page.click("#mix-button")
     page.until(lambda: len(page.pictures("#mixed")) == 2)
     page.click("#mixed-download")
     codes = [sep.portrait(path) for path in photos[:3]]
-    expected = provenance.encode(as_shown(sep, codes[0].mix(hair=codes[1], illumination=codes[2])))
+    expected = provenance.encode(in_photo(sep, codes[0].mix(hair=codes[1], illumination=codes[2])))
     assert page.until(lambda: page.saved(expected))
     page.click("#mixed-difference-wanted input")
     page.until(lambda: page.pictures("#mixed-difference"))
@@ -187,8 +283,8 @@ def test_mix_takes_from_two_others(page, sep, photos):
 def test_sliders_start_at_the_face_and_move_it(page, photos):
     page.consent()
     page.tab("Edit")
-    assert not page.until(lambda: page.all("#edit-expression-1 input[type=range]"))[0].is_enabled()
-    page.upload("edit", photos[0])
+    assert page.all("#edit-expression-1 input[type=range]") == []
+    page.upload("face", photos[0])
     first = page.until(lambda: page.pictures("#edited"))
     slider = page.until(
         lambda: [one for one in page.all("#edit-expression-1 input[type=range]") if one.is_enabled()]
@@ -205,7 +301,7 @@ def test_sliders_start_at_the_face_and_move_it(page, photos):
 def test_a_face_is_shown_from_inside(page, sep, photos):
     page.consent()
     page.tab("Look inside")
-    page.upload("inside", photos[0])
+    page.upload("face", photos[0])
     page.until(lambda: page.pictures("#inside-points") and page.pictures("#inside-head"))
     page.until(lambda: len(page.all("#inside-report svg")) == 7)
     assert "Pixels between the eyes" in page.text("#inside-report")
@@ -239,8 +335,8 @@ def test_a_video_is_read_and_deleted(page, photos, tmp_path):
     page.consent()
     page.tab("Drive")
     path = write_video([load_image(photos[1])] * 6, tmp_path / "moving.mp4", 10)
-    page.upload("drive", photos[0])
-    page.until(lambda: any("photo.jpg" in one for one in page.pictures("#drive-photo")))
+    page.upload("face", photos[0])
+    page.until(lambda: any("photo.jpg" in one for one in page.pictures("#face-photo")))
     page.until(lambda: page.all("#drive-video input[type=file]"))[0].send_keys(str(path))
     page.until(lambda: "9 frames (0.6 s)" in page.text("#drive-video-note"))
     assert page.all("#drive-video video") == []
@@ -249,6 +345,33 @@ def test_a_video_is_read_and_deleted(page, photos, tmp_path):
     page.until(lambda: page.driver.execute_script("return arguments[0].readyState", video) >= 2)
     length = page.driver.execute_script("return arguments[0].duration", video)
     assert length == pytest.approx(0.6, abs=0.05)
+
+
+def test_the_webcam_moves_the_face_and_no_frame_is_kept(page, server, photos):
+    page.tab("Drive")
+    assert not page.until(lambda: page.all("#live-start"))[0].is_enabled()
+    page.consent()
+    page.upload("face", photos[0])
+    page.until(lambda: page.pictures("#face-photo"))
+    page.click("#live-start")
+    first = page.until(lambda: page.pictures("#live"))
+    page.until(lambda: page.pictures("#live") not in ([], first))
+    page.until(lambda: re.search(r"[\d.]+ frames a second, \d+ ms", page.text("#live-note")))
+    assert "no face" not in page.text("#live-note")
+    shown = page.pictures("#live")[0].partition(",")[2].partition("#")[0]
+    assert provenance.verify(base64.b64decode(shown)).made_by_facesep
+    assert not [path for path in server.files() if path.suffix not in (".jpg", ".png")]
+    frame = page.driver.execute_script("return window.facesepFrame")
+    assert frame.startswith("data:image/jpeg")
+    page.click("#live-stop")
+    page.until(lambda: page.pictures("#live") == [] and page.text("#live-note") == "")
+    assert page.driver.execute_script("return window.facesepFrame") == ""
+    assert page.until(lambda: "data:image/jpeg" not in remembered(server))
+
+
+def remembered(server: Server) -> str:
+    """What gradio remembers of what its visitors' boxes hold."""
+    return str([one.config_values for one in server.page.state_holder.session_data.values()])
 
 
 class Keyboard:
@@ -288,11 +411,11 @@ def test_the_page_works_by_keyboard(page, keyboard):
     keyboard.press(Keys.SPACE)
     page.until(lambda: page.all("#transfer-button")[0].is_enabled())
     seen = keyboard.walk("transfer-button")
-    order = ["Transfer", "Verify", "source-photo", "donor-photo", "attributes", "transfer-button"]
+    order = ["face-photo", "Transfer", "Verify", "donor-photo", "attributes", "transfer-button"]
     places = [next(i for i, one in enumerate(seen) if name in one) for name in order]
     assert places == sorted(places), seen
     keyboard.press(Keys.ENTER)
-    page.until(lambda: "The first photo is missing" in page.text())
+    page.until(lambda: "Your photo is missing" in page.text())
 
 
 def test_an_example_runs_by_keyboard(page, keyboard):
@@ -312,7 +435,7 @@ def test_tabs_and_sliders_work_by_keyboard(page, photos, keyboard):
     page.until(lambda: page.all("#transfer-button")[0].is_enabled())
     keyboard.walk("Turn")
     keyboard.press(Keys.ENTER)
-    page.upload("turn", photos[0])  # a dialog of the system, which this browser does not show
+    page.upload("face", photos[0])  # a dialog of the system, which this browser does not show
     first = page.until(lambda: page.pictures("#turned"))
     keyboard.walk("orbit-button")
     for _ in range(20):
@@ -324,8 +447,9 @@ def test_tabs_and_sliders_work_by_keyboard(page, photos, keyboard):
 
 
 def test_without_a_refiner_the_switch_says_how_to_get_one(page):
-    (switch,) = page.until(lambda: page.all("#refine input"))
     page.consent()
+    page.click("#more button")
+    (switch,) = page.until(lambda: page.all("#refine input"))
     assert not switch.is_enabled() and not switch.is_selected()
     said = page.text("#refine")
     assert "not available" in said and "downloads nothing" in said and "docs/refinement.md" in said
@@ -361,9 +485,13 @@ def test_a_refiner_is_switched_on_with_its_cost(driver, refining):
     url, sep = refining
     base, donor = (sep.portrait(FOLDER / name) for name in (EXAMPLES[0].source, EXAMPLES[0].donor))
     face = base.swap(donor, EXAMPLES[0].attributes)
-    plain, refined = (provenance.encode(one) for one in (as_shown(sep, face), sep.render(face, refine=True)))
+    plain, refined = (provenance.encode(one) for one in (in_photo(sep, face), sep.render(face, refine=True)))
     page = Page(driver, url)
-    assert re.search(r"about [\d.]+ s more for each picture", page.text("#refine")) and plain != refined
+    page.click("#more button")
+    assert (
+        page.until(lambda: re.search(r"about [\d.]+ s more for each picture", page.text("#refine")))
+        and plain != refined
+    )
     page.consent()
     results_follow(page, "#refine input", plain, refined)
 
@@ -380,11 +508,12 @@ def test_photos_are_fitted_when_switched_on(driver, bundled):
     url, sep = bundled
     names = EXAMPLES[0].source, EXAMPLES[0].donor
     plain, fitted = (
-        provenance.encode(as_shown(sep, base.swap(donor, EXAMPLES[0].attributes)))
+        provenance.encode(in_photo(sep, base.swap(donor, EXAMPLES[0].attributes)))
         for base, donor in ([sep.portrait(FOLDER / name, fit=steps) for name in names] for steps in (0, 20))
     )
     page = Page(driver, url)
-    assert re.search(r"about [\d.]+ s a photo", page.text("#fit")) and plain != fitted
+    page.click("#more button")
+    assert page.until(lambda: re.search(r"about [\d.]+ s a photo", page.text("#fit"))) and plain != fitted
     page.consent()
     page.click("#fit input")
     results_follow(page, "#fit input", fitted, plain)
@@ -394,7 +523,7 @@ def test_a_link_brings_the_settings(page, photos):
     page.consent()
     page.click("#attributes input[name=hair]")
     page.tab("Turn")
-    page.upload("turn", photos[0])
+    page.upload("face", photos[0])
     page.until(lambda: page.pictures("#turned"))
     page.all("#yaw input[type=range]")[0].send_keys(Keys.END)
     page.until(lambda: page.all("#yaw input[type=range]")[0].get_attribute("value") == "60")
@@ -408,7 +537,7 @@ def test_a_link_brings_the_settings(page, photos):
     other = Page(page.driver, link)
     other.until(lambda: other.all("#yaw input[type=range]")[0].is_displayed())  # the tab is open
     assert other.all("#yaw input[type=range]")[0].get_attribute("value") == "60"
-    assert not other.all("#consent input")[0].is_selected() and other.pictures("#turn-photo") == []
+    assert not other.all("#consent input")[0].is_selected() and other.pictures("#face-photo") == []
     other.consent()
     other.tab("Transfer")
     taken = [one.get_attribute("name") for one in other.all("#attributes input") if one.is_selected()]

@@ -45,17 +45,17 @@ def test_faces_of_a_visit_are_fitted_while_it_is_on(sep, tmp_path, monkeypatch):
         return page.visit(types.SimpleNamespace(session_hash=name))
 
     def codes(name: str) -> torch.Tensor:
-        return visit(name).face("turn").codes.vector()
+        return visit(name).face().codes.vector()
 
     for name in ("anna", "ben"):
-        visit(name).kept["turn"] = photos.read(sep, PHOTO)
+        visit(name).kept["face"] = photos.read(sep, PHOTO)
     plain = codes("anna")
     torch.testing.assert_close(plain, sep.encode(PHOTO).vector(), atol=0, rtol=0)
     remember("fit", visit("anna"), True)
     fitted = codes("anna")
     assert (fitted - plain).abs().max() > 0.01
-    visit("anna").kept["source"] = visit("anna").kept["turn"]
-    assert torch.equal(visit("anna").face("source").codes.vector(), fitted)
+    visit("anna").kept["donor"] = visit("anna").kept["face"]
+    assert torch.equal(visit("anna").face("donor").codes.vector(), fitted)
     assert torch.equal(codes("anna"), fitted) and counted == [(), (), (FIT_STEPS,)]
     assert torch.equal(codes("ben"), plain)
     remember("fit", visit("anna"), False)

@@ -59,7 +59,8 @@ def test_endpoints_are_named_and_typed(client):
         "refine",
         "fit",
         "plain",
-        "keep",
+        "background",
+        "size",
     ]
     assert parameters["attributes"]["type"]["items"]["enum"] == list(ATTRIBUTES)
     assert parameters["strength"]["parameter_default"] == 1.0
@@ -88,6 +89,16 @@ def test_render_turns_the_head(client, sep, photos):
     assert Path(result).read_bytes() == expected
     as_in_the_photo, _ = client.predict(photo, consent=True, api_name="/render")
     assert Path(as_in_the_photo).read_bytes() == provenance.encode(as_shown(sep, sep.portrait(photos[0])))
+
+
+def test_results_stand_on_what_is_asked_for(client, sep, photos):
+    photo, face = handle_file(str(photos[0])), sep.portrait(photos[0])
+    for options in ({"background": "keep"}, {"background": "transparent", "size": 256}, {"size": 1024}):
+        result, _ = client.predict(photo, consent=True, api_name="/render", **options)
+        size = {} if options.get("background") == "keep" else {"size": 512}
+        assert Path(result).read_bytes() == provenance.encode(sep.render(face, **size | options))
+    for wrong in ({"size": 2000}, {"size": 300.5}, {"background": "wall"}):
+        assert next(iter(wrong)) in refused(client, photo, consent=True, api_name="/render", **wrong).lower()
 
 
 def test_warnings_are_given_beside_the_result(client, sep, photos, tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageFilter, ImageOps
+from PIL import Image, ImageChops, ImageFilter, ImageOps
 
 from facesep.errors import (
     CheckpointError,
@@ -22,7 +22,7 @@ from facesep.errors import (
     SmallFaceError,
     TurnedFaceError,
 )
-from facesep.faces import Crop, Face, align, alignment, find_faces
+from facesep.faces import Crop, Face, align, alignment, detector, find_faces
 
 PHOTOS = Path(__file__).parents[1] / "data" / "photos"
 TRUTH = json.loads((PHOTOS / "landmarks.json").read_text())
@@ -100,6 +100,21 @@ def test_a_photo_that_moves_within_the_picture_gives_the_same_crop() -> None:
     plain, moved = align(image), align(canvas)
     assert error(moved.face, plain.face.points + (140, 90)) < 0.03
     assert moved.crop.side == pytest.approx(plain.crop.side, rel=0.03)
+
+
+def test_a_face_is_followed_by_the_pointer_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From picture to picture it comes to the same points as the search, and a face that is gone is lost."""
+    name = sorted(TRUTH)[0]
+    picture = photo(name)
+    face = find_faces(picture)[0]
+    monkeypatch.setattr(detector, "guess", None)  # the finder is not asked
+    shifted = ImageChops.offset(picture, 9, -6)
+    followed = detector.track(shifted, face)
+    for _ in range(3):  # it stays
+        followed = detector.track(shifted, followed)
+    assert error(followed, face.points + (9, -6)) < 0.015
+    assert overlap(followed.box, tuple(np.array(face.box) + (9, -6, 9, -6))) > 0.9
+    assert detector.track(Image.new("RGB", picture.size, "white"), face) is None
 
 
 @pytest.mark.parametrize("kind", ["white", "noise", "gradient", "blurred"])

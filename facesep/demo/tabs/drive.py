@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import gradio as gr
 
-from facesep.demo import actions, jobs
+from facesep.demo import actions, jobs, live
 from facesep.demo.limits import DRIVE_FPS, DRIVE_SECONDS, check_consent
 from facesep.demo.page import FILMS, Page, Visit, sentence
-from facesep.demo.widgets import LABELS, PhotoBox, video_box
+from facesep.demo.widgets import LABELS, video_box
 from facesep.driving import MOVES, Motion
-from facesep.errors import FaceSepError, ImageError
+from facesep.errors import ConfigError, FaceSepError, ImageError
 
 INTRO = (
-    "Upload a photo and a short video of a face, or record one with the camera. The face of the photo then "
+    "Upload a short video of a face, or record one with the camera. The face of your photo then "
     f"moves like the one in the video. The first {DRIVE_SECONDS} seconds count."
 )
 
@@ -22,22 +22,6 @@ class Drive:
 
     def __init__(self, page: Page) -> None:
         gr.Markdown(INTRO)
-        with gr.Row():
-            with gr.Column(min_width=160):
-                PhotoBox(page, "drive", "Photo of the face to move")
-            with gr.Column(min_width=160):
-                video = page.gate(
-                    gr.Video(
-                        label="Video of a moving face",
-                        sources=["upload", "webcam"],
-                        include_audio=False,
-                        interactive=False,
-                        height=300,
-                        buttons=[],
-                        elem_id="drive-video",
-                    )
-                )
-                note = gr.Markdown(elem_id="drive-video-note")
         attributes = gr.CheckboxGroup(
             [(LABELS[name], name) for name in MOVES],
             value=list(MOVES),
@@ -47,6 +31,48 @@ class Drive:
         relative = gr.Checkbox(
             label="Move from where the photo is, by what changes in the video", elem_id="drive-relative"
         )
+        gr.Markdown("**Live from the webcam.** No frame is kept.")
+        with gr.Row():
+            begin = page.gate(gr.Button("Start the webcam", interactive=False, elem_id="live-start"))
+            end = gr.Button("Stop the webcam", elem_id="live-stop")
+            size = gr.Dropdown(
+                [(f"{size} pixels", size) for size in live.SIZES],
+                value=live.SIZES[0],
+                label="Size",
+                filterable=False,
+                min_width=120,
+                elem_id="live-size",
+            )
+        newest = gr.Textbox(visible=False)
+        stage, told = live.stage(), gr.Markdown(elem_id="live-note")
+        quick = {"queue": False, "api_visibility": "private"}
+        page.on(begin.click, self.begin, [], [stage, told], queue=False).success(
+            None, None, None, js="() => { window.facesepLive.start(); }", **quick
+        )
+        end.click(None, None, None, js="() => { window.facesepLive.stop(); }", **quick)
+        page.on(end.click, self.begin, [], [stage, told], consent=False)  # after the frame on its way
+        page.on(
+            stage.frame,
+            self.live,
+            [newest, attributes, relative, size],
+            [newest, stage, told],
+            js=live.FRAME,
+            trigger_mode="multiple",
+            show_progress="hidden",
+        )
+        gr.Markdown("**From a video**")
+        video = page.gate(
+            gr.Video(
+                label="Video of a moving face",
+                sources=["upload", "webcam"],
+                include_audio=False,
+                interactive=False,
+                height=300,
+                buttons=[],
+                elem_id="drive-video",
+            )
+        )
+        note = gr.Markdown(elem_id="drive-video-note")
         sound = gr.Checkbox(label="Keep the sound of the video", value=True, elem_id="drive-sound")
         reading = page.on(
             [video.upload, video.stop_recording],
@@ -66,6 +92,28 @@ class Drive:
         page.stops(
             stop, [reading, page.on(button.click, self.drive, [attributes, relative, sound], result, **FILMS)]
         )
+        self.outputs = [result, stage, told]
+
+    def start(self, visit: Visit) -> tuple:
+        """Nothing is made before the button is pressed."""
+        return (gr.skip(),) * 3
+
+    def empty(self, visit: Visit) -> tuple:
+        """No video, and no live picture."""
+        return None, *self.begin(visit)
+
+    def begin(self, visit: Visit) -> tuple[None, str]:
+        """Forgets what was followed, before the webcam starts and when it stops."""
+        visit.kept.pop(live.LIVE, None)
+        return None, ""
+
+    def live(
+        self, visit: Visit, frame: str, attributes: list[str], relative: bool, size: int
+    ) -> tuple[str, str, str]:
+        """Gives nothing in place of the frame, and the picture that it moved."""
+        if size not in live.SIZES:
+            raise ConfigError(f"size must be one of {live.SIZES}")
+        return "", *live.step(visit, live.frame(frame), attributes, relative is True, size)
 
     def read(self, visit: Visit, payload: dict | None, consent: bool) -> tuple[None, str]:
         """Reads how the face moves, deletes the video, and says what was found."""
@@ -86,7 +134,7 @@ class Drive:
 
     def drive(self, visit: Visit, attributes: list[str], relative: bool, sound: bool) -> str:
         """Gives the video."""
-        face, motion = visit.face("drive").face, visit.kept.get("motion")
+        face, motion = visit.face(which="your photo").face, visit.kept.get("motion")
         if not isinstance(motion, Motion):
             raise ImageError("the video is missing: upload or record one first")
         frames = actions.drive(visit.sep, face, motion, attributes, relative is True, visit.look)

@@ -6,9 +6,8 @@ import gradio as gr
 
 from facesep.demo import inside
 from facesep.demo.limits import KEEP_CODES
-from facesep.demo.page import PICTURE, Page, Visit
-from facesep.demo.photos import Subject
-from facesep.demo.widgets import LABELS, PhotoBox, picture_box
+from facesep.demo.page import FACE, PICTURE, Page, Visit
+from facesep.demo.widgets import LABELS, picture_box
 from facesep.errors import ConfigError
 
 INTRO = (
@@ -16,13 +15,14 @@ INTRO = (
     "seven codes, one bar for each number."
 )
 
+MADE = "This face is a result: there is no photo of it to look into. Its codes can be downloaded."
+
 
 class Inside:
     """The tab with its events."""
 
     def __init__(self, page: Page) -> None:
         gr.Markdown(INTRO)
-        photo = PhotoBox(page, "inside", "Photo to look into")
         with gr.Row():
             with gr.Column(min_width=160):
                 points = picture_box("inside-points", "Crop and points", download=False)
@@ -34,14 +34,19 @@ class Inside:
         download = gr.DownloadButton(
             "Download the codes (.safetensors)", interactive=False, elem_id="inside-download"
         )
-        photo.then(self.look, [points, head, report, prepare, download, keep])
+        self.outputs = [points, head, report, prepare, download, keep]
         page.on(prepare.click, self.codes, [keep], download)
 
-    def look(self, visit: Visit) -> tuple:
+    def empty(self, visit: Visit) -> tuple:
+        """Nothing."""
+        closed = gr.update(interactive=False)
+        return None, None, "", closed, closed, False
+
+    def start(self, visit: Visit) -> tuple:
         """Both pictures, the report, and buttons; the permission to keep codes must be given anew."""
-        subject, closed = visit.kept.get("inside"), gr.update(interactive=False)
-        if not isinstance(subject, Subject):
-            return None, None, "", closed, closed, False
+        subject, closed = visit.kept[FACE], gr.update(interactive=False)
+        if subject.aligned is None:
+            return None, None, MADE, gr.update(interactive=True), closed, False
         points = visit.session.write("points.png", inside.landmarks(subject.aligned))
         head = visit.session.write(PICTURE, inside.head(visit.sep, subject))
         report = inside.report(subject, LABELS, inside.overlap(visit.sep, subject))
@@ -53,5 +58,5 @@ class Inside:
             raise ConfigError(
                 "the codes identify a person: tick the box above the button if you may keep them"
             )
-        path = visit.write_codes(visit.face("inside").codes, include_identity=True)
+        path = visit.write_codes(visit.face().codes, include_identity=True)
         return gr.update(value=str(path), interactive=True)

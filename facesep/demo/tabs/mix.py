@@ -17,7 +17,6 @@ class Mix:
     """The tab with its events."""
 
     def __init__(self, page: Page) -> None:
-        PhotoBox(page, "mix", "The face to change")
         self.choices = []
         for first in range(1, MAX_DONORS, 2):
             with gr.Row():
@@ -34,15 +33,15 @@ class Mix:
                             )
                         )
         button = page.gate(gr.Button("Mix", variant="primary", interactive=False, elem_id="mix-button"))
-        self.result = Result(page, "mixed", "mix")
-        with gr.Row():
-            self.result.buttons()
+        self.result = Result(page, "mix", "mixed").buttons()
         self.result.map()
-        page.on(button.click, self.mix, self.choices, self.result.outputs)
+        self.outputs = self.result.outputs
+        self.remake = (self.again, self.choices, self.outputs)
+        page.on(button.click, self.mix, self.choices, self.outputs)
 
     def mix(self, visit: Visit, *chosen: str) -> tuple:
         """Gives the result; boxes without a photo are left out."""
-        base = visit.face("mix", "the photo of the face to change")
+        base = visit.face(which="your photo")
         donors = [
             (name, visit.face(f"mix{number}").face)
             for number, name in enumerate(chosen, 1)
@@ -51,3 +50,15 @@ class Mix:
         if not donors:
             raise CodesError("there is no other face yet: upload one and choose what to take from it")
         return self.result.show(visit, base, actions.mix(base.face, donors))
+
+    def again(self, visit: Visit, *chosen: str) -> tuple:
+        """The same after a change of how results are shown, once there is a result."""
+        return self.mix(visit, *chosen) if "mixed" in visit.kept else (gr.skip(),) * len(self.outputs)
+
+    def start(self, visit: Visit) -> tuple:
+        """Nothing is made before the button is pressed."""
+        return (gr.skip(),) * len(self.outputs)
+
+    def empty(self, visit: Visit) -> tuple:
+        """Forgets the result."""
+        return self.result.empty(visit)

@@ -8,7 +8,7 @@ from facesep.codes import ATTRIBUTES
 from facesep.demo import actions
 from facesep.demo.examples import EXAMPLES, FOLDER
 from facesep.demo.limits import MAX_STRENGTH, check_range
-from facesep.demo.page import Page, Visit
+from facesep.demo.page import FACE, Page, Visit
 from facesep.demo.widgets import LABELS, PhotoBox, Result, shown
 
 
@@ -17,11 +17,7 @@ class Transfer:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        with gr.Row():
-            with gr.Column(min_width=160):
-                source = PhotoBox(page, "source", "First photo: the face to change")
-            with gr.Column(min_width=160):
-                donor = PhotoBox(page, "donor", "Second photo: the face to take from")
+        donor = PhotoBox(page, "donor", "Second photo: the face to take from", 240)
         self.attributes = gr.CheckboxGroup(
             [(LABELS[name], name) for name in ATTRIBUTES],
             value=["expression"],
@@ -34,9 +30,7 @@ class Transfer:
         button = page.gate(
             gr.Button("Transfer", variant="primary", interactive=False, elem_id="transfer-button")
         )
-        self.result = Result(page, "result", "source")
-        with gr.Row():
-            self.result.buttons()
+        self.result = Result(page, "transfer", "result").buttons()
         self.result.map()
         examples = gr.Dataset(
             label="Examples: click one",
@@ -53,38 +47,45 @@ class Transfer:
             type="index",
             elem_id="examples",
         )
-        options, outputs = [self.attributes, self.strength], self.result.outputs
-        page.on(button.click, self.transfer, options, outputs)
-        page.on(
-            [self.attributes.input, self.strength.release],
-            self.again,
-            [*options, page.consent],
-            outputs,
-            consent=False,
-            trigger_mode="always_last",
-            show_progress="minimal",
-        )
-        page.on(examples.click, self.example, [examples], [*source.parts, *donor.parts, *options, *outputs])
+        options, self.outputs = [self.attributes, self.strength], self.result.outputs
+        self.remake = (self.again, options, self.outputs)
+        self.make = (self.transfer, options, self.outputs)
+        page.on(button.click, *self.make)
+        changes = [self.attributes.input, self.strength.release]
+        page.on(changes, *self.remake, trigger_mode="always_last", show_progress="minimal")
+        parts = [*page.face.parts, *donor.parts, *options]
+        self.example_shown = page.on(examples.click, self.example, [examples], parts)
 
     def transfer(self, visit: Visit, attributes: list[str], strength: float) -> tuple:
         """Gives the result."""
-        source, donor = visit.face("source", "the first photo"), visit.face("donor", "the second photo")
+        source, donor = visit.face(which="your photo"), visit.face("donor", "the second photo")
         return self.result.show(
             visit, source, actions.transfer(source.face, donor.face, attributes, strength)
         )
 
-    def again(self, visit: Visit, attributes: list[str], strength: float, consent: bool) -> tuple:
+    def again(self, visit: Visit, attributes: list[str], strength: float) -> tuple:
         """The same after a change of the options, once there is a result to change."""
-        if not (consent is True and attributes and "result" in visit.kept):
-            return (gr.skip(),) * 3
+        if not attributes or "result" not in visit.kept:
+            return (gr.skip(),) * len(self.outputs)
         return self.transfer(visit, attributes, strength)
 
+    def start(self, visit: Visit) -> tuple:
+        """Nothing is made before the button is pressed."""
+        return (gr.skip(),) * len(self.outputs)
+
+    def empty(self, visit: Visit) -> tuple:
+        """Forgets the result."""
+        return self.result.empty(visit)
+
     def example(self, visit: Visit, index: int) -> tuple:
-        """Puts two example photos into the boxes, sets the options and gives the result."""
+        """Puts two example photos into the boxes and sets the options."""
         check_range("example", index, 0, len(EXAMPLES) - 1)
         chosen = EXAMPLES[index]
-        for place, name in (("source", chosen.source), ("donor", chosen.donor)):
+        for place, name in ((FACE, chosen.source), ("donor", chosen.donor)):
             visit.kept[place] = visit.page.example(visit.sep, name)
-        boxes = (*shown(visit, visit.kept["source"]), *shown(visit, visit.kept["donor"]))
-        options = (list(chosen.attributes), 1.0)
-        return (*boxes, *options, *self.transfer(visit, *options))
+        return (
+            *shown(visit, visit.kept[FACE]),
+            *shown(visit, visit.kept["donor"]),
+            list(chosen.attributes),
+            1.0,
+        )
