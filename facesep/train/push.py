@@ -4,15 +4,19 @@ Examples:
     python train/push.py runs/mini/checkpoint --about about.json --eval eval.json
         --dtype float16 --out facesep/assets/mini
     python train/push.py runs/mini/checkpoint --about about.json --out release --repo user/repo
+    python train/push.py --out release --repo user/repo
     python train/push.py facesep/assets/mini --refiner runs/refiner/refiner --dtype float16 --out release
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
 
 import torch
 
+from facesep.checkpoint import CARD
 from facesep.hub import push
 from facesep.training.export import read_record, release
 from facesep.training.script import new_parser, run_script
@@ -23,7 +27,7 @@ TYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.b
 def main() -> None:
     """Parses arguments, writes the release and pushes it if asked."""
     parser = new_parser(__doc__, "private")
-    parser.add_argument("checkpoint", help="folder of a checkpoint, such as RUN/checkpoint")
+    parser.add_argument("checkpoint", nargs="?", help="such as RUN/checkpoint; by default the bundled one")
     parser.add_argument("--about", help="JSON: license, summary, data, command; those it has by default")
     parser.add_argument("--eval", help="JSON written by eval/representation.py, shown in the card")
     parser.add_argument("--refiner", help="folder or user/repo of a refiner to put beside the model")
@@ -42,6 +46,9 @@ def run(arguments: argparse.Namespace) -> None:
     release(arguments.checkpoint, arguments.out, about, evaluation, dtype, arguments.refiner)
     print(f"wrote {arguments.out}")
     if arguments.repo:
+        card = Path(arguments.out, CARD)  # its lines of code load from there
+        text = card.read_text(encoding="utf-8").replace('"user/repo"', json.dumps(arguments.repo))
+        card.write_text(text, encoding="utf-8")
         print(push(arguments.out, arguments.repo, branch=arguments.branch, private=arguments.private))
 
 
