@@ -13,6 +13,7 @@ from test_scripts import MASKS
 from facesep import FaceSep
 from facesep.evaluation import detail
 from facesep.evaluation.mouth import FivePoints
+from facesep.evaluation.statistics import Estimate
 
 PEOPLE = {"london_101": ("a", "neutral"), "gsa_smiling": ("a", "smiling"), "london_099": ("b", "")}
 
@@ -64,3 +65,33 @@ def test_hair_comes_from_the_donor(model, sitters, tmp_path):
         found["detail"]["all"]["source's own render"].value
         > found["plain"]["all"]["source's own render"].value
     )
+
+
+def test_the_table_says_what_was_measured():
+    known = Estimate(0.25, 0.2, 0.3)
+    found = {
+        "exactness": 0,
+        "likeness": {
+            "yaw +20": {f"{a} {b}": known for a in ("detail", "plain") for b in ("distance", "nearest")}
+        },
+        "colours": {"texture": None},
+        "pose": None,
+    }
+    assert detail.rows(found) == [
+        {
+            "measure": "no edit, background kept: largest difference of 255",
+            "photo detail": "0",
+            "plain render": "",
+        },
+        {
+            "measure": "dlib, yaw +20",
+            "photo detail": "0.250 (0.200 to 0.300)",
+            "plain render": "0.250 (0.200 to 0.300)",
+        },
+        {
+            "measure": "nearest, yaw +20",
+            "photo detail": "25 % (20 % to 30 %)",
+            "plain render": "25 % (20 % to 30 %)",
+        },
+        {"measure": "skin colour, texture", "photo detail": "", "plain render": ""},
+    ]
