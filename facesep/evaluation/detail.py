@@ -320,7 +320,7 @@ def _face(crop: Tensor, matte: Tensor) -> Tensor:
 
 
 NOTE = (
-    "{photos} photos of {people} people ({split}), taken evenly, results on white at {size} px, before marks. "
+    "{photos} photos of {people} people ({split}), taken evenly, results on white at {size} px, unmarked. "
     "'dlib': distance of the descriptors of result and photo; 'nearest': share of results whose own photo is "
     "the nearest of all these people. Texture, light and hair come from another person of the list. 'skin "
     "colour': how much of the plain render's change of mean skin colour (Lab) is made. 'pose': angle between "
