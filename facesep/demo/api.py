@@ -16,6 +16,7 @@ from gradio import FileData
 from facesep.codes import ATTRIBUTES
 from facesep.demo import actions, jobs
 from facesep.demo.actions import Look
+from facesep.demo.describe import described
 from facesep.demo.limits import (
     BACKGROUNDS,
     DRIVE_FPS,
@@ -111,7 +112,9 @@ def _bound(page: Page, function: Callable, switches: tuple[str, ...]) -> Callabl
                 result = function(visit, **given)
             return (result, visit.warnings) if "consent" in on else result
 
-    run.__name__, run.__doc__, run.__signature__ = function.__name__, function.__doc__, signature
+    names = [one.name for one in parameters if one.name != "request"]
+    run.__name__, run.__signature__ = function.__name__, signature
+    run.__doc__ = described(function.__name__, inspect.getdoc(function), names)
     run.__annotations__ = {one.name: one.annotation for one in parameters}
     return run
 

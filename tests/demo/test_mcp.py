@@ -73,6 +73,10 @@ def test_a_client_lists_the_tools_and_calls_them(server, sep, photos):
         tools
     )
     assert all("consent" in tool.description for tool in tools.values())
+    for tool in tools.values():
+        described = {name: one.get("description") for name, one in tool.inputSchema["properties"].items()}
+        assert all(described.values()), (tool.name, described)
+        assert "For example {" in tool.description
     assert not found.isError and "'made_by_facesep': True" in text_of(found)
     assert unasked.isError and "consent is needed" in text_of(unasked).lower()
     picture = next(part for part in turned.content if part.type == "image")
