@@ -45,13 +45,14 @@ class Blob:
 
 @dataclass
 class Repo:
-    """A model repository: branches and tags name commits, a commit is a set of files."""
+    """A model or a Space (its name begins with ``spaces/``): branches and tags name commits of files."""
 
     private: bool = False
     gated: bool = False
     branches: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
     commits: dict[str, dict[str, Blob]] = field(default_factory=dict)
+    variables: dict[str, str] = field(default_factory=dict)
 
     def commit(self, branch: str, files: dict[str, Blob]) -> str:
         """Makes ``files`` the state of a branch and returns the commit's id."""
@@ -139,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
     # -- plumbing -----------------------------------------------------------------------------------
 
     def _handle(self) -> None:
-        path = unquote(urlsplit(self.path).path)
+        path = unquote(urlsplit(self.path).path).replace("/api/spaces/", "/api/models/spaces/")
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         with self.server.lock:
             self.server.log.append((self.command, path))
@@ -180,7 +181,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _repo(self, repo_id: str, *, write: bool = False) -> Repo | None:
         """The repository if the caller may use it; otherwise answers as the Hub does."""
-        repo, user, owner = self.server.repos.get(repo_id), self._user(), repo_id.split("/")[0]
+        repo, user, owner = (
+            self.server.repos.get(repo_id),
+            self._user(),
+            repo_id.removeprefix("spaces/").split("/")[0],
+        )
         if repo is None or (repo.private and user != owner):
             self._error(401 if user is None else 404, "RepoNotFound", "Repository not found")
         elif repo.gated and user != owner:
@@ -282,7 +287,7 @@ class _Handler(BaseHTTPRequestHandler):
     def create(self, body: bytes) -> None:
         asked, user = json.loads(body), self._user()
         owner = asked.get("organization") or user
-        repo_id = f"{owner}/{asked['name']}"
+        repo_id = ("spaces/" if asked.get("type") == "space" else "") + f"{owner}/{asked['name']}"
         if user is None:
             self._error(401, "", "Invalid username or password.")
         elif user != owner:
@@ -293,7 +298,8 @@ class _Handler(BaseHTTPRequestHandler):
             )
         else:
             private = asked.get("visibility") == "private" or bool(asked.get("private"))
-            self.server.repos[repo_id] = Repo(private=private)
+            variables = {one["key"]: one["value"] for one in asked.get("variables", ())}
+            self.server.repos[repo_id] = Repo(private=private, variables=variables)
             self.server.repos[repo_id].commit("main", {".gitattributes": Blob(b"", False)})
             self._json({"url": f"{self.server.url}/{repo_id}", "name": repo_id})
 
@@ -383,7 +389,7 @@ class _Handler(BaseHTTPRequestHandler):
         )
 
 
-_REPO = r"(?P<repo_id>[^/]+/[^/]+)"
+_REPO = r"(?P<repo_id>(?:spaces/)?[^/]+/[^/]+)"
 _ROUTES = (
     ("GET", r"/api/whoami-v2", _Handler.whoami),
     ("POST", r"/api/repos/create", _Handler.create),

@@ -162,7 +162,7 @@ def test_what_is_not_a_run_is_refused(hub, monkeypatch, tmp_path):
 
 
 def test_the_script_tells_folders_from_repositories(hub, monkeypatch, tmp_path):
-    em = pytest.importorskip("em")
+    em = pytest.importorskip("facesep.train.em")
     assert em.find_state("latest", tmp_path) is None
     assert em.find_state(str(tmp_path), tmp_path) == tmp_path
     assert em.find_state("a/b/c", tmp_path) == Path("a/b/c")
