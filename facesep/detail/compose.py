@@ -211,7 +211,7 @@ def compose(
     hair: Source | None = None,
     regrown: Tensor | None = None,
     mouth: Source | None = None,
-    mouth_share: float = 1.0,
+    mouth_share: float | Tensor = 1.0,
     recolour: bool = True,
 ) -> Picture:
     """Renders codes with the pixels of photos.
@@ -238,12 +238,14 @@ def compose(
         alpha = torch.lerp(alpha, solid, regrown * layer.hair)
     fill = filled(plain, seen.opacity, layer._replace(confidence=sure * (1 - layer.hair)))
     colours = torch.lerp(fill, colours, sure)
+    other = None
     if mouth is not None:
         other = pull(decoder, head, mouth, codes, seen, solid)
         share = mouth_share * layer.mouth * (1 - layer.confidence) * other.confidence
         colours, sure = torch.lerp(colours, other.colours, share), torch.maximum(sure, share)
     if hair is not None:
-        other = pull(decoder, head, hair, codes, seen, solid)
+        if other is None or hair is not mouth:
+            other = pull(decoder, head, hair, codes, seen, solid)
         share = other.hair * other.confidence * (1 if regrown is None else regrown)
         colours, alpha = torch.lerp(colours, other.colours, share), torch.maximum(alpha, share)
         sure = torch.maximum(sure, share)
