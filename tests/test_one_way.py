@@ -64,7 +64,7 @@ def page(sep: FaceSep, folder: Path, out: Path) -> Codes:
 
 
 def frame(sep: FaceSep, folder: Path, out: Path) -> Codes:
-    return driving._look(sep, np.asarray(load_image(PHOTO)), None)[1]
+    return driving.look(sep, load_image(PHOTO), None)[1]
 
 
 @pytest.mark.parametrize("way", [aligned, command_line, page, frame])

@@ -34,6 +34,9 @@ def folder(tmp_path) -> Path:
     photos = resources.files("facesep") / "assets" / "examples"
     shutil.copy(photos / "london_016.jpg", tmp_path / "anna.jpg")
     shutil.copy(photos / "london_036.jpg", tmp_path / "ben.jpg")
+    (tmp_path / "photos").mkdir()
+    for name in ("016", "099"):
+        shutil.copy(photos / f"london_{name}.jpg", tmp_path / "photos")
     frames = [Image.open(photos / f"london_{name}.jpg").resize((320, 320)) for name in ("036", "099")]
     write_video(frames, tmp_path / "talking.mp4", fps=2)
     return tmp_path
@@ -56,15 +59,18 @@ def check(folder: Path) -> None:
 
 
 def test_example(folder):
-    code = block("In six lines", "python")
-    assert len([line for line in code.splitlines() if line]) == 6
+    code = block("In five lines", "python")
+    assert len([line for line in code.splitlines() if line]) == 5
     run([sys.executable, "-c", code], folder)
     check(folder)
 
 
 def test_commands(folder):
     for line in block("Command line", "bash").splitlines():
-        program, *arguments = shlex.split(line)
-        assert program == "facesep"
-        run([sys.executable, "-m", "facesep.cli", *arguments], folder)
+        assert line.startswith("facesep ")
+        command = line.replace("facesep", f"{shlex.quote(sys.executable)} -m facesep.cli", 1)
+        run(["bash", "-c", command], folder)
     check(folder)
+    assert len(list((folder / "out").iterdir())) == 2
+    with Image.open(folder / "head.png") as head:
+        assert head.mode == "RGBA"
