@@ -50,7 +50,7 @@ class Drive:
             None, None, None, js="() => { window.facesepLive.start(); }", **quick
         )
         end.click(None, None, None, js="() => { window.facesepLive.stop(); }", **quick)
-        page.on(end.click, self.begin, [], [stage, told], consent=False)  # after the frame on its way
+        page.on(end.click, self.end, [], [stage, told], consent=False)
         page.on(
             stage.frame,
             self.live,
@@ -100,20 +100,28 @@ class Drive:
 
     def empty(self, visit: Visit) -> tuple:
         """No video, and no live picture."""
-        return None, *self.begin(visit)
+        return None, *(self.begin(visit) if live.LIVE in visit.kept else (None, ""))
 
     def begin(self, visit: Visit) -> tuple[None, str]:
-        """Forgets what was followed, before the webcam starts and when it stops."""
+        """Forgets what was followed, before the webcam starts."""
+        visit.kept[live.LIVE] = live.Following()
+        return None, ""
+
+    def end(self, visit: Visit) -> tuple[None, str]:
+        """Forgets what was followed: frames that are still on their way give nothing."""
         visit.kept.pop(live.LIVE, None)
         return None, ""
 
     def live(
         self, visit: Visit, frame: str, attributes: list[str], relative: bool, size: int
-    ) -> tuple[str, str, str]:
+    ) -> tuple[str, str | None, str]:
         """Gives nothing in place of the frame, and the picture that it moved."""
         if size not in live.SIZES:
             raise ConfigError(f"size must be one of {live.SIZES}")
-        return "", *live.step(visit, live.frame(frame), attributes, relative is True, size)
+        if live.LIVE not in visit.kept:
+            return "", None, ""
+        shown = live.step(visit, live.frame(frame), attributes, relative is True, size)
+        return "", *(shown if live.LIVE in visit.kept else (None, ""))
 
     def read(self, visit: Visit, payload: dict | None, consent: bool) -> tuple[None, str]:
         """Reads how the face moves, deletes the video, and says what was found."""
