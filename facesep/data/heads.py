@@ -152,7 +152,7 @@ class ShardPhotos(PhotoSet):
                 image = image.resize((self.size, self.size), Image.Resampling.LANCZOS)
             points = np.asarray(sample.meta["points5"], np.float64) * (self.size / self.shards.size)
             return self._photo(sample, Aligned.of_crop(image, points), Image.fromarray(sample.label))
-        found = self.aligned(original(self.folder, sample.meta["name"]))
+        found = self.aligned(self.path(place))
         if found is None:
             return None
         return self._photo(sample, found[1], _moved_label(sample, found[1], self.size))

@@ -49,8 +49,8 @@ REMADE = ("transfer", "mix", "turn", "edit")
 """Tabs whose results follow a change of how they are shown."""
 INTRO = """# facesep
 Give one photo: put the expression, hairstyle or light of another face on it, turn the head, edit it, move it.
-A machine makes the results: they are soft, they are guesses where the photo shows nothing, and each file
-says in itself that a machine made it.
+A machine makes the results: they are guesses where the photo shows nothing, and each file says in itself
+that a machine made it.
 """
 PRIVACY = f"""A photo is read once, and its file is then deleted. What the page keeps of it is deleted when
 you close the page, at the latest after {KEEP_SECONDS // 60} minutes without use. Nothing is logged.

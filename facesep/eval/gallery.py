@@ -20,7 +20,7 @@ def main() -> int:
     options.add(parser, "checkpoint")
     options.add(parser, "shards", required=True)
     options.add(parser, "split")
-    parser.add_argument("--photos", help="folder with the originals: adds photo detail")
+    options.add(parser, "photos", help="folder with the originals: adds photo detail")
     parser.add_argument("--people", type=int, default=16, help="rows")
     parser.add_argument("--videos", type=int, default=4, help="how many of them turn in a video")
     parser.add_argument("--frames", type=int, default=60, help="frames of a video")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd
@@ -50,25 +49,21 @@ def push_space(
     if missing:
         raise ConfigError(f"{root} has no {missing[0]}: a Space is pushed from a clone of the project")
     package = (path for path in sorted((root / "facesep").rglob("*")) if path.is_file())
-    files = [*map(root.joinpath, NEEDED), *(path for path in package if "__pycache__" not in path.parts)]
+    files = [root / name for name in NEEDED]
+    files += [path for path in package if "__pycache__" not in path.parts]
+    content: dict[Path, Path | bytes] = {path: path for path in files}
+    card = root / "README.md"
+    content[card] = named(card.read_text(encoding="utf-8"), checkpoint).encode()
+    operations = [CommitOperationAdd(path.relative_to(root).as_posix(), content[path]) for path in files]
     api = client(token)
-    with explain(space), tempfile.TemporaryDirectory(prefix="facesep-space-") as folder:
-        card = Path(folder, "README.md")
-        card.write_text(named(files[1].read_text(encoding="utf-8"), checkpoint), encoding="utf-8")
-        operations = [
-            CommitOperationAdd(
-                path.relative_to(root).as_posix(), card if path == root / "README.md" else path
-            )
-            for path in files
-        ]
-        variables = [{"key": VARIABLE, "value": checkpoint}]
+    with explain(space):
         api.create_repo(
             space,
             repo_type="space",
             space_sdk="gradio",
             private=private,
             exist_ok=True,
-            space_variables=variables,
+            space_variables=[{"key": VARIABLE, "value": checkpoint}],
         )
         commit = api.create_commit(space, operations, commit_message="The demo of facesep", repo_type="space")
     return str(commit.commit_url)
