@@ -105,7 +105,7 @@ _JS = """
 const camera = document.createElement("video"), canvas = document.createElement("canvas");
 camera.muted = camera.playsInline = true;
 camera.className = "camera";
-let stream = null, sent = 0, timer = 0;
+let stream = null, sent = 0, timer = 0, waiting = false;
 function next() {
     clearTimeout(timer);
     if (!stream) return;
@@ -116,17 +116,23 @@ function next() {
     window.facesepFrame = canvas.toDataURL("image/jpeg", 0.85);
     sent = performance.now();
     timer = setTimeout(next, 5000);
+    waiting = true;
     trigger("frame");
 }
-function stop() {
+function release() {
     clearTimeout(timer);
     if (stream) stream.getTracks().forEach(track => track.stop());
     stream = null;
     window.facesepFrame = "";
     camera.remove();
 }
+// An empty frame ends it, after the answer to the last one: gradio may mix up answers on their way together.
+function stop() {
+    release();
+    timer = setTimeout(() => trigger("frame"), waiting ? 5000 : 0);
+}
 async function start() {
-    stop();
+    release();
     try {
         stream = await navigator.mediaDevices.getUserMedia({video: {width: 640, height: 480}, audio: false});
     } catch (error) {
@@ -140,7 +146,11 @@ async function start() {
 }
 window.facesepLive = {start, stop};
 watch("value", () => {
-    if (!stream) return;
+    waiting = false;
+    if (!stream) {
+        if (props.value) stop();
+        return;
+    }
     element.dataset.latency = Math.round(performance.now() - sent);
     requestAnimationFrame(next);
 });

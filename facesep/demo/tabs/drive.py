@@ -50,12 +50,12 @@ class Drive:
             None, None, None, js="() => { window.facesepLive.start(); }", **quick
         )
         end.click(None, None, None, js="() => { window.facesepLive.stop(); }", **quick)
-        page.on(end.click, self.end, [], [stage, told], consent=False)
         page.on(
             stage.frame,
             self.live,
-            [newest, attributes, relative, size],
+            [newest, attributes, relative, size, page.consent],
             [newest, stage, told],
+            consent=False,
             js=live.FRAME,
             trigger_mode="multiple",
             show_progress="hidden",
@@ -92,36 +92,33 @@ class Drive:
         page.stops(
             stop, [reading, page.on(button.click, self.drive, [attributes, relative, sound], result, **FILMS)]
         )
-        self.outputs = [result, stage, told]
+        # Without the live picture: after an update that skips it, gradio would go on remembering its value.
+        self.outputs = [result]
 
     def start(self, visit: Visit) -> tuple:
         """Nothing is made before the button is pressed."""
-        return (gr.skip(),) * 3
+        return (gr.skip(),)
 
     def empty(self, visit: Visit) -> tuple:
-        """No video, and no live picture."""
-        return None, *(self.begin(visit) if live.LIVE in visit.kept else (None, ""))
+        """No video; what the webcam shows begins anew."""
+        visit.kept.pop(live.LIVE, None)
+        return (None,)
 
     def begin(self, visit: Visit) -> tuple[None, str]:
-        """Forgets what was followed, before the webcam starts."""
-        visit.kept[live.LIVE] = live.Following()
-        return None, ""
-
-    def end(self, visit: Visit) -> tuple[None, str]:
-        """Forgets what was followed: frames that are still on their way give nothing."""
+        """Forgets what was followed, before the webcam starts and when it has ended."""
         visit.kept.pop(live.LIVE, None)
         return None, ""
 
     def live(
-        self, visit: Visit, frame: str, attributes: list[str], relative: bool, size: int
+        self, visit: Visit, frame: str, attributes: list[str], relative: bool, size: int, consent: bool
     ) -> tuple[str, str | None, str]:
-        """Gives nothing in place of the frame, and the picture that it moved."""
+        """Gives nothing in place of the frame, and the picture that it moved; an empty frame ends it."""
+        if not frame or not visit.has_face():
+            return "", *self.begin(visit)
+        check_consent(consent)
         if size not in live.SIZES:
             raise ConfigError(f"size must be one of {live.SIZES}")
-        if live.LIVE not in visit.kept:
-            return "", None, ""
-        shown = live.step(visit, live.frame(frame), attributes, relative is True, size)
-        return "", *(shown if live.LIVE in visit.kept else (None, ""))
+        return "", *live.step(visit, live.frame(frame), attributes, relative is True, size)
 
     def read(self, visit: Visit, payload: dict | None, consent: bool) -> tuple[None, str]:
         """Reads how the face moves, deletes the video, and says what was found."""
