@@ -140,7 +140,9 @@ class RunLog:
             self.progress.close()
 
     def end(self) -> None:
-        """Closes the bar and the trackers."""
+        """Closes the bar and the trackers, and leaves the group of processes.
+
+        A process that exits while threads of the group still run may abort instead of ending.
+        """
         self.end_bar()
-        if self.trackers:
-            self.processes.accelerator.end_training()
+        self.processes.accelerator.end_training()

@@ -37,6 +37,7 @@ def main() -> None:
     trainer = Trainer(TrainConfig(**values), data, arguments.out)
     if arguments.plain:
         plain(trainer, TrainConfig(**values), data, arguments.out)
+        trainer.log.end()
         return
     if arguments.resume:
         trainer.resume(arguments.resume)
@@ -69,6 +70,7 @@ def main() -> None:
     record |= {"digests": digests, "skipped": trainer.skipped, "steps": count, "data_seen": sorted(seen)}
     record["sums"] = book.read(rows).vector().double().sum(1).tolist()
     (arguments.out / f"rank{rank}.json").write_text(json.dumps(record))
+    trainer.log.end()
 
 
 def plain(trainer: Trainer, config: TrainConfig, data: TrainingSet, out: Path) -> None:
