@@ -125,7 +125,7 @@ return [...document.querySelectorAll(kinds)].filter(one => {
 
 
 @pytest.mark.parametrize("window", ["desktop", "phone"])
-def test_every_tab_works_and_fits(driver, url, photos, film, tmp_path, window):
+def test_every_tab_works_and_fits(driver, url, photos, film, tmp_path, window, capfd):
     folder = Path(os.environ.get("FACESEP_SCREENSHOTS") or tmp_path).resolve()
     with phone(driver, 390) if window == "phone" else contextlib.nullcontext():
         walk = Walk(driver, url)
@@ -147,3 +147,4 @@ def test_every_tab_works_and_fits(driver, url, photos, film, tmp_path, window):
         line for line in severe if not ("/file=" in line and ("404" in line or "LENGTH_MISMATCH" in line))
     ]
     assert not severe
+    assert "Traceback" not in capfd.readouterr().err  # of the server

@@ -93,16 +93,15 @@ class Drive:
             stop, [reading, page.on(button.click, self.drive, [attributes, relative, sound], result, **FILMS)]
         )
         # Without the live picture: after an update that skips it, gradio would go on remembering its value.
-        self.outputs = [result]
+        self.outputs = [result, told]
 
     def start(self, visit: Visit) -> tuple:
         """Nothing is made before the button is pressed."""
-        return (gr.skip(),)
+        return gr.skip(), gr.skip()
 
     def empty(self, visit: Visit) -> tuple:
         """No video; what the webcam shows begins anew."""
-        visit.kept.pop(live.LIVE, None)
-        return (None,)
+        return self.begin(visit)
 
     def begin(self, visit: Visit) -> tuple[None, str]:
         """Forgets what was followed, before the webcam starts and when it has ended."""
