@@ -33,6 +33,7 @@ class Session:
         folder: where its pictures and videos lie, under a name that cannot be guessed.
         kept: faces by the name of their place on the page.
         photos: what was read from the last photos, by a digest of their bytes.
+        mapped: places of the page where a map of what changed stands beside results.
         stopped: set when what runs for this visit shall end.
         model: name of the model it chose; None as long as it chose none.
         gone: whether it was forgotten.
@@ -47,6 +48,7 @@ class Session:
     folder: Path
     kept: dict[str, Any] = field(default_factory=dict)
     photos: dict[str, Any] = field(default_factory=dict)
+    mapped: frozenset[str] = frozenset()
     stopped: threading.Event = field(default_factory=threading.Event)
     model: str | None = None
     gone: bool = False

@@ -152,7 +152,7 @@ class Result:
         place: where the new face is kept.
 
     Attributes:
-        outputs: slider and buttons, which ``show`` gives values for.
+        outputs: slider, map and buttons, which ``show`` gives values for.
     """
 
     def __init__(self, page: Page, tab: str, place: str) -> None:
@@ -166,7 +166,10 @@ class Result:
             elem_id=place,
             elem_classes="result",
         )
-        self.outputs: list[Any] = [self.slider]
+        self.picture = picture_box(
+            f"{place}-difference", "Darker where it changed more", visible=False, render=False
+        )
+        self.outputs: list[Any] = [self.slider, self.picture]
 
     def buttons(self) -> Result:
         """Lays out the buttons; call it where they go."""
@@ -181,14 +184,9 @@ class Result:
     def map(self) -> None:
         """Lays out the map of what changed; call it where it goes."""
         wanted = gr.Checkbox(label="Show where the face changed", elem_id=f"{self.place}-difference-wanted")
-        picture = picture_box(f"{self.place}-difference", "Darker where it changed more", visible=False)
+        self.picture.render()
         self.page.on(
-            [wanted.input, self.slider.change],
-            self.difference,
-            [wanted],
-            picture,
-            consent=False,
-            show_progress="hidden",
+            wanted.input, self.want, [wanted], self.picture, consent=False, show_progress="hidden"
         )
 
     def show(self, visit: Visit, subject: Subject, face: Portrait | Codes) -> tuple:
@@ -196,22 +194,33 @@ class Result:
         after = str(visit.picture(face))
         visit.kept[self.place] = face
         before = str(visit.session.write("photo.jpg", subject.before(visit.look.of(face))))
-        opened = [gr.update(interactive=True)] * (len(self.outputs) - 2)
-        return (before, after), gr.update(value=after, interactive=True), *opened
+        opened = [gr.update(interactive=True)] * (len(self.outputs) - 3)
+        return (before, after), self.difference(visit), gr.update(value=after, interactive=True), *opened
 
     def empty(self, visit: Visit) -> tuple:
         """Forgets the result."""
         visit.kept.pop(self.place, None)
         closed = gr.update(interactive=False)
-        return None, *[closed] * (len(self.outputs) - 1)
+        return None, _hidden(), *[closed] * (len(self.outputs) - 2)
 
-    def difference(self, visit: Visit, wanted: bool) -> dict:
+    def want(self, visit: Visit, wanted: bool) -> dict:
+        """Shows the map, from now on beside every result, or hides it."""
+        mapped = visit.session.mapped - {self.place} | ({self.place} if wanted is True else set())
+        visit.session.mapped = mapped
+        visit.page.sessions.set(visit.key, "mapped", mapped)
+        return self.difference(visit)
+
+    def difference(self, visit: Visit) -> dict:
         """Gives the map when it is wanted and there is a result."""
         face, codes = visit.kept.get(FACE), visit.kept.get(self.place)
-        if not (wanted is True and isinstance(face, Subject) and isinstance(codes, Portrait | Codes)):
-            return gr.update(value=None, visible=False)
+        if self.place not in visit.session.mapped or not isinstance(face, Subject) or codes is None:
+            return _hidden()
         picture = visit.session.write(PICTURE, actions.difference(visit.sep, face.face, codes))
         return gr.update(value=str(picture), visible=True)
+
+
+def _hidden() -> dict:
+    return gr.update(value=None, visible=False)
 
 
 def video_box(name: str, label: str) -> gr.Video:
