@@ -24,13 +24,20 @@ def build(checkpoint: str | None = None) -> Any:
 
     import torch
 
+    from facesep.demo import actions, photos
+    from facesep.demo.computing import compute
+    from facesep.demo.examples import EXAMPLES, FOLDER
     from facesep.demo.models import BUNDLED, Models, listed
     from facesep.demo.ui import build_page
     from facesep.model import FaceSep
 
     device = "cuda" if torch.cuda.is_available() else "cpu"
     name = checkpoint or os.environ.get("FACESEP_CHECKPOINT") or None
-    first = FaceSep.from_pretrained(name, device=device)
+    first = compute(FaceSep.from_pretrained, name, device=device)
+    if device == "cpu":  # a Space may have a GPU only during calls
+        # The first visitor does not wait for what every first call sets up.
+        actions.picture(first, photos.read(first, FOLDER / EXAMPLES[0].source, 0).face)
+        compute(first.moves)
     others = listed(os.environ.get("FACESEP_CHECKPOINTS", ""))
     load = functools.partial(FaceSep.from_pretrained, device=device)
     return build_page(Models(first, name or BUNDLED, others, load))

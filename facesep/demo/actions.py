@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from facesep.codes import Codes, parse_attributes
+from facesep.demo.computing import computed
 from facesep.demo.gpu import on_gpu
 from facesep.demo.limits import (
     MAX_FRAMES,
@@ -115,6 +116,7 @@ def mix(base: Face, donors: Sequence[tuple[str, Face]]) -> Face:
     return base.mix(**dict(donors))
 
 
+@computed
 def picture(
     sep: FaceSep,
     face: Face,
@@ -140,6 +142,7 @@ def picture(
     return encode(_render(sep, look.placed(face), yaw, pitch, look.options(face)))
 
 
+@computed
 def preview(sep: FaceSep, face: Face, look: Look, size: int = SMALL) -> bytes:
     """A small picture on white, a marked JPEG: for what moves while one looks at it."""
     image = _render(sep, face, None, None, replace(look.on("white"), size=size).options(face))
@@ -187,6 +190,7 @@ def drive(
     return _moved(sep, look.placed(face), moving, look.options(face))
 
 
+@computed
 def difference(sep: FaceSep, before: Face, after: Face) -> bytes:
     """Where two results differ: white where they are equal, darker where they are not; a marked PNG."""
     detailed = isinstance(before, Portrait) and isinstance(after, Portrait)
@@ -207,6 +211,7 @@ def _render(sep: FaceSep, face: Face, yaw: float | None, pitch: float | None, op
     return sep.render(face, yaw=yaw, pitch=pitch, **options)
 
 
+@computed
 @on_gpu
 def _orbit(
     sep: FaceSep, face: Face, yaw: float, pitch: float, frames: int, options: dict
@@ -214,6 +219,7 @@ def _orbit(
     yield from sep.orbit(face, yaw=yaw, pitch=pitch, frames=frames, **options)
 
 
+@computed
 @on_gpu
 def _moved(sep: FaceSep, face: Face, moving: dict[str, Tensor], options: dict) -> Iterator[Image.Image]:
     for one in moved(face, moving):

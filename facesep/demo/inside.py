@@ -10,6 +10,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from facesep.codes import Codes
+from facesep.demo.computing import computed
 from facesep.demo.gpu import on_gpu
 from facesep.demo.photos import Subject
 from facesep.errors import ImageError
@@ -38,6 +39,7 @@ def landmarks(aligned: Aligned) -> bytes:
     return encode_image(picture)
 
 
+@computed
 @on_gpu
 @torch.no_grad()
 def _opacity(sep: FaceSep, codes: Codes) -> torch.Tensor:
@@ -45,6 +47,7 @@ def _opacity(sep: FaceSep, codes: Codes) -> torch.Tensor:
     return sep.decoder(codes.batch().to(sep.device)).opacity[0, 0].float().clamp(0, 1).cpu()
 
 
+@computed
 def head(sep: FaceSep, subject: Subject) -> bytes:
     """The crop with what the model takes for the head in colour, as a marked PNG."""
     if subject.aligned is None:
@@ -63,6 +66,7 @@ def _large(aligned: Aligned) -> Image.Image:
     return aligned.image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
 
 
+@computed
 def overlap(sep: FaceSep, subject: Subject) -> float:
     """How well the model's head covers the head that the parser sees in the photo.
 

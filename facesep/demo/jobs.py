@@ -9,6 +9,7 @@ import gradio as gr
 import numpy as np
 from PIL import Image
 
+from facesep.demo.computing import computed
 from facesep.demo.gpu import on_gpu
 from facesep.demo.limits import DRIVE_FPS, DRIVE_SECONDS, MAX_SECONDS
 from facesep.demo.page import Visit
@@ -20,7 +21,7 @@ from facesep.provenance import write_video
 
 VIDEO = "facesep.mp4"
 """Name under which videos are downloaded."""
-_follow = on_gpu(follow)
+_follow = computed(on_gpu(follow))
 
 
 def watch(visit: Visit) -> Step:

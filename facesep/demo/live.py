@@ -12,6 +12,7 @@ from PIL import Image
 
 from facesep.codes import Codes
 from facesep.demo import actions
+from facesep.demo.computing import computed
 from facesep.demo.gpu import on_gpu
 from facesep.demo.limits import MAX_FRAME
 from facesep.demo.page import Visit
@@ -51,7 +52,7 @@ class Following:
     rate: float = 0.0
 
 
-_look = on_gpu(look)
+_look = computed(on_gpu(look))
 
 
 def frame(text: str) -> Image.Image:

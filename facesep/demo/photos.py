@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from facesep.codes import Codes
 from facesep.demo.actions import Look
+from facesep.demo.computing import computed
 from facesep.demo.gpu import on_gpu
 from facesep.demo.limits import MAX_LISTED_FACES
 from facesep.detail.portrait import Portrait, codes_of
@@ -87,6 +88,7 @@ class Choice:
         return f"the photo shows {self.count} faces, choose {largest} by its number ({listed})"
 
 
+@computed
 def read(sep: FaceSep, photo: str | Path | bytes | Image.Image, face: int | None = None) -> Subject | Choice:
     """Reads a photo.
 
@@ -115,6 +117,7 @@ def read(sep: FaceSep, photo: str | Path | bytes | Image.Image, face: int | None
     return Subject(portrait(sep, image, aligned), aligned)
 
 
+@computed
 def choose(sep: FaceSep, choice: Choice, face: int) -> Subject:
     """Reads one of several faces.
 
@@ -139,12 +142,14 @@ def fitted(sep: FaceSep, subject: Subject) -> Portrait | Codes:
     return subject.fitted
 
 
+@computed
 @on_gpu
 def portrait(sep: FaceSep, photo: Image.Image, aligned: Aligned, steps: int = 0) -> Portrait:
     """The portrait of a face that was found in a photo, with so many gradient steps."""
     return sep.portrait(photo, face=aligned.face, fit=steps).to("cpu")
 
 
+@computed
 @on_gpu
 def encode(sep: FaceSep, aligned: Aligned, steps: int = 0) -> Codes:
     """The codes of a face that was cut out, with so many gradient steps; the same as those of its photo."""

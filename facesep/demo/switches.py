@@ -11,6 +11,7 @@ import gradio as gr
 import torch
 
 from facesep.codes import CODE_SIZES, Codes
+from facesep.demo.computing import computed
 from facesep.demo.limits import BACKGROUNDS, SIZES
 from facesep.demo.page import Page, Visit
 from facesep.demo.photos import FIT_STEPS
@@ -88,6 +89,7 @@ def describe_fit(sep: FaceSep) -> tuple[str, str, bool]:
     return label, "Without it a single forward pass reads a photo.", True
 
 
+@computed
 def fit_seconds(sep: FaceSep) -> float:
     """How long one photo takes, from renders: a step is one with its gradient, which costs two more.
 

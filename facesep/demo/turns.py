@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from facesep.demo.computing import beside
+
 PATIENCE = 1.0
 """Seconds by which a frame lets others go first, for each video whose frames wait."""
 SHARE = 0.3
@@ -80,7 +82,7 @@ class Turns:
         if holds:
             self._give()
         try:
-            with self._aside:
+            with self._aside, beside():
                 yield
         finally:
             if holds:

@@ -185,9 +185,7 @@ class Result:
         """Lays out the map of what changed; call it where it goes."""
         wanted = gr.Checkbox(label="Show where the face changed", elem_id=f"{self.place}-difference-wanted")
         self.picture.render()
-        self.page.on(
-            wanted.input, self.want, [wanted], self.picture, consent=False, show_progress="hidden"
-        )
+        self.page.on(wanted.input, self.want, [wanted], self.picture, consent=False, show_progress="hidden")
 
     def show(self, visit: Visit, subject: Subject, face: Portrait | Codes) -> tuple:
         """Keeps a face as the result and shows it beside the photo."""

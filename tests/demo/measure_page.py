@@ -1,4 +1,6 @@
-"""How long the page takes: from a photo or a key in Chromium to the picture on the screen, and live.
+"""How long the page takes: from a photo or a frame of a webcam to the server's answer, and in a browser.
+
+Chromium draws on the same processor as the server computes, which takes a good part of it away.
 
 python tests/demo/measure_page.py                # the bundled checkpoint
 python tests/demo/measure_page.py --preset small # random weights of a preset, at its size
@@ -7,6 +9,7 @@ python tests/demo/measure_page.py --preset small # random weights of a preset, a
 from __future__ import annotations
 
 import argparse
+import base64
 import os
 import statistics
 import tempfile
@@ -14,13 +17,16 @@ import time
 from pathlib import Path
 
 from browser import Page, chromium, passing, webcam
+from PIL import Image
 from selenium.webdriver.common.keys import Keys
-from serving import serve
+from serving import Server, serve
 
 from facesep import FaceSep
 from facesep.config import preset
 from facesep.demo import live
 from facesep.demo.examples import FOLDER
+from facesep.driving import MOVES
+from facesep.images import encode_image
 
 
 def main() -> None:
@@ -31,16 +37,53 @@ def main() -> None:
     sep = FaceSep(preset(args.preset)) if args.preset else FaceSep.from_pretrained()
     photos = sorted(FOLDER.resolve().glob("*.jpg"))
     moving = passing(photos[3])
+    print(f"{sep.image_size} pixels, {len(os.sched_getaffinity(0))} cores")
     with tempfile.TemporaryDirectory() as folder:
         for server in serve(sep, Path(folder) / "gradio"):
+            for photo in photos[:4]:  # the first one warms up
+                print(
+                    f"First picture in Turn: {first_answer(server, photo):.2f} s from the photo to the answer"
+                )
+            for size in live.SIZES:
+                answer_live(server, moving, size)
             for driver in chromium(Path(folder), *webcam(moving, Path(folder) / "face.y4m")):
                 page = Page(driver, server.url)
                 page.consent()
-                print(f"{sep.image_size} pixels, {len(os.sched_getaffinity(0))} cores")
                 measure(page, "Turn", "turned", "yaw", photos[1], args.edits)
                 measure(page, "Edit", "edited", "edit-expression-1", photos[2], args.edits)
                 for size in live.SIZES:
                     measure_live(page, size)
+
+
+VISITOR = "measuring"
+
+
+def first_answer(server: Server, photo: Path) -> float:
+    """Seconds until the server has read a photo and made its first picture, as the page asks for them."""
+    import httpx
+
+    upload, start = server.event("face-photo", "upload"), time.monotonic()
+    with photo.open("rb") as file:
+        sent = httpx.post(f"{server.url}gradio_api/upload", files={"files": file}, timeout=60)
+    payload = {"path": sent.json()[0], "meta": {"_type": "gradio.FileData"}}
+    assert server.call(upload, [payload, True], VISITOR)["success"]
+    followed = next(n for n, one in server.page.fns.items() if one.trigger_after == upload)
+    answer = server.call(followed, ["turn", True], VISITOR)
+    assert "data:image/png" in str(answer["output"])
+    return time.monotonic() - start
+
+
+def answer_live(server: Server, frames: list[Image.Image], size: int, count: int = 40) -> None:
+    """Frames that the server answers one after another."""
+    event, taken = server.event("live", "frame"), []
+    for number in range(count):
+        data = encode_image(frames[number % len(frames)], "jpeg")
+        frame, start = f"data:image/jpeg;base64,{base64.b64encode(data).decode()}", time.monotonic()
+        answer = server.call(event, [frame, list(MOVES), False, size, True], VISITOR)
+        assert "data:image/jpeg" in str(answer["output"])
+        taken.append(time.monotonic() - start)
+    wait = statistics.median(taken)
+    print(f"Webcam, {size} pixels: {1 / wait:.1f} frames a second, {1000 * wait:.0f} ms to the answer")
 
 
 def measure(page: Page, tab: str, result: str, slider: str, photo: Path, edits: int) -> None:
