@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 from torch import Tensor
@@ -49,12 +49,14 @@ class Look:
         background: ``keep`` (the photo that the face comes from), ``white`` or ``transparent``.
         refine: with invented detail.
         size: side of the head's picture in pixels.
+        small: photos that were made small for this: by size, the photo and what it became.
     """
 
     plain: bool = False
     background: str = "white"
     refine: bool = False
     size: int = SIZES[0]
+    small: dict[int, tuple[Image.Image, Image.Image]] = field(default_factory=dict, compare=False)
 
     def of(self, face: Face) -> Look:
         """The same, on white where a face cannot stand in its photo: plain, refined, or turned far."""
@@ -78,14 +80,18 @@ class Look:
         return {"background": background} | ({} if background == "keep" else {"size": self.size})
 
     def placed(self, face: Face) -> Face:
-        """A portrait whose photo is not larger than it is shown."""
+        """A portrait whose photo is not larger than it is shown; a photo is made small once."""
         if self.background != "keep" or not isinstance(face, Portrait) or face.frames[0].photo is None:
             return face
         crop, photo = face.frames[0]
         share = IN_PHOTO * self.size / max(photo.size)
         if share >= 1:
             return face
-        small = photo.resize([max(1, round(side * share)) for side in photo.size], Image.Resampling.LANCZOS)
+        known, small = self.small.get(self.size, (None, None))
+        if known is not photo:
+            size = [max(1, round(side * share)) for side in photo.size]
+            small = photo.resize(size, Image.Resampling.LANCZOS)
+            self.small[self.size] = photo, small
         across, down = small.width / photo.width, small.height / photo.height
         window = Crop(crop.left * across, crop.top * down, crop.side * (across * down) ** 0.5)
         return replace(face, frames=(Frame(window, small),))

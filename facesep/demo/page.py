@@ -238,7 +238,8 @@ class Visit:
     @functools.cached_property
     def look(self) -> Look:
         """How results are shown; endpoints set it."""
-        return Look(self.session.plain, self.session.background, self.refine, self.session.size)
+        session = self.session
+        return Look(session.plain, session.background, self.refine, session.size, session.small)
 
     def shown(self, subject: Subject) -> Portrait | Codes:
         """The portrait of a face, fitted if that is switched on."""

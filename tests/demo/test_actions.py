@@ -107,3 +107,24 @@ def test_examples_are_credited_and_small():
         assert f"| {name} |" in credits
         with Image.open(FOLDER / name) as image:
             assert max(image.size) <= 512 and not image.getexif()
+
+
+def test_a_large_photo_is_made_small_once(sep, photos, monkeypatch):
+    """For its own results and for what stands beside them; another photo takes its place."""
+    large = [Image.open(path).convert("RGB").resize((1800, 1800)) for path in photos[:2]]
+    resized, resize = [], Image.Image.resize
+
+    def counted(image, *arguments, **options):
+        resized.append(image)
+        return resize(image, *arguments, **options)
+
+    one, other = (sep.portrait(photo) for photo in large)
+    look = actions.Look(background="keep")
+    first = look.placed(one)
+    assert max(first.frames[0].photo.size) == actions.IN_PHOTO * look.size
+    monkeypatch.setattr(Image.Image, "resize", counted)
+    edited = one.replace(expression=other.codes.expression)
+    assert look.placed(edited).frames[0].photo is first.frames[0].photo and not resized
+    assert look.on("keep").placed(one).frames[0].photo is first.frames[0].photo and not resized
+    assert look.placed(other).frames[0].photo is not first.frames[0].photo
+    assert len(look.small) == 1 and look.small[look.size][0] is other.frames[0].photo
