@@ -179,8 +179,10 @@ def facing(places: Tensor) -> Tensor:
 
 
 ANGLES, RADII, REACH = 128, 96, 0.75
-SMOOTH, MOST_GROWTH = 3, 0.15
+SMOOTH, ALONE = 3, 6
 """Samples of an outline: directions, steps along each, and how far they go as a share of the image's side."""
+MOST_GROWTH, LEAST_GROWTH = 0.15, 0.02
+"""How far an outline moves at most, as a share of the image's side: in another pose, and in the same one."""
 
 
 class Outline(NamedTuple):
@@ -211,13 +213,15 @@ def outline(opacity: Tensor, centre: Tensor) -> Outline:
     return Outline(centre, covered.sum(2, keepdim=True) * (REACH / RADII))
 
 
-def beyond(places: Tensor, result: Outline, photo: Outline) -> Tensor:
+def beyond(places: Tensor, result: Outline, photo: Outline, same: Tensor) -> Tensor:
     """Places in the photo of what lies outside the outline of a result: as far from the photo's outline.
 
     Args:
         places: ``Tensor[B, 2, n, n]`` of the result, shares of the image.
         result: its outline.
         photo: that of the head in the photo.
+        same: ``Tensor[B, 1, 1, 1]`` in 0..1, whether both are seen from the same side. The outline then
+            hardly moves, whatever it seems to do where hair beside a neck touches a chin.
 
     Returns:
         ``Tensor[B, 2, n, n]``.
@@ -225,10 +229,19 @@ def beyond(places: Tensor, result: Outline, photo: Outline) -> Tensor:
     offset = places - result.centre
     distance = offset.norm(dim=1, keepdim=True).clamp_min(1e-6)
     at = torch.atan2(offset[:, 1:], offset[:, :1]) / torch.pi  # -1..1
-    growth = (photo.radius - result.radius).clamp(-MOST_GROWTH, MOST_GROWTH)
+    most = MOST_GROWTH + (LEAST_GROWTH - MOST_GROWTH) * same
+    growth = (photo.radius - result.radius).clamp(-most, most)
+    growth = _wide(growth.clamp_min(0)) - _wide((-growth).clamp_min(0))
     wrapped = torch.cat((growth[..., -SMOOTH - 2 :], growth, growth[..., : SMOOTH + 2]), -1)
     wrapped = F.avg_pool2d(wrapped, (1, 2 * SMOOTH + 1), 1)
     column = (at + 1) / 2 * ANGLES + 2
     look = torch.stack((column[:, 0] / wrapped.shape[-1] * 2 - 1, torch.zeros_like(column[:, 0])), -1)
     change = F.grid_sample(wrapped, look, mode="bilinear", padding_mode="border", align_corners=False)
     return photo.centre + offset * (1 + change / distance)
+
+
+def _wide(growth: Tensor) -> Tensor:
+    """What holds for neighbouring directions, too (a morphological opening): hair beside a neck does not."""
+    wrapped = torch.cat((growth[..., -2 * ALONE :], growth, growth[..., : 2 * ALONE]), -1)
+    least = -F.max_pool2d(-wrapped, (1, 2 * ALONE + 1), 1)
+    return F.max_pool2d(least, (1, 2 * ALONE + 1), 1)

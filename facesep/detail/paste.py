@@ -22,12 +22,16 @@ LARGEST_TURN = 15.0
 """Degrees by which a head may turn in its photo; beyond that its neck would have to be invented."""
 APART = 0.03
 """How far from hair the colours behind it are taken, as a share of the crop's side."""
+NECK = 0.1
+"""How far from a face that is still allowed, between a neck and hair."""
 MASKS = 256
 """Side at which masks are widened."""
 STRIP = 512
 """Rows of a photo that are computed at once."""
 SEAM = 0.012
 """Width of the seam around a head, as a share of the crop's side."""
+RIM = 0.09
+"""Width over which what goes on beyond the crop, such as long hair, becomes the photo's own again."""
 
 
 def turn(codes: Codes, shown: Codes) -> float:
@@ -72,6 +76,7 @@ def paste(photo: Image.Image, crop: Crop, picture: Picture, source: Source, move
         moved: whether anything but colours has changed.
     """
     size = picture.alpha.shape[-1]
+    within = rim(crop, photo, size).to(picture.alpha)
     if moved:
         shown = to_tensor(crop.apply(photo, size))[None].to(picture.alpha)
         matte, hair, alpha = (
@@ -83,10 +88,11 @@ def paste(photo: Image.Image, crop: Crop, picture: Picture, source: Source, move
         share = resize(torch.maximum(_grown(torch.maximum(matte, alpha), SEAM), free), size)
         free = resize(free, size)
         behind = torch.lerp(shown, _behind(shown, matte, hair, framed(crop, photo, MASKS)), free)
-        layers = torch.cat((torch.lerp(behind, picture.colours, picture.alpha), share), 1)
+        layers = torch.cat((torch.lerp(behind, picture.colours, picture.alpha), share * within), 1)
     else:
         own = resize(source.colours, size, "bicubic").clamp(0, 1)
-        layers = torch.cat(((picture.colours - own) * picture.alpha, picture.alpha), 1)
+        mask = picture.alpha * within
+        layers = torch.cat(((picture.colours - own) * mask, mask), 1)
     result, made = photo.copy(), Image.new("L", photo.size, 0)
     left, top, right, bottom = window(crop, photo)
     for row in range(top, bottom, STRIP):  # large photos need no large tensors
@@ -115,9 +121,30 @@ def framed(crop: Crop, photo: Image.Image, size: int) -> Tensor:
     return (rows[:, None] & columns).float()[None, None]
 
 
+def rim(crop: Crop, photo: Image.Image, size: int) -> Tensor:
+    """1 inside the crop, falling to 0 at those of its borders that lie inside the photo.
+
+    Returns:
+        ``Tensor[1, 1, size, size]``.
+    """
+    at = (torch.arange(size) + 0.5) / size
+    right, bottom = crop.left + crop.side < photo.width, crop.top + crop.side < photo.height
+    sides = []
+    for first, last in ((crop.top > 0, bottom), (crop.left > 0, right)):
+        near = torch.minimum(at if first else torch.ones(size), 1 - at if last else torch.ones(size))
+        share = (near / RIM).clamp(0, 1)
+        sides.append(share * share * (3 - 2 * share))
+    return (sides[0][:, None] * sides[1])[None, None]
+
+
 def _behind(shown: Tensor, head: Tensor, hair: Tensor, known: Tensor) -> Tensor:
     """What stands behind the head, continued from what is seen beside it, and well away from its hair."""
-    near, far = round(SEAM * MASKS), round(APART * MASKS)
-    free = (F.max_pool2d(head, 2 * near + 1, 1, near) < 0.5) & (F.max_pool2d(hair, 2 * far + 1, 1, far) < 0.1)
+    near, far, neck = (round(width * MASKS) for width in (SEAM, APART, NECK))
+
+    def beside(mask: Tensor, radius: int) -> Tensor:
+        return F.max_pool2d(mask, 2 * radius + 1, 1, radius)
+
+    haze = (beside(hair, far) > 0.1) & (beside(head * (1 - hair), neck) < 0.5)  # beside a face stands a neck
+    free = (beside(head, near) < 0.5) & ~haze
     free = free.to(shown.dtype) * known.to(shown)
     return resize(continued(resize(shown, MASKS), free), shown.shape[-1], "bicubic").clamp(0, 1)
