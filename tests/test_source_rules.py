@@ -25,6 +25,8 @@ OPTIONAL = (
     "onnx",
     "onnxruntime",
     "openvino",
+    "dask",
+    "distributed",
 )
 """Packages of extras: `import facesep` loads none of them."""
 IMPORTERS = "facesep/importers/"

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from facesep.data.cluster import run_on_cluster
 from facesep.data.duplicates import file_sizes, same_files
 from facesep.data.shards import encode_sample, file_sha256, stable_id, write_file, write_index, write_shard
 from facesep.data.sheet import rejects_sheet
@@ -87,6 +88,7 @@ def prepare(
     progress: Callable[[int, int], None] | None = None,
     small: int = 0,
     white: bool = False,
+    cluster: str | None = None,
 ) -> dict[str, Any]:
     """Writes all photos of a source as shards with an index, a report and a contact sheet of rejects.
 
@@ -102,12 +104,14 @@ def prepare(
         progress: called with (photos done, photos in all), first with what earlier runs have done.
         small: side of a smaller copy of everything in ``out/small``; 0 for none.
         white: keeps only the head, on white, instead of the whole photo.
+        cluster: address of a Dask scheduler whose workers make the shards, or ``local``; they must find the
+            photos and ``out`` under the same paths.
 
     Returns:
         The report, also written to ``report.json``: photos, samples, rejects by reason.
 
     Raises:
-        ConfigError: for sizes or counts that make no sense.
+        ConfigError: for sizes or counts that make no sense, and if the cluster cannot be used.
         DataError: if no photo could be used, the disk is full, or another run fills the folder.
     """
     if size < 16 or workers < 1 or shard_samples < 1:
@@ -118,7 +122,7 @@ def prepare(
     with _disk_errors(out):
         out.mkdir(parents=True, exist_ok=True)
         with _alone(out):
-            return _prepare(source, out, size, workers, shard_samples, progress, small, white)
+            return _prepare(source, out, size, workers, shard_samples, progress, small, white, cluster)
 
 
 def _prepare(
@@ -130,6 +134,7 @@ def _prepare(
     progress: Callable[[int, int], None] | None,
     small: int,
     white: bool,
+    cluster: str | None,
 ) -> dict[str, Any]:
     folders = [out, *([out / SMALL] if small else [])]
     for folder in folders:
@@ -160,7 +165,10 @@ def _prepare(
             progress(kept + done, len(names))
 
     tell(0)
-    records |= run_jobs(write_job, source, pending, workers, tell)
+    if cluster is None:
+        records |= run_jobs(write_job, source, pending, workers, tell)
+    elif pending:
+        records |= _on_cluster(source, pending, cluster, workers, tell)
     rejected = [pair for number in range(len(jobs)) for pair in records[number]["rejected"]]
     used = [number for number, job in enumerate(jobs) if job.path.exists()]
     if not used:
@@ -182,6 +190,26 @@ def _prepare(
         (out / "rejects.jpg").unlink(missing_ok=True)
     write_file(out / "report.json", json.dumps(report, indent=1, ensure_ascii=False).encode())
     return report
+
+
+def _on_cluster(
+    source: Source, jobs: dict[int, Job], cluster: str, workers: int, tell: Callable[[int], None]
+) -> dict[int, dict[str, Any]]:
+    """Writes shards on a cluster, and makes sure that they have come to this folder."""
+    done = 0
+
+    def finished(number: int) -> None:
+        nonlocal done
+        done += len(jobs[number].names)
+        tell(done)
+
+    records = run_on_cluster(write_job, source, jobs, cluster, workers, finished)
+    for number, job in jobs.items():
+        if job.finished() != records[number]:
+            raise DataError(
+                f"a worker wrote {job.path}, and it is not here: all machines must share {job.path.parent}"
+            )
+    return records
 
 
 def write_job(source: Source, job: Job, tick: Callable[[], None]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import os
+import platform
 import tarfile
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -92,8 +93,8 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def _temporary(path: Path) -> Path:
-    """A name of this process's own, in case a writer of a killed run is still dying."""
-    return path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    """A name of this process's own, in case a writer of a killed run, here or elsewhere, is still dying."""
+    return path.with_name(f"{path.name}.{platform.node()}.{os.getpid()}.tmp")
 
 
 def _finish(temporary: Path, path: Path) -> None:

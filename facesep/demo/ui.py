@@ -23,6 +23,7 @@ from facesep.demo.models import Models
 from facesep.demo.page import FILMS, GROUP, Page, Visit
 from facesep.demo.sessions import Sessions
 from facesep.demo.share import Share
+from facesep.demo.strangers import Strangers
 from facesep.demo.switches import add_look, add_switches
 from facesep.demo.tabs.drive import Drive
 from facesep.demo.tabs.edit import Edit
@@ -97,7 +98,7 @@ def launch_options() -> dict[str, Any]:
         "footer_links": ["api"],
         "theme": gr.themes.Default(font=_FONTS, font_mono=["ui-monospace", "monospace"]),
         "css": CSS,
-        "app_kwargs": {"middleware": [Middleware(Arrivals), Middleware(Vanished)]},
+        "app_kwargs": {"middleware": [Middleware(Arrivals), Middleware(Vanished), Middleware(Strangers)]},
     }
 
 

@@ -43,7 +43,8 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="folder for the shards; finished shards are kept")
     parser.add_argument("--size", type=int, default=256, help="side of the crops in pixels")
     parser.add_argument("--small", type=int, default=0, help="side of a smaller copy in OUT/small")
-    parser.add_argument("--workers", type=int, default=1, help="processes")
+    parser.add_argument("--workers", type=int, default=1, help="processes of this machine")
+    parser.add_argument("--cluster", metavar="ADDRESS", help="Dask scheduler whose workers do it, or local")
     parser.add_argument("--shard-samples", type=int, default=SHARD_SAMPLES, help="photos in a shard")
     parser.add_argument("--white", action="store_true", help="keep only the head, on white")
     maps = parser.add_argument_group("label maps (folder, ffhq, affectnet)")
@@ -78,6 +79,7 @@ def run(args: argparse.Namespace) -> None:
         progress=Progress(),
         small=args.small,
         white=args.white,
+        cluster=args.cluster,
     )
     print(f"{report['samples']} of {report['photos']} photos in {args.out}; rejected: {report['rejects']}")
     if report["rejects"]:

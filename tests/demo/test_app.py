@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from workers import free_port
 
 pytest.importorskip("gradio")
 pytestmark = pytest.mark.slow
@@ -24,12 +24,6 @@ def checkpoint(sep, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("checkpoints") / "tiny"
     sep.save_pretrained(folder)
     return folder
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def environment(tmp_path: Path, **variables: str) -> dict[str, str]:

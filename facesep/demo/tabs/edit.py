@@ -43,7 +43,7 @@ class Edit:
         self.remake = (self.edit, self.sliders, shown)
         page.on(reset.click, self.start, [], self.outputs)
         moved = [slider.input for slider in self.sliders]
-        page.on(moved, *self.remake, trigger_mode="always_last", show_progress="hidden")
+        page.on(moved, self.moved, self.sliders, shown, trigger_mode="always_last", show_progress="hidden")
 
     def start(self, visit: Visit) -> tuple:
         """For a new face: sliders with their names at its own values, moved as a link says; its picture."""
@@ -68,6 +68,11 @@ class Edit:
         visit.kept.pop(START, None)
         hidden = [gr.update(visible=False)] * len(self.sliders)
         return *hidden, *self.result.empty(visit), gr.update(interactive=False)
+
+    def moved(self, visit: Visit, *values: float) -> tuple:
+        """The same where a slider was moved; it shows only with a face, which may be kept no longer."""
+        visit.face(which="your photo")
+        return self.edit(visit, *values)
 
     def edit(self, visit: Visit, *values: float) -> tuple:
         """Gives the result and the button that resets it; nothing as long as there is no face."""

@@ -80,8 +80,12 @@ class Turn:
         return picture(data), gr.update(value=path, interactive=True), *opened
 
     def drag(self, visit: Visit, yaw: float, pitch: float, moving: bool) -> tuple:
-        """The same with the sliders; a small picture alone while the head is being dragged."""
-        if moving is not True or not visit.has_face():
+        """The same with the sliders; a small picture alone while the head is being dragged.
+
+        Only a head that shows can be dragged: without a face, it is no longer kept.
+        """
+        visit.face(which="your photo")
+        if moving is not True:
             return yaw, pitch, *self.turn(visit, yaw, pitch)
         face = turned(visit.shown(visit.kept[FACE]), yaw, pitch)
         data = actions.preview(visit.sep, face, visit.look)
