@@ -550,7 +550,8 @@ class FaceSep(CheckpointMixin):
         if portrait.untouched:
             return note_made(frame.photo.copy(), Image.new("L", frame.photo.size))  # nothing was made
         shown = picture(self.decoder, self.landmarks, portrait, size, alone=False)
-        return paste(frame.photo, frame.crop, shown, portrait.base, portrait.moved)
+        regrown = float(portrait.regrown) if portrait.moved else 0.0
+        return paste(frame.photo, frame.crop, shown, portrait.base, portrait.moved, regrown)
 
     def _render_batch(self, codes: Codes) -> Tensor:
         return self.decoder(codes).image.float()

@@ -11,6 +11,7 @@ from torch import Tensor
 from facesep.codes import Codes
 from facesep.constants import constant
 from facesep.detail.flow import (
+    STEEPNESS,
     Surface,
     alike,
     beyond,
@@ -129,15 +130,14 @@ def pull(
         points, mouth, shown = move(points, head(codes), head(source.codes))
     places, behind = drop(points, source.codes)
     confidence = visible(behind, sample(source.depth, places)) * facing(places)
-    same = alike(codes, source.codes)
-    confidence = torch.maximum(blur(confidence, 2.0).clamp(0, 1), same)
+    confidence = torch.maximum(blur(confidence, 2.0).clamp(0, 1), alike(codes, source.codes))
 
     around, grid = pixel_grid(GRID, places), pixel_grid(size, places)
     inner = resize(places - around, size)
     middle = constant(CENTRE, depth).view(1, 3, 1, 1).expand(len(depth), -1, 1, 1)
     covered, covers = (harden(resize(each, GRID, "bicubic")) for each in (seen.opacity, source.opacity))
     result, photo = outline(covered, drop(middle, codes)[0]), outline(covers, drop(middle, source.codes)[0])
-    outer = resize(beyond(around[None], result, photo, same) - around, size)
+    outer = resize(beyond(around[None], result, photo) - around, size)
     within = solid > 0.5
     # Toward its outline what the photo does not show becomes what it shows beside the outline.
     deep = ((resize(seen.opacity, size) - 0.5) / (SOLID_RENDER - 0.5)).clamp(0, 1)
@@ -236,7 +236,7 @@ def compose(
     colours, alpha, sure = layer.colours, layer.alpha, layer.confidence
     if regrown is not None:
         sure = sure * (1 - regrown * layer.hair)
-        alpha = torch.lerp(alpha, solid, regrown * layer.hair)
+        alpha = torch.lerp(alpha, solid, regrown * (STEEPNESS * layer.hair).clamp(0, 1))  # its soft edge, too
     fill = filled(plain, seen.opacity, layer._replace(confidence=sure * (1 - layer.hair)))
     colours = torch.lerp(fill, colours, sure)
     other = None

@@ -179,10 +179,11 @@ def facing(places: Tensor) -> Tensor:
 
 
 ANGLES, RADII, REACH = 128, 96, 0.75
-SMOOTH, ALONE = 3, 6
 """Samples of an outline: directions, steps along each, and how far they go as a share of the image's side."""
-MOST_GROWTH, LEAST_GROWTH = 0.15, 0.02
-"""How far an outline moves at most, as a share of the image's side: in another pose, and in the same one."""
+SMOOTH, ALONE = 3, 6
+"""Directions to each side over which a movement of the outline is averaged, and must hold to count."""
+MOST_GROWTH = 0.15
+"""How far an outline moves at most, as a share of the image's side."""
 
 
 class Outline(NamedTuple):
@@ -213,15 +214,13 @@ def outline(opacity: Tensor, centre: Tensor) -> Outline:
     return Outline(centre, covered.sum(2, keepdim=True) * (REACH / RADII))
 
 
-def beyond(places: Tensor, result: Outline, photo: Outline, same: Tensor) -> Tensor:
+def beyond(places: Tensor, result: Outline, photo: Outline) -> Tensor:
     """Places in the photo of what lies outside the outline of a result: as far from the photo's outline.
 
     Args:
         places: ``Tensor[B, 2, n, n]`` of the result, shares of the image.
         result: its outline.
         photo: that of the head in the photo.
-        same: ``Tensor[B, 1, 1, 1]`` in 0..1, whether both are seen from the same side. The outline then
-            hardly moves, whatever it seems to do where hair beside a neck touches a chin.
 
     Returns:
         ``Tensor[B, 2, n, n]``.
@@ -229,8 +228,7 @@ def beyond(places: Tensor, result: Outline, photo: Outline, same: Tensor) -> Ten
     offset = places - result.centre
     distance = offset.norm(dim=1, keepdim=True).clamp_min(1e-6)
     at = torch.atan2(offset[:, 1:], offset[:, :1]) / torch.pi  # -1..1
-    most = MOST_GROWTH + (LEAST_GROWTH - MOST_GROWTH) * same
-    growth = (photo.radius - result.radius).clamp(-most, most)
+    growth = (photo.radius - result.radius).clamp(-MOST_GROWTH, MOST_GROWTH)
     growth = _wide(growth.clamp_min(0)) - _wide((-growth).clamp_min(0))
     wrapped = torch.cat((growth[..., -SMOOTH - 2 :], growth, growth[..., : SMOOTH + 2]), -1)
     wrapped = F.avg_pool2d(wrapped, (1, 2 * SMOOTH + 1), 1)
@@ -241,7 +239,10 @@ def beyond(places: Tensor, result: Outline, photo: Outline, same: Tensor) -> Ten
 
 
 def _wide(growth: Tensor) -> Tensor:
-    """What holds for neighbouring directions, too (a morphological opening): hair beside a neck does not."""
+    """What holds for neighbouring directions, too (a morphological opening).
+
+    Hair beside a neck, which touches the chin in one view and not in the other, is a step in few directions.
+    """
     wrapped = torch.cat((growth[..., -2 * ALONE :], growth, growth[..., : 2 * ALONE]), -1)
     least = -F.max_pool2d(-wrapped, (1, 2 * ALONE + 1), 1)
     return F.max_pool2d(least, (1, 2 * ALONE + 1), 1)

@@ -13,6 +13,7 @@ from torch import Tensor
 from facesep.camera import rotation_matrix
 from facesep.codes import Codes
 from facesep.detail.compose import Picture
+from facesep.detail.cutoff import cut_off, wider
 from facesep.detail.flow import blur, continued, resize, sample
 from facesep.detail.source import Source
 from facesep.faces.crop import Crop
@@ -60,7 +61,9 @@ def in_photo(canonical: Tensor, crop: Crop, box: tuple[int, int, int, int]) -> T
     return sample(canonical, torch.stack((columns, rows))[None])
 
 
-def paste(photo: Image.Image, crop: Crop, picture: Picture, source: Source, moved: bool) -> Image.Image:
+def paste(
+    photo: Image.Image, crop: Crop, picture: Picture, source: Source, moved: bool, regrown: float = 0.0
+) -> Image.Image:
     """Puts one result into its photo.
 
     Where nothing has moved, the change of each pixel is added to the photo, so that the photo keeps its own
@@ -74,9 +77,12 @@ def paste(photo: Image.Image, crop: Crop, picture: Picture, source: Source, move
         picture: the result, a batch of one.
         source: the photo's head, a batch of one.
         moved: whether anything but colours has changed.
+        regrown: how much of the photo's own hair is replaced, 0 to 1. What of it lies beyond the crop then
+            goes, too.
     """
     size = picture.alpha.shape[-1]
     within = rim(crop, photo, size).to(picture.alpha)
+    result, made = photo.copy(), Image.new("L", photo.size, 0)
     if moved:
         shown = to_tensor(crop.apply(photo, size))[None].to(picture.alpha)
         matte, hair, alpha = (
@@ -84,6 +90,9 @@ def paste(photo: Image.Image, crop: Crop, picture: Picture, source: Source, move
         )
         # Where the head has left. Elsewhere its soft edge, mixed with what is behind it, is the photo's own.
         gone = ((matte - alpha - 0.15) / 0.35).clamp(0, 1)
+        beyond = cut_off(photo, crop, regrown * gone * hair, resize(within, MASKS))
+        if beyond is not None:
+            _lay(result, made, beyond, wider(crop), added=False)
         free = torch.maximum(_grown(gone, SEAM), _grown(gone * hair, APART))  # with single hairs beside it
         share = resize(torch.maximum(_grown(torch.maximum(matte, alpha), SEAM), free), size)
         free = resize(free, size)
@@ -93,16 +102,29 @@ def paste(photo: Image.Image, crop: Crop, picture: Picture, source: Source, move
         own = resize(source.colours, size, "bicubic").clamp(0, 1)
         mask = picture.alpha * within
         layers = torch.cat(((picture.colours - own) * mask, mask), 1)
-    result, made = photo.copy(), Image.new("L", photo.size, 0)
+    _lay(result, made, layers, crop, added=not moved)
+    return note_made(result, made)
+
+
+def _lay(photo: Image.Image, made: Image.Image, layers: Tensor, crop: Crop, added: bool) -> None:
+    """Changes a photo within a window, and notes where.
+
+    Args:
+        photo: the photo.
+        made: what was made of it so far.
+        layers: ``Tensor[1, 4, S, S]`` of the window: colours, or what is added to those of the photo; mask.
+        crop: the window.
+        added: whether the colours are added.
+    """
     left, top, right, bottom = window(crop, photo)
     for row in range(top, bottom, STRIP):  # large photos need no large tensors
         box = left, row, right, min(row + STRIP, bottom)
-        before = np.asarray(photo.crop(box), dtype=np.float32)
+        before, noted = np.asarray(photo.crop(box), dtype=np.float32), np.asarray(made.crop(box))
         colours, mask = np.split(in_photo(layers, crop, box)[0].permute(1, 2, 0).cpu().numpy(), (3,), 2)
-        after = before + (mask * (colours * 255 - before) if moved else np.round(colours * 255))
-        result.paste(Image.fromarray(np.clip(np.round(after), 0, 255).astype(np.uint8)), box[:2])
-        made.paste(Image.fromarray((mask[..., 0] * 255).clip(0, 255).astype(np.uint8)), box[:2])
-    return note_made(result, made)
+        after = before + (np.round(colours * 255) if added else mask * (colours * 255 - before))
+        photo.paste(Image.fromarray(np.clip(np.round(after), 0, 255).astype(np.uint8)), box[:2])
+        here = (mask[..., 0] * 255).clip(0, 255).astype(np.uint8)
+        made.paste(Image.fromarray(np.maximum(noted, here)), box[:2])
 
 
 def _grown(mask: Tensor, width: float) -> Tensor:

@@ -7,7 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
+from facesep import FaceSep
 from facesep.codes import CODE_SIZES, Codes
+from facesep.demo.examples import FOLDER
 from facesep.detail.compose import Picture
 from facesep.detail.paste import RIM, _behind, paste, rim
 from facesep.detail.source import Source
@@ -55,3 +57,19 @@ def test_a_neck_beside_hair_is_what_stands_behind_a_chin():
     found = _behind(shown, head, hair, torch.ones_like(head))
     assert found[0, 0, 210:218, 100:156].min() > 0.8
     assert found[0, 0, 100, 40:60].max() < 0.2
+
+
+def test_hair_that_goes_takes_along_what_of_it_lies_beyond_the_crop():
+    """A man with much hair, cut off by the crop, gets hair that lies flat; a smile leaves what is above."""
+    sep = FaceSep.from_pretrained()
+    man, woman = (sep.portrait(FOLDER / name) for name in ("london_092.jpg", "london_099.jpg"))
+    crop, photo = man.frames[0]
+    assert crop.top > 20
+    before = np.asarray(photo, float)
+    above, wall = np.s_[: int(crop.top), 150:370], before[:40, 150:370].mean()
+    assert (before[above] < 0.6 * wall).mean() > 0.05  # dark hair
+    bald = np.asarray(sep.render(man.swap(woman, "hair"), background="keep"), float)
+    assert (bald[above] < 0.6 * wall).mean() < 0.002
+    assert np.array_equal(bald[-60:], before[-60:]) and np.array_equal(bald[:30], before[:30])
+    smiling = np.asarray(sep.render(man.swap(woman, "expression"), background="keep"), float)
+    assert np.array_equal(smiling[above], before[above])
