@@ -43,6 +43,8 @@ CENTRE = (0.0, 0.1, -0.3)
 SOLID_RENDER = 0.9
 EDGE_OF_RENDER = 48
 """The edge of a render is one of so many parts of its side."""
+SHARP = 4.0
+"""Steepness of the step between what lies inside the outline and beyond it: about a pixel wide."""
 HAIR_EDGE = 1.8
 """Steepness of the edge of hair that stands alone."""
 TONE = 10.0
@@ -158,7 +160,7 @@ def pull(
     # Outside the outline hair fades out, skin (a neck) ends; the inside goes as far, without a crack.
     edge = ended(beside[:, 3:4], beside[:, 4:]) * framed
     alpha = torch.lerp(solid, matte, sure)
-    alpha = torch.where(within, torch.maximum(alpha, edge * (1 - deep)), edge)
+    alpha = torch.lerp(edge, torch.maximum(alpha, edge * (1 - deep)), harden(solid, SHARP))
     sure = sure * framed
     hole = (resize(mouth, size) / EDGE + 0.5).clamp(0, 1)
     sure = sure * (1 - hole * (1 - resize(shown, size)))
