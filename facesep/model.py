@@ -55,6 +55,7 @@ from facesep.images import Source, load_image, note_made, note_refined, to_image
 from facesep.moves import PHOTOS, Direction, directions, move, named_moves
 from facesep.nets.decoder import Decoder
 from facesep.nets.encoder import build_encoder
+from facesep.nets.finish import Finish
 from facesep.nets.landmarks import LandmarkHead
 from facesep.refine import FOLDER, INDEX
 from facesep.saving import check_frames, save
@@ -80,6 +81,12 @@ NO_REFINER = (
 )
 LANDMARKS = "landmarks"
 """Part of a checkpoint that holds its landmark head; it may be missing."""
+FINISH = "finish"
+"""Part of a checkpoint that holds its Finish network; it may be missing."""
+NO_FINISH = (
+    "this checkpoint has no Finish network, which completes what photos do not show: leave finish (on the "
+    "command line: --finish) out, or add one with train/finish.py (docs/detail.md)"
+)
 REFINE_OPTIONS = ("steps", "start", "eta", "seed", "on_step")
 Refine = bool | Mapping[str, Any]
 """Whether to refine: no, yes, or yes with options of ``FaceRefiner.refine``."""
@@ -112,6 +119,7 @@ class FaceSep(CheckpointMixin):
         self._refiner_home: Path | None = None
         self._named: tuple[Direction, ...] | None = None
         self.landmarks: LandmarkHead | None = None
+        self.finish: Finish | None = None
         self.encoder = build_encoder(config.encoder).eval().requires_grad_(False)
         self.decoder = Decoder(config.decoder).eval().requires_grad_(False)
 
@@ -152,6 +160,8 @@ class FaceSep(CheckpointMixin):
         model = cls(config, extras)
         if (folder / LANDMARKS).is_dir():
             model.landmarks = LandmarkHead().eval().requires_grad_(False)
+        if (folder / FINISH).is_dir():
+            model.finish = Finish().eval().requires_grad_(False)
         for name, module in model._modules():
             module.load_state_dict(read_part(folder, name, module.state_dict()))
         if (folder / FOLDER / INDEX).is_file():
@@ -194,8 +204,9 @@ class FaceSep(CheckpointMixin):
         )
 
     def _modules(self) -> list[tuple[str, torch.nn.Module]]:
+        optional = ((LANDMARKS, self.landmarks), (FINISH, self.finish))
         parts = [("encoder", self.encoder), ("decoder", self.decoder)]
-        return parts if self.landmarks is None else [*parts, (LANDMARKS, self.landmarks)]
+        return parts + [(name, module) for name, module in optional if module is not None]
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | str | None = None) -> FaceSep:
         """Moves the networks; codes and images follow them.
@@ -444,6 +455,7 @@ class FaceSep(CheckpointMixin):
         roll: Angle = None,
         size: int | None = None,
         detail: bool = True,
+        finish: bool | None = None,
         background: Background = "white",
         output: str = "pil",
         refine: Refine = False,
@@ -462,6 +474,8 @@ class FaceSep(CheckpointMixin):
             size: side of the result in pixels, 16 to 1024; None chooses what the photo gives (at most 1.5
                 times its own resolution), and the size of the model's renders for codes.
             detail: False shows portraits as codes, without the photo's pixels.
+            finish: whether the checkpoint's Finish network completes what photos do not show; None does so
+                where the checkpoint has one. Pixels that the photo shows stay as they are.
             background: ``white``, ``transparent``, a colour, or ``keep``: the result stands in its photo,
                 at the photo's own size. Heads that turn by more than 15 degrees are shown on white, with a
                 warning.
@@ -476,12 +490,13 @@ class FaceSep(CheckpointMixin):
 
         Raises:
             ConfigError: for an unknown output, size or background, an angle beyond 90 degrees, angles that
-                are not as many as the faces, or without a refiner to refine.
+                are not as many as the faces, or without a refiner or Finish network that is asked for.
         """
         checks.choice(output, "output", ("pil", "tensor"))
         refined = self._refinement(refine)
         check_background(background)
         checks.flag(detail, "detail")
+        completed = self._finishing(finish)
         if size is not None:
             check_size(size)
         shown = self._face(face, detail=detail)
@@ -497,9 +512,9 @@ class FaceSep(CheckpointMixin):
                 raise ConfigError(
                     "only a portrait with its photo has a background to keep: use sep.portrait(photo)"
                 )
-            found = [self._in_photo(batch[i : i + 1]) for i in range(len(batch))]
+            found = [self._in_photo(batch[i : i + 1], completed) for i in range(len(batch))]
             return found if shown.batched else found[0]
-        images = self._images(batch, size, background, refined)
+        images = self._images(batch, size, background, refined, completed)
         if output == "tensor":
             return images if shown.batched else images[0]
         found = pictures(images) if images.shape[1] == 4 else [to_image(image) for image in images]
@@ -513,6 +528,7 @@ class FaceSep(CheckpointMixin):
         size: int | None,
         background: Background,
         refined: Callable[[Tensor], Tensor] | None,
+        finish: Finish | None,
     ) -> Tensor:
         """Pictures of a batch, ``Tensor[B, 3 or 4, S, S]``."""
         step = 1 if self.device.type == "cpu" else GPU_FACES
@@ -520,7 +536,9 @@ class FaceSep(CheckpointMixin):
         places = [slice(i, i + step) for i in range(0, len(batch), step)]
         if isinstance(batch, Portrait):
             size = size or choose_size(batch.resolution, self.image_size)
-            shown = [picture(self.decoder, self.landmarks, batch[place], size) for place in places]
+            shown = [
+                picture(self.decoder, self.landmarks, batch[place], size, finish=finish) for place in places
+            ]
             return torch.cat([lay(each, background) for each in shown])
         parts = [batch[place] for place in places]
         if background == "white":
@@ -533,7 +551,7 @@ class FaceSep(CheckpointMixin):
         side = size or self.image_size
         return torch.cat([lay(plain_picture(self.decoder(part), side), background) for part in parts])
 
-    def _in_photo(self, portrait: Portrait) -> Image.Image:
+    def _in_photo(self, portrait: Portrait, finish: Finish | None) -> Image.Image:
         """One result in its photo; on white, with a warning, when it cannot stand there."""
         frame = portrait.frames[0]
         if frame.photo is None:
@@ -546,10 +564,11 @@ class FaceSep(CheckpointMixin):
                 PhotoWarning,
                 stacklevel=3,
             )
-            return to_image(lay(picture(self.decoder, self.landmarks, portrait, size), "white")[0])
+            shown = picture(self.decoder, self.landmarks, portrait, size, finish=finish)
+            return to_image(lay(shown, "white")[0])
         if portrait.untouched:
             return note_made(frame.photo.copy(), Image.new("L", frame.photo.size))  # nothing was made
-        shown = picture(self.decoder, self.landmarks, portrait, size, alone=False)
+        shown = picture(self.decoder, self.landmarks, portrait, size, alone=False, finish=finish)
         regrown = float(portrait.regrown) if portrait.moved else 0.0
         return paste(frame.photo, frame.crop, shown, portrait.base, portrait.moved, regrown)
 
@@ -676,6 +695,7 @@ class FaceSep(CheckpointMixin):
         on_frame: Callable[[int], object] | None = None,
         size: int | None = None,
         detail: bool = True,
+        finish: bool | None = None,
         background: Background = "white",
         refine: Refine = False,
     ) -> Path | Iterator[Image.Image]:
@@ -692,6 +712,7 @@ class FaceSep(CheckpointMixin):
             on_frame: called with the number of frames done, for progress.
             size: as for ``render``.
             detail: as for ``render``.
+            finish: as for ``render``.
             background: ``white``, a colour or, for ``.webp`` and folders of frames, ``transparent``.
             refine: as for ``render``. All frames share one seed, so that the invented detail does not
                 change from frame to frame.
@@ -709,7 +730,7 @@ class FaceSep(CheckpointMixin):
             raise ConfigError("an orbit stands on white or a colour: its head turns too far for its photo")
         poses = orbit_path(frames, yaw, pitch)
         check_frames(path, fps, background)
-        show, head = self._shown(face, size, detail, background, refine)
+        show, head = self._shown(face, size, detail, finish, background, refine)
         poses = poses.to(codes_of(head).rotation)
         pictures = (show(head.replace(rotation=pose)) for pose in poses)
         return (
@@ -730,6 +751,7 @@ class FaceSep(CheckpointMixin):
         on_step: Step | None = None,
         size: int | None = None,
         detail: bool = True,
+        finish: bool | None = None,
         background: Background = "white",
         refine: Refine = False,
     ) -> Path | Iterator[Image.Image]:
@@ -751,6 +773,7 @@ class FaceSep(CheckpointMixin):
             on_step: called with what is being done, how many frames are done, and how many there are.
             size: as for ``render``.
             detail: as for ``render``.
+            finish: as for ``render``.
             background: as for ``orbit``, or, where the expression alone moves, ``keep``: the head stays in
                 its photo.
             refine: as for ``orbit``.
@@ -776,7 +799,7 @@ class FaceSep(CheckpointMixin):
             raise ConfigError(f"on_step must be a function, got {checks.shown(on_step)}")
         fps, seconds = rate(video, fps, seconds)
         check_frames(path, fps, background)
-        show, head = self._shown(face, size, detail, background, refine)
+        show, head = self._shown(face, size, detail, finish, background, refine)
         tell = on_step or (lambda *_: None)
         motion = read_motion(follow(self, video, fps, seconds), video, fps, seconds, tell)
         moving = tracks(head, motion, attributes, relative)
@@ -794,11 +817,13 @@ class FaceSep(CheckpointMixin):
         face: Portrait | Codes | Photo | Aligned,
         size: int | None,
         detail: bool,
+        finish: bool | None,
         background: Background,
         refine: Refine,
     ) -> tuple[Callable[[Portrait | Codes], Image.Image], Portrait | Codes]:
         """How the frames of a video of one face are rendered, and the face."""
         checks.flag(detail, "detail")
+        self._finishing(finish)
         if size is not None:
             check_size(size)
         if isinstance(refine, Mapping) and not isinstance(refine.get("seed", 0), int):
@@ -811,11 +836,19 @@ class FaceSep(CheckpointMixin):
             size = choose_size(head.resolution, self.image_size) // 2 * 2  # what video codecs want
 
         def show(one: Portrait | Codes) -> Image.Image:
-            image = self.render(one, size=size, detail=detail, background=background, refine=refine)
+            image = self.render(
+                one, size=size, detail=detail, finish=finish, background=background, refine=refine
+            )
             assert isinstance(image, Image.Image)  # not a list: one face
             return image
 
         return show, head
+
+    def _finishing(self, finish: bool | None) -> Finish | None:
+        """The network that completes pictures; None to leave them as they are."""
+        if finish is not None and checks.flag(finish, "finish") and self.finish is None:
+            raise ConfigError(NO_FINISH)
+        return None if finish is False else self.finish
 
     def _refinement(self, refine: Refine) -> Callable[[Tensor], Tensor] | None:
         """What turns rendered images into refined ones; None to leave them as they are."""

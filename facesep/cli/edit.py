@@ -136,6 +136,7 @@ def _drive(options: Namespace, read: Reader, job: Job, video: str, attributes: l
         on_step=lambda what, done, total: read.progress.count(what.lower(), done, total),
         size=options.size,
         detail=options.detail,
+        finish=options.finish,
         background=options.background,
         refine=refinement(options),
     )
@@ -161,6 +162,7 @@ def _orbit(options: Namespace, read: Reader, job: Job) -> dict[str, str]:
         fps=options.fps,
         size=options.size,
         detail=options.detail,
+        finish=options.finish,
         background=options.background,
         refine=refinement(options),
         on_frame=lambda done: read.progress.count("rendering", done, options.frames),
@@ -200,6 +202,7 @@ def _write(options: Namespace, read: Reader, job: Job, face: Portrait | Codes) -
             roll=options.roll,
             size=options.size,
             detail=options.detail,
+            finish=options.finish,
             background=options.background,
             refine=refine,
         )

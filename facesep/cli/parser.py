@@ -335,6 +335,12 @@ def _look_options() -> argparse.ArgumentParser:
         help="show the photo's own pixels; --no-detail shows the model's render (default: --detail)",
     )
     group.add_argument(
+        "--finish",
+        action=argparse.BooleanOptionalAction,
+        help="complete what the photo does not show with the checkpoint's Finish network (default: where the "
+        "checkpoint has one)",
+    )
+    group.add_argument(
         "--size",
         type=int,
         metavar="PIXELS",

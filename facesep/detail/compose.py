@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -31,6 +32,7 @@ from facesep.detail.flow import (
 from facesep.detail.motion import EDGE, move
 from facesep.detail.source import Source, repainted
 from facesep.nets.decoder import Decoder
+from facesep.nets.finish import Draft
 from facesep.nets.landmarks import LandmarkHead
 
 GRID = 128
@@ -60,6 +62,7 @@ class Layer(NamedTuple):
         hair: ``Tensor[B, 1, S, S]``.
         confidence: ``Tensor[B, 1, S, S]``, how well the photo shows what is there.
         mouth: ``Tensor[B, 1, S, S]`` in 0..1, inside of the open mouth.
+        points: ``Tensor[B, 3, n, n]`` decimetres, the result's surface in the head frame of the photo.
     """
 
     colours: Tensor
@@ -67,6 +70,11 @@ class Layer(NamedTuple):
     hair: Tensor
     confidence: Tensor
     mouth: Tensor
+    points: Tensor
+
+
+Finishing = Callable[[Draft], Tensor]
+"""Gives colours in place of a draft's, such as ``facesep.nets.finish.Finish``."""
 
 
 class Picture(NamedTuple):
@@ -164,7 +172,33 @@ def pull(
     sure = sure * framed
     hole = (resize(mouth, size) / EDGE + 0.5).clamp(0, 1)
     sure = sure * (1 - hole * (1 - resize(shown, size)))
-    return Layer(colours.clamp(0, 1), alpha, hair, sure, hole)
+    return Layer(colours.clamp(0, 1), alpha, hair, sure, hole, points)
+
+
+def reflected(
+    decoder: Decoder, source: Source, codes: Codes, points: Tensor, size: int, recolour: bool
+) -> tuple[Tensor, Tensor]:
+    """What a photo shows at the same places of the other half of the head.
+
+    Args:
+        decoder: the decoder D.
+        source: the photo.
+        codes: of the result.
+        points: ``Tensor[B, 3, n, n]``, the result's surface in the head frame of the photo.
+        size: side of the result in pixels.
+        recolour: whether texture or light differ from the photo's.
+
+    Returns:
+        ``Tensor[B, 3, S, S]`` colours and ``Tensor[B, 1, S, S]`` in 0..1, how well the photo shows them.
+    """
+    places, behind = drop(points * constant((-1.0, 1.0, 1.0), points).view(3, 1, 1), source.codes)
+    turned = torch.cat((-places[:, :1], places[:, 1:]), 1)
+    known = visible(behind, sample(source.depth, places)) * facing(turned)
+    pixels = sample(torch.cat((source.colours, source.matte), 1), resize(places, size))
+    colours, matte = pixels.split((3, 1), 1)
+    if recolour:
+        colours = display(linear(colours) * resize(sample(ratio(decoder, source, codes), places), size))
+    return colours.clamp(0, 1), resize(blur(known, 2.0), size).clamp(0, 1) * matte
 
 
 def ended(matte: Tensor, hair: Tensor) -> Tensor:
@@ -216,6 +250,7 @@ def compose(
     mouth: Source | None = None,
     mouth_share: float | Tensor = 1.0,
     recolour: bool = True,
+    finish: Finishing | None = None,
 ) -> Picture:
     """Renders codes with the pixels of photos.
 
@@ -230,15 +265,17 @@ def compose(
         mouth: the photo that gives what open lips show.
         mouth_share: how much of it, 0 to 1; the render shows the rest.
         recolour: whether texture or light differ from the base's; donors are always recoloured.
+        finish: completes what the photos do not show; None leaves the render there.
     """
     rendering = decoder(codes)
     seen, plain = surface(rendering), rendering.image.float()
     solid = harden(resize(seen.opacity, size, "bicubic"))
     layer = pull(decoder, head, base, codes, seen, solid, recolour)
-    colours, alpha, sure = layer.colours, layer.alpha, layer.confidence
+    colours, alpha, sure, strands = layer.colours, layer.alpha, layer.confidence, layer.hair
     if regrown is not None:
         sure = sure * (1 - regrown * layer.hair)
         alpha = torch.lerp(alpha, solid, regrown * (STEEPNESS * layer.hair).clamp(0, 1))  # its soft edge, too
+        strands = strands * (1 - regrown)
     fill = filled(plain, seen.opacity, layer._replace(confidence=sure * (1 - layer.hair)))
     colours = torch.lerp(fill, colours, sure)
     other = None
@@ -251,5 +288,9 @@ def compose(
             other = pull(decoder, head, hair, codes, seen, solid)
         share = other.hair * other.confidence * (1 if regrown is None else regrown)
         colours, alpha = torch.lerp(colours, other.colours, share), torch.maximum(alpha, share)
-        sure = torch.maximum(sure, share)
-    return Picture(colours.clamp(0, 1), alpha, sure)
+        sure, strands = torch.maximum(sure, share), torch.maximum(strands, share)
+    colours = colours.clamp(0, 1)
+    if finish is not None:
+        mirrored = reflected(decoder, base, codes, layer.points, size, recolour)
+        colours = finish(Draft(colours, sure, alpha, strands, fill, *mirrored, layer.points))
+    return Picture(colours, alpha, sure)

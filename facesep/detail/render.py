@@ -7,7 +7,7 @@ from PIL import Image, ImageColor
 from torch import Tensor
 
 from facesep.checks import shown, whole
-from facesep.detail.compose import Picture, compose, display, ended, inside, linear, ratio
+from facesep.detail.compose import Finishing, Picture, compose, display, ended, inside, linear, ratio
 from facesep.detail.flow import continued, harden, resize
 from facesep.detail.portrait import Portrait
 from facesep.detail.source import MOST_PIXELS
@@ -97,7 +97,12 @@ def plain_picture(rendering: Rendering, size: int) -> Picture:
 
 @torch.no_grad()
 def picture(
-    decoder: Decoder, head: LandmarkHead | None, portrait: Portrait, size: int, alone: bool = True
+    decoder: Decoder,
+    head: LandmarkHead | None,
+    portrait: Portrait,
+    size: int,
+    alone: bool = True,
+    finish: Finishing | None = None,
 ) -> Picture:
     """Renders portraits with the pixels of their photos.
 
@@ -107,6 +112,7 @@ def picture(
         portrait: one or a batch.
         size: side of the result in pixels.
         alone: whether the head will stand without its photo, so that its neck must end.
+        finish: completes what the photos do not show; None leaves the render there.
     """
     codes, base = portrait.codes.batch(), portrait.base
     if not portrait.moved:
@@ -124,10 +130,11 @@ def picture(
         mouth=donors.get("expression"),
         mouth_share=portrait.shares.get("expression", 1.0),
         recolour=portrait.recoloured,
+        finish=finish,
     )
     if portrait.other is not None and portrait.other[1] > 0:
         other, amount = portrait.other
-        second = picture(decoder, head, other, size, alone)
+        second = picture(decoder, head, other, size, alone, finish)
         result = Picture(*(torch.lerp(a, b, amount) for a, b in zip(result, second, strict=True)))
     return result
 

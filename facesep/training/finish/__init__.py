@@ -1,0 +1,1 @@
+"""Training of the Finish network: pairs of drafts and truths from single photos, batches, losses."""
