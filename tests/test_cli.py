@@ -585,6 +585,26 @@ def test_info_about_a_checkpoint(sep, checkpoint, capsys):
     assert '"image_size": 32' in out
 
 
+def test_info_for_programs(sep, checkpoint, capsys, tmp_path):
+    def told(*arguments):
+        assert main(["info", "--json", *map(str, arguments)]) == 0
+        (line,) = capsys.readouterr().out.splitlines()
+        return json.loads(line)
+
+    assert told()["torch"] == torch.__version__ and told()["bundled"]["kind"] == "checkpoint"
+    found = told(checkpoint)
+    assert found["decoder"]["parameters"] == parameters(sep.decoder)
+    assert found["decoder"]["config"]["image_size"] == 32
+    sizes = {one["name"]: one["bytes"] for one in found["files"]}
+    path = checkpoint / "encoder" / "model.safetensors"
+    assert sizes["encoder/model.safetensors"] == path.stat().st_size
+    width, height = Image.open(ANNA).size
+    assert told(ANNA) == {"kind": "picture", "file": str(ANNA), "width": width, "height": height}
+    sep.encode(ANNA).save(tmp_path / "anna.safetensors", include_identity=True)
+    assert told(tmp_path / "anna.safetensors")["faces"] == 1
+    assert told("--preset", "tiny")["both"]["parameters"] > 0
+
+
 def test_info_finds_a_changed_checkpoint(sep, checkpoint, tmp_path, capsys):
     import shutil
 

@@ -9,6 +9,7 @@ from argparse import Namespace
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -32,19 +33,27 @@ NOT_MARKED = 3
 MARKED = (*PHOTOS, *video.SUFFIXES)
 """Names of files in folders that ``verify`` looks at."""
 
+Told = tuple[dict[str, Any], list[str]]
+"""What ``info`` says, for programs and for people."""
+
 
 def info(options: Namespace) -> None:
     """About this installation, a checkpoint, a weight file or a preset."""
     if options.preset is not None:
         if options.name is not None:
             raise ConfigError(f"give either {options.name!r} or --preset, not both")
-        _preset(options.preset)
+        values, lines = _preset(options.preset)
     elif options.name is None:
-        _installation()
+        values, lines = _installation()
     elif Path(options.name).is_file():
-        _file(options.name)
+        values, lines = _file(options.name)
     else:
-        _checkpoint(resolve(options.name))
+        values, lines = _checkpoint(resolve(options.name))
+    if options.json:
+        say_json(values)
+    else:
+        for line in lines:
+            say(line)
 
 
 def verify(options: Namespace) -> int:
@@ -82,69 +91,99 @@ def verify(options: Namespace) -> int:
     return NOT_MARKED if found["unmarked"] else 0
 
 
-def _installation() -> None:
-    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
-    say(f"facesep {facesep.__version__} in {Path(facesep.__file__).parent}")
-    say(f"Python {platform.python_version()}, torch {torch.__version__}, {torch.get_num_threads()} threads")
-    say(f"CUDA device: {cuda}")
+def _installation() -> Told:
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    values = {
+        "version": facesep.__version__,
+        "folder": str(Path(facesep.__file__).parent),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "cuda": cuda,
+    }
+    lines = [
+        f"facesep {values['version']} in {values['folder']}",
+        f"Python {values['python']}, torch {values['torch']}, {values['threads']} threads",
+        f"CUDA device: {cuda or 'none'}",
+    ]
     try:
         folder = resolve()
     except CheckpointError:
-        say("bundled checkpoint: none; name one with --checkpoint")
-        return
-    say("bundled checkpoint:")
-    _checkpoint(folder)
+        return values | {"bundled": None}, [*lines, "bundled checkpoint: none; name one with --checkpoint"]
+    bundled, more = _checkpoint(folder)
+    return values | {"bundled": bundled}, [*lines, "bundled checkpoint:", *more]
 
 
-def _checkpoint(folder: Path) -> None:
+def _checkpoint(folder: Path) -> Told:
     verify_checkpoint(folder)
-    values = read_config(folder)
-    config = from_dict(ModelConfig, {name: values[name] for name in ("encoder", "decoder")}, "config.json")
-    say(f"folder: {folder}")
-    say(f"format {values['format']}, written by facesep {values.get('facesep_version')}")
+    known = read_config(folder)
+    config = from_dict(ModelConfig, {name: known[name] for name in ("encoder", "decoder")}, "config.json")
     with torch.device("meta"):
-        parts = {"encoder": build_encoder(config.encoder), "decoder": Decoder(config.decoder)}
-    for name, module in parts.items():
-        settings = json.dumps(values[name])
-        say(f"{name}: {parameters(module) / 1e6:.2f} M parameters, {settings}")
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    for path in files:
-        say(f"{path.stat().st_size:>12,d}  {sha256(path)}  {path.relative_to(folder).as_posix()}")
-    say(f"{sum(path.stat().st_size for path in files):>12,d}  bytes in all; every checksum is right")
+        networks = {"encoder": build_encoder(config.encoder), "decoder": Decoder(config.decoder)}
+    parts = {
+        name: {"parameters": parameters(network), "config": known[name]} for name, network in networks.items()
+    }
+    files = [
+        {
+            "name": path.relative_to(folder).as_posix(),
+            "bytes": path.stat().st_size,
+            "sha256": sha256(path),
+        }
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    ]
+    values = {"kind": "checkpoint", "folder": str(folder), "format": known["format"]}
+    values |= {"facesep_version": known.get("facesep_version"), **parts, "files": files}
+    lines = [
+        f"folder: {folder}",
+        f"format {values['format']}, written by facesep {values['facesep_version']}",
+        *(
+            f"{name}: {part['parameters'] / 1e6:.2f} M parameters, {json.dumps(part['config'])}"
+            for name, part in parts.items()
+        ),
+        *(f"{one['bytes']:>12,d}  {one['sha256']}  {one['name']}" for one in files),
+        f"{sum(one['bytes'] for one in files):>12,d}  bytes in all; every checksum is right",
+    ]
+    return values, lines
 
 
-def _file(path: str) -> None:
+def _file(path: str) -> Told:
     """Codes of facesep, a picture, a video, or a weight file of another project."""
     from facesep.importers import identify
 
     if Path(path).suffix.lower() in video.SUFFIXES:
         seen = video.video_info(path)
-        say(f"{path}: a video of {seen.width} x {seen.height} pixels; facesep verify looks for marks in it")
-        return
+        return _seen(path, "video", seen.width, seen.height)
     if is_codes_file(path):
         try:
             faces = len(Codes.load(path).batch())
         except CodesError:
             pass
         else:
-            say(f"{path}: facesep codes of {faces} face{'s' if faces > 1 else ''} (biometric data)")
-            return
+            line = f"{path}: facesep codes of {faces} face{'s' if faces > 1 else ''} (biometric data)"
+            return {"kind": "codes", "file": path, "faces": faces}, [line]
     try:
         picture = load_image(path)
     except ImageError:
-        say(f"{path}: {identify(path)}")
-    else:
-        size = f"{picture.width} x {picture.height}"
-        say(f"{path}: a picture of {size} pixels; facesep verify looks for marks in it")
+        found = identify(path)
+        return {"kind": "weights", "file": path, "about": str(found)}, [f"{path}: {found}"]
+    return _seen(path, "picture", picture.width, picture.height)
 
 
-def _preset(name: str) -> None:
+def _seen(path: str, kind: str, width: int, height: int) -> Told:
+    line = f"{path}: a {kind} of {width} x {height} pixels; facesep verify looks for marks in it"
+    return {"kind": kind, "file": path, "width": width, "height": height}, [line]
+
+
+def _preset(name: str) -> Told:
     config = preset(name)
     encoder, decoder = model_size(config)
     total = Size(encoder.parameters + decoder.parameters, encoder.macs + decoder.macs)
-    say(f"{name}: {config.decoder.image_size} pixels, for one face seen from the front")
-    for part, size in (("encoder", encoder), ("decoder", decoder), ("both", total)):
-        say(f"  {part}: {size}")
+    sizes, side = {"encoder": encoder, "decoder": decoder, "both": total}, config.decoder.image_size
+    values = {"kind": "preset", "name": name, "image_size": side}
+    values |= {part: asdict(size) for part, size in sizes.items()}
+    first = f"{name}: {side} pixels, for one face seen from the front"
+    return values, [first, *(f"  {part}: {size}" for part, size in sizes.items())]
 
 
 def model_size(config: ModelConfig) -> tuple[Size, Size]:

@@ -76,6 +76,7 @@ _INFO = """examples:
   facesep info user/repo@v1.0        a checkpoint: a folder or a Hub repository
   facesep info weights.pth           what an official weight file is
   facesep info --preset paper        size of a model
+  facesep info --json                the same as a JSON object
 """
 _EXPORT = """examples:
   facesep export --format onnx --output graphs/
@@ -232,6 +233,7 @@ def build_parser() -> argparse.ArgumentParser:
     info = _command(commands, "info", "about facesep, a checkpoint, a weight file or a preset", _INFO)
     info.add_argument("name", nargs="?", help="a checkpoint (folder, user/repo[@revision]) or a file")
     info.add_argument("--preset", metavar="NAME", help="size of a model: paper, mini, small or tiny")
+    _json(info)
     info.set_defaults(module="about")
 
     verify = _command(commands, "verify", "were these pictures and videos made by facesep?", _VERIFY)
