@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,12 +21,30 @@ from facesep.evaluation.metrics import SSIM_WINDOWS
 from facesep.evaluation.open_analysis import OpenAnalysis
 from facesep.evaluation.perceptual import TRUNKS, lpips_distance, st_lpips_distance
 from facesep.evaluation.renders import LOOKED_AT, Renders
+from facesep.evaluation.report import read_report
 from facesep.faces.parsing import PARSERS
 from facesep.model import FaceSep
 
 logger = logging.getLogger(__name__)
 
 Photos = ShardPhotos | FolderPhotos
+
+
+def report_file(path: str) -> str:
+    """A path to which a report can be written, told before hours of work rather than after them.
+
+    Raises:
+        argparse.ArgumentTypeError: if its folder is missing or the file holds something else.
+    """
+    try:
+        if os.path.exists(path):
+            read_report(path)
+        elif not os.path.isdir(os.path.dirname(path) or "."):
+            raise ConfigError(f"the folder of {path} does not exist: make it first")
+    except ConfigError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return path
+
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "checkpoint": {"help": "folder or Hub repository; the bundled one by default"},
@@ -74,7 +93,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "partial": {"action": "store_true", "help": "measure renders of some of the photos"},
     "device": {"default": "cpu"},
-    "out": {"help": "eval.json to write or to add to"},
+    "out": {"type": report_file, "help": "eval.json to write or to add to"},
 }
 """Every shared option by its name, as ``argparse.ArgumentParser.add_argument`` takes it."""
 

@@ -54,10 +54,10 @@ def run_script(
 
 
 def finish(args: argparse.Namespace, checkpoint: str | None, tables: Sequence[Mapping[str, Any]]) -> None:
-    """Puts tables on a checkpoint into the report of ``--out`` and prints them."""
+    """Prints tables on a checkpoint and puts them into the report of ``--out``."""
+    print(markdown(tables), flush=True)  # noqa: T201 first: what was measured is not lost with a full disk
     if args.out:
         write_report(args.out, checkpoint, tables)
-    print(markdown(tables))  # noqa: T201
 
 
 def progress(done: int, total: int, what: str = "photos") -> None:

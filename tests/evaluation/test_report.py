@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 
@@ -13,7 +14,7 @@ from facesep.card import make_card
 from facesep.checksums import sha256
 from facesep.config import preset
 from facesep.errors import ConfigError
-from facesep.evaluation import report
+from facesep.evaluation import options, report
 from facesep.evaluation.statistics import Estimate
 from facesep.model import FaceSep
 
@@ -82,3 +83,12 @@ def test_the_name_of_a_checkpoint(checkpoint, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(checkpoint, copy)
     assert report.describe(str(copy))["sha256"] == report.describe(str(checkpoint))["sha256"]
+
+
+def test_a_report_that_cannot_be_written_is_told_before_the_work(tmp_path):
+    notes = tmp_path / "notes.json"
+    notes.write_text('{"mine": 1}')
+    for path, words in ((notes, "not a report"), (tmp_path / "missing" / "eval.json", "does not exist")):
+        with pytest.raises(argparse.ArgumentTypeError, match=words):
+            options.report_file(str(path))
+    assert options.report_file(str(tmp_path / "eval.json")) == str(tmp_path / "eval.json")
