@@ -168,7 +168,7 @@ def pull(
     # Outside the outline hair fades out, skin (a neck) ends; the inside goes as far, without a crack.
     edge = ended(beside[:, 3:4], beside[:, 4:]) * framed
     alpha = torch.lerp(solid, matte, sure)
-    alpha = torch.lerp(edge, torch.maximum(alpha, edge * (1 - deep)), harden(solid, SHARP))
+    alpha = torch.lerp(edge, alpha + (1 - alpha) * edge * (1 - deep), harden(solid, SHARP))
     sure = sure * framed
     hole = (resize(mouth, size) / EDGE + 0.5).clamp(0, 1)
     sure = sure * (1 - hole * (1 - resize(shown, size)))

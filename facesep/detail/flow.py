@@ -180,7 +180,7 @@ def facing(places: Tensor) -> Tensor:
 
 ANGLES, RADII, REACH = 128, 96, 0.75
 """Samples of an outline: directions, steps along each, and how far they go as a share of the image's side."""
-SMOOTH, ALONE = 3, 6
+SMOOTH, ALONE = 3, 4
 """Directions to each side over which a movement of the outline is averaged, and must hold to count."""
 MOST_GROWTH = 0.15
 """How far an outline moves at most, as a share of the image's side."""
