@@ -20,6 +20,8 @@ from facesep.nets.finish import Draft, share
 
 FRAMES, ORBIT = 24, 256
 """Frames of the orbit in which flicker is measured, and their side in pixels."""
+PERCEPTUAL = 256
+"""Side in pixels at which ST-LPIPS looks at the heads: VGG takes seconds for 512."""
 LEAST = 0.02
 """Share of the head that must be missing for a photo to count."""
 FORMS = ("alone", "finished")
@@ -56,7 +58,8 @@ def compare(
         found["energy"][form] = float((steps(image) * part).sum() / truth.clamp_min(1e-6))
         if distance is not None:
             shown = (torch.lerp(colours, each, part) * matte + 1 - matte for each in (image, colours))
-            found.setdefault("ST-LPIPS", {})[form] = float(distance(*shown))
+            values = distance(*(resize(each, min(PERCEPTUAL, each.shape[-1])) for each in shown))
+            found.setdefault("ST-LPIPS", {})[form] = float(values)
     return found
 
 
@@ -157,9 +160,9 @@ def _network(sep: FaceSep) -> Callable[[Draft], Tensor]:
 NOTE = (
     "{photos} photos of {people} people ({split}), at {size} px: changed as named, taken for a photo, and "
     "changed back. Measured in the part that was hidden on the way, with the photo's own pixels elsewhere: "
-    "'L1' mean absolute difference of values in 0..1, 'energy' gradients over those of the photo. 'flicker': "
-    "second differences of 24 frames from -30 to 30 degrees, of 255, at 256 px, for up to eight people. In "
-    "brackets 95 % bootstrap intervals over people (of seconds: quartiles)."
+    "'L1' mean absolute difference of values in 0..1, 'energy' gradients over those of the photo, 'ST-LPIPS' "
+    "at 256 px. 'flicker': second differences of 24 frames from -30 to 30 degrees, of 255, at 256 px, for up "
+    "to eight people. In brackets 95 % bootstrap intervals over people (of seconds: quartiles)."
 )
 
 
