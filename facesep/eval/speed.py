@@ -14,6 +14,11 @@ With ``--preset`` it compares forms of computing a model (reference, ours, bfloa
 and with ``--growth`` how its cost grows with size, samples, batch and frames::
 
     python eval/speed.py --preset small --growth --plot growth.png
+
+``--apart`` runs each form in a process of its own under a time limit, with photo detail and training steps:
+at most eight minutes, for a GPU that one has for minutes::
+
+    python eval/speed.py --apart --preset paper --device cuda --batches 1 8 --out speed.json
 """
 
 from __future__ import annotations
@@ -25,7 +30,7 @@ import torch
 
 from facesep import ConfigError, FaceSep
 from facesep.evaluation import fitting, options, plots
-from facesep.evaluation.bench import comparison, detail, scaling, steps
+from facesep.evaluation.bench import apart, comparison, detail, scaling, steps
 from facesep.evaluation.bench.forms import REFERENCE
 from facesep.evaluation.report import markdown, write_speed
 from facesep.evaluation.runner import finish, new_parser, progress, run_script
@@ -46,6 +51,8 @@ def main() -> int:
     parser.add_argument("--batches", type=int, nargs="+", default=[1], help="faces at once with --preset")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--growth", action="store_true", help="with --preset: how cost grows")
+    parser.add_argument("--apart", action="store_true", help="with --preset: each form in its own process")
+    parser.add_argument("--limit", type=float, default=apart.EACH, help="with --apart: seconds for each")
     parser.add_argument("--plot", metavar="PNG", help="with --growth: draw it (needs matplotlib)")
     parser.add_argument("--frames", type=int, default=60, help="of the orbit; 0 leaves it out")
     parser.add_argument("--threads", type=int, help="of torch; its own choice by default")
@@ -75,6 +82,9 @@ def run(args: argparse.Namespace) -> None:
         )
         finish(args, args.checkpoint, steps.tables(measured, args.device, fitted))
         return
+    if args.apart:
+        run_apart(args)
+        return
     if args.growth:
         points = scaling.POINTS | ({scaling.SIZE: args.sizes} if args.sizes else {})
         points |= {} if args.frames else {scaling.FRAMES: ()}
@@ -91,6 +101,19 @@ def run(args: argparse.Namespace) -> None:
     if args.out:
         write_speed(args.out, tables)
     print(markdown(tables))
+
+
+def run_apart(args: argparse.Namespace) -> None:
+    """Measures in processes of their own; the report is written after each."""
+    todo = apart.parts(args.preset, args.sizes, args.forms, args.batches, args.repeats, args.device)
+
+    def told(rows: list, done: int) -> None:
+        progress(done, len(todo))
+        if args.out:
+            write_speed(args.out, [apart.apart_table(rows, args.limit, args.repeats, args.device)])
+
+    rows = apart.measure(todo, args.limit, on_part=told)
+    print(markdown([apart.apart_table(rows, args.limit, args.repeats, args.device)]))
 
 
 if __name__ == "__main__":

@@ -72,8 +72,8 @@ def step_cost(config: TrainConfig, kind: str, steps: int = 3) -> dict[str, Any]:
         steps: measured steps, after one that is not.
 
     Returns:
-        ``seconds`` of the fastest step, ``images_per_second``, ``memory_gb`` (peak of the whole process on
-        a CPU, of tensors on a GPU) and ``pixels``.
+        ``stage`` (the kind), ``batch``, ``seconds`` of the fastest step, ``images_per_second``, ``memory_gb``
+        (peak of the whole process on a CPU, of tensors on a GPU) and ``pixels``.
     """
     from facesep.nets.official.arcface import ArcFace
     from facesep.nets.official.vgg19 import VGG19
@@ -107,6 +107,8 @@ def step_cost(config: TrainConfig, kind: str, steps: int = 3) -> dict[str, Any]:
         else:
             memory = peak_memory()
     return {
+        "stage": kind,
+        "batch": config.batch_size,
         "pixels": active.image_size,
         "seconds": best,
         "images_per_second": config.batch_size / best,

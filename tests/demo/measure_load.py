@@ -3,7 +3,7 @@
 Everybody opens the page, gives it a photo, moves sliders in Edit, drags the head in Turn, and leaves to come
 again; every fifth also makes a video. The page runs as it is started, in a process of its own.
 
-    python tests/demo/measure_load.py                  # 50 visitors for three minutes
+    python tests/demo/measure_load.py                  # 50 visitors for two minutes
     python tests/demo/measure_load.py --visitors 4 --seconds 20
     python tests/demo/measure_load.py --cores 0        # the page on the first core alone
     python tests/demo/measure_load.py --processes 2    # two, each on a core of its own, behind nginx
@@ -100,7 +100,7 @@ class Load:
         todo.append(("turn", lambda: one.tab("turn")))
         todo += [*[("frame while dragging", lambda: drag(True))] * 5, ("turn", lambda: drag(False))] * 2
         if number % FILM_EVERY == 0:
-            todo.append(("video", lambda: one.fire("orbit-button", "click")))
+            todo.insert(2, ("video", lambda: one.fire("orbit-button", "click")))
         before = ""
         for kind, what in todo:
             if "frame" not in kind + before:  # a drag goes on without a rest
@@ -138,7 +138,6 @@ async def measure(
         alone = Load(page, 0.0)
         async with Visitor(page) as one:
             await alone.visit(one, 1, random.Random(0), time.monotonic() + 600)
-    await asyncio.sleep(LEFT)
     load, before, end = Load(url, pause), memory(), time.monotonic() + seconds
     watching = asyncio.create_task(memory.watch())
     everybody = asyncio.gather(*[load.come(number, end) for number in range(visitors)])
@@ -180,9 +179,9 @@ def report(load: Load) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--visitors", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=180.0)
+    parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument(
-        "--pause", type=float, default=15.0, help="mean seconds that a visitor looks at a result"
+        "--pause", type=float, default=20.0, help="mean seconds that a visitor looks at a result"
     )
     parser.add_argument("--cores", type=int, nargs="+", default=sorted(os.sched_getaffinity(0)))
     parser.add_argument("--processes", type=int, default=1, help="pages, each on its share of the cores")

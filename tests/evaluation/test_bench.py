@@ -13,11 +13,11 @@ from PIL import Image
 from facesep import ConfigError
 from facesep.config import preset
 from facesep.evaluation import plots
-from facesep.evaluation.bench import comparison, forms, scaling
+from facesep.evaluation.bench import apart, comparison, forms, scaling
 from facesep.evaluation.bench.comparison import Measured
 from facesep.evaluation.bench.rounds import Timing, time_rounds
 from facesep.evaluation.bench.scaling import BATCH, FRAMES, SAMPLES, SIZE
-from facesep.evaluation.report import SPEED_FORMAT
+from facesep.evaluation.report import SPEED_FORMAT, markdown
 
 ROOT = Path(__file__).parents[2]
 POINTS = {SIZE: (16, 64), SAMPLES: (4, 8), BATCH: (1, 3), FRAMES: (2, 4)}
@@ -141,3 +141,40 @@ def test_the_script_draws_it(tmp_path):
     assert run.returncode == 0, run.stderr
     assert SIZE in run.stdout and FRAMES not in run.stdout
     assert plot.stat().st_size > 1000 and '"CPU seconds"' in out.read_text()
+
+
+def test_what_hangs_or_fails_is_cut_and_the_table_still_ends():
+    def part(form: str, code: str) -> apart.Part:
+        return apart.Part("tiny", 32, form, (sys.executable, "-c", code))
+
+    line = '{{"stage": "render", "batch": 2, "seconds": {}}}'
+    hangs = f"import time; print('{line.format(0.5)}', flush=True); time.sleep(600)"
+    fails = "raise SystemExit('out of memory')"
+    todo = [part("reference", f"print('{line.format(1.0)}')"), part("slow", hangs), part("large", fails)]
+    told = []
+    rows = apart.measure(todo, 5.0, on_part=lambda rows, done: told.append((len(rows), done)))
+    assert [(row["form"], row["x"]) for row in rows if row["seconds"]] == [
+        ("reference", "1.0"),
+        ("slow", "2.0"),
+    ]
+    assert [(row["form"], row[""]) for row in rows if row[""]] == [
+        ("slow", "ended after 5 s"),
+        ("large", "out of memory"),
+    ]
+    assert told == [(1, 1), (3, 2), (4, 3)] and rows[0]["images/s"] == "2.0"
+    (late,) = apart.measure(todo[:1], total=0.0)
+    assert "not begun" in late[""]
+    assert "| slow |" in markdown([apart.apart_table(rows, 5.0, 1, "cpu")])
+
+
+def test_parts_are_commands_that_print_what_they_measure():
+    todo = apart.parts("tiny", sizes=[32, 16], forms=["float32"], batches=[1, 2], repeats=1, device="cpu")
+    kinds = [(one.what, one.pixels) for one in todo]
+    assert kinds[0] == ("tiny", 32) and kinds[-1] == ("tiny", 16) and ("photo detail", 1024) in kinds
+    found = list(apart.measure_forms(*todo[-1].command[4:]))
+    assert [(one["stage"], one["batch"]) for one in found] == [
+        (stage, batch) for batch in (1, 2) for stage in ("encode", "render", "encode and render")
+    ]
+    detail = list(apart.measure_detail("128", "cpu", "1", "1", "2"))
+    assert {(one["stage"], one["batch"]) for one in detail} >= {("hair", 1), ("hair", 2)}
+    assert all(one["seconds"] > 0 for one in found + detail)
