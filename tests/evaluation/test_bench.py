@@ -143,6 +143,7 @@ def test_the_script_draws_it(tmp_path):
     assert plot.stat().st_size > 1000 and '"CPU seconds"' in out.read_text()
 
 
+@pytest.mark.slow
 def test_what_hangs_or_fails_is_cut_and_the_table_still_ends():
     def part(form: str, code: str) -> apart.Part:
         return apart.Part("tiny", 32, form, (sys.executable, "-c", code))
@@ -167,6 +168,7 @@ def test_what_hangs_or_fails_is_cut_and_the_table_still_ends():
     assert "| slow |" in markdown([apart.apart_table(rows, 5.0, 1, "cpu")])
 
 
+@pytest.mark.slow
 def test_parts_are_commands_that_print_what_they_measure():
     todo = apart.parts("tiny", sizes=[32, 16], forms=["float32"], batches=[1, 2], repeats=1, device="cpu")
     kinds = [(one.what, one.pixels) for one in todo]
