@@ -197,8 +197,8 @@ class Portrait:
         return changed(result, base=self.base.expand(count), frames=self.frames * count)
 
     @property
-    def regrown(self) -> Tensor | None:
-        """How much of the photo's own hair is replaced, ``Tensor[B, 1, 1, 1]`` in 0..1; None for nothing."""
+    def regrown(self) -> Tensor:
+        """How much of the photo's own hair is replaced, ``Tensor[B, 1, 1, 1]`` in 0..1."""
         if "hair" in self.shares:
             like = self.codes.batch().hair
             return like.new_full((len(like), 1, 1, 1), self.shares["hair"])
