@@ -6,8 +6,8 @@ from facesep.errors import CodesError, ConfigError
 
 MAX_UPLOAD = "32mb"
 """Largest file of a visitor: photos of 48 megapixels take 10 to 25 MB."""
-QUEUE = 32
-"""Requests that may wait when all places are taken."""
+QUEUE = 64
+"""Requests that may wait: when all places are taken, and for a moment when many come at once."""
 MAX_PICTURES, MAX_VIDEOS = 64, 8
 """Requests that have a place at a time: they take turns to compute."""
 KEEP_SECONDS = 900
