@@ -8,10 +8,9 @@ load the page anew, and so on for ever.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qs
 
-from facesep.demo.uploads import Message
+from facesep.demo.middleware import Around, Message, Receive, Send
 
 UNKNOWN = (
     "This server does not know this visit: open the page again. If it happens again, requests of one visit "
@@ -19,22 +18,10 @@ UNKNOWN = (
 )
 
 
-class Strangers:
-    """ASGI middleware that answers in a sentence who waits for what was never asked here.
+class Strangers(Around):
+    """ASGI middleware that answers in a sentence who waits for what was never asked here."""
 
-    Args:
-        app: the application.
-    """
-
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
-        self.app = app
-
-    async def __call__(
-        self,
-        scope: Message,
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
-    ) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Passes everything on but these."""
         if scope["type"] != "http" or not scope["path"].endswith("/queue/data"):
             await self.app(scope, receive, send)

@@ -11,15 +11,14 @@ import json
 import re
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from facesep.demo.limits import KEEP_SECONDS
+from facesep.demo.middleware import Around, Message, Receive, Send
 from facesep.errors import ImageError
 from facesep.images import read_bytes
-
-Message = MutableMapping[str, Any]
 
 
 class _Waiting:
@@ -77,22 +76,10 @@ class _Waiting:
 _WAITING = _Waiting()
 
 
-class Arrivals:
-    """ASGI middleware that counts uploads before the sender learns where they lie.
+class Arrivals(Around):
+    """ASGI middleware that counts uploads before the sender learns where they lie."""
 
-    Args:
-        app: the application.
-    """
-
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
-        self.app = app
-
-    async def __call__(
-        self,
-        scope: Message,
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
-    ) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Passes everything on, and looks at the answers to uploads."""
         upload = scope["type"] == "http" and scope["method"] == "POST" and scope["path"].endswith("/upload")
         if not upload:

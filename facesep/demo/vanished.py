@@ -6,27 +6,13 @@ server would log where it was and what its sender called it.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-from facesep.demo.uploads import Message
+from facesep.demo.middleware import Around, Message, Receive, Send
 
 
-class Vanished:
-    """ASGI middleware that answers "not found" where a file has gone.
+class Vanished(Around):
+    """ASGI middleware that answers "not found" where a file has gone."""
 
-    Args:
-        app: the application.
-    """
-
-    def __init__(self, app: Callable[..., Awaitable[None]]) -> None:
-        self.app = app
-
-    async def __call__(
-        self,
-        scope: Message,
-        receive: Callable[[], Awaitable[Message]],
-        send: Callable[[Message], Awaitable[None]],
-    ) -> None:
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Passes everything on; the error of a missing file ends here."""
         started = False
 
