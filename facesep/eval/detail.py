@@ -26,10 +26,7 @@ PARTS = ("exactness", "colours", "likeness", "pose", "expression", "hair", "mout
 def main() -> int:
     """Parses the arguments and measures."""
     parser = new_parser(__doc__)
-    parser.add_argument("--portraits", required=True, help="folder with index.csv and photos")
-    options.add(parser, "checkpoint", "split")
-    parser.add_argument("--without", nargs="*", default=[], metavar="SET", help="sets that are left out")
-    options.add(parser, "limit")
+    options.add(parser, "portraits", "checkpoint", "split", "without", "limit")
     parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS, help="default: all")
     parser.add_argument("--tddfa", metavar="FILE", help="3DDFA_V2's mb05_120x120.safetensors; measures poses")
     parser.add_argument("--masks", metavar="COMMAND", help="hair segmentation (docs/evaluation.md)")

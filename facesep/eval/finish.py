@@ -23,10 +23,7 @@ from facesep.saving import save
 def main() -> int:
     """Parses the arguments and measures."""
     parser = new_parser(__doc__)
-    parser.add_argument("--portraits", required=True, help="folder with index.csv and photos")
-    options.add(parser, "checkpoint", "split")
-    parser.add_argument("--without", nargs="*", default=[], metavar="SET", help="sets that are left out")
-    options.add(parser, "limit")
+    options.add(parser, "portraits", "checkpoint", "split", "without", "limit")
     parser.add_argument("--sheet", metavar="FILE", help="also a picture of the first eight people")
     options.add(parser, "st-lpips", "seed", "out")
     return run_script(parser, run)

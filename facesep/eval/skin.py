@@ -28,7 +28,7 @@ def main() -> int:
         help="sets in which everyone has the same light",
     )
     parser.add_argument("--count", type=int, default=4, help="darkest and lightest people of a set")
-    parser.add_argument("--without", nargs="*", default=[], metavar="SET", help="sets that are left out")
+    options.add(parser, "without")
     options.add(parser, "limit", help="relit photos, and pairs of photos of one person", default=40)
     options.add(parser, "seed", "device", "out")
     return run_script(parser, run)

@@ -48,6 +48,8 @@ def report_file(path: str) -> str:
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "checkpoint": {"help": "folder or Hub repository; the bundled one by default"},
+    "portraits": {"required": True, "help": "folder with index.csv and photos"},
+    "without": {"nargs": "*", "default": [], "metavar": "SET", "help": "sets that are left out"},
     "shards": {"help": "folder written by train/prepare_data.py"},
     "split": {"default": "val", "choices": ("train", "val", "test")},
     "photos": {"help": "with --shards: the originals, to detect and align; alone: any photo folder"},
