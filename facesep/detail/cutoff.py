@@ -27,6 +27,14 @@ def wider(crop: Crop) -> Crop:
     return Crop(crop.left - margin, crop.top - margin, crop.side + 2 * margin)
 
 
+def framed(crop: Crop, photo: Image.Image, size: int) -> Tensor:
+    """1 where a canonical image shows the photo, 0 beyond its border: ``Tensor[1, 1, size, size]``."""
+    at = (torch.arange(size) + 0.5) / size * crop.side
+    rows = (at + crop.top > 0) & (at + crop.top < photo.height)
+    columns = (at + crop.left > 0) & (at + crop.left < photo.width)
+    return (rows[:, None] & columns).float()[None, None]
+
+
 def cut_off(photo: Image.Image, crop: Crop, gone: Tensor, within: Tensor) -> Tensor | None:
     """What stands behind hair that the crop cuts off, and where that hair is.
 
@@ -55,10 +63,6 @@ def cut_off(photo: Image.Image, crop: Crop, gone: Tensor, within: Tensor) -> Ten
         reached = (F.max_pool2d(reached.to(gone), 3, 1, 1) > 0) & (allowed | reached)
     near = round(HAZE * count)
     clear = F.max_pool2d(torch.maximum(head, hair), 2 * near + 1, 1, near) < 0.3
-    at = (torch.arange(count) + 0.5) / count * wide.side
-    rows = (at + wide.top > 0) & (at + wide.top < photo.height)
-    columns = (at + wide.left > 0) & (at + wide.left < photo.width)
-    clear = clear & (rows[:, None] & columns).to(clear.device)
-    behind = continued(shown, clear.to(gone))
+    behind = continued(shown, clear.to(gone) * framed(wide, photo, count).to(gone))
     mask = blur(F.max_pool2d(reached.to(gone), 2 * near + 1, 1, near), near / 3)
     return torch.cat((behind, mask), 1).clamp(0, 1)

@@ -13,7 +13,7 @@ from torch import Tensor
 from facesep.camera import rotation_matrix
 from facesep.codes import Codes
 from facesep.detail.compose import Picture
-from facesep.detail.cutoff import cut_off, wider
+from facesep.detail.cutoff import cut_off, framed, wider
 from facesep.detail.flow import blur, continued, resize, sample
 from facesep.detail.source import Source
 from facesep.faces.crop import Crop
@@ -133,14 +133,6 @@ def _grown(mask: Tensor, width: float) -> Tensor:
     wide = F.max_pool2d(mask, 2 * radius + 1, 1, radius)
     soft = blur(wide, radius / 3)
     return ((soft - 0.02) / 0.96).clamp(0, 1)
-
-
-def framed(crop: Crop, photo: Image.Image, size: int) -> Tensor:
-    """1 where a canonical image shows the photo, 0 beyond its border: ``Tensor[1, 1, size, size]``."""
-    at = (torch.arange(size) + 0.5) / size * crop.side
-    rows = (at + crop.top > 0) & (at + crop.top < photo.height)
-    columns = (at + crop.left > 0) & (at + crop.left < photo.width)
-    return (rows[:, None] & columns).float()[None, None]
 
 
 def rim(crop: Crop, photo: Image.Image, size: int) -> Tensor:
