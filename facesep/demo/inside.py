@@ -39,7 +39,6 @@ def landmarks(aligned: Aligned) -> bytes:
     return encode_image(picture)
 
 
-@computed
 @on_gpu
 @torch.no_grad()
 def _opacity(sep: FaceSep, codes: Codes) -> torch.Tensor:

@@ -44,6 +44,8 @@ FACE = "face"
 """Place of the face that all tabs work on."""
 PICTURE, CODES = "facesep.png", "facesep-codes.safetensors"
 """Names under which results are downloaded."""
+SMALL = "small"
+"""Where a visit keeps its photo as small as results show it, see ``facesep.demo.actions.Look``."""
 GROUP = {"concurrency_id": "pictures", "concurrency_limit": MAX_PICTURES}
 FILMS = {"concurrency_id": "videos", "concurrency_limit": MAX_VIDEOS}
 """Places in gradio's queue; who computes among those who have one, ``facesep.demo.turns`` says."""
@@ -238,8 +240,8 @@ class Visit:
     @functools.cached_property
     def look(self) -> Look:
         """How results are shown; endpoints set it."""
-        session = self.session
-        return Look(session.plain, session.background, self.refine, session.size, session.small)
+        session, small = self.session, self.kept.setdefault(SMALL, {})
+        return Look(session.plain, session.background, self.refine, session.size, small)
 
     def shown(self, subject: Subject) -> Portrait | Codes:
         """The portrait of a face, fitted if that is switched on."""

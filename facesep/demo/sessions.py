@@ -43,7 +43,6 @@ class Session:
         plain: whether they are shown without the photos' pixels.
         background: what they stand on, see ``facesep.demo.actions.Look``.
         size: their side in pixels.
-        small: see ``facesep.demo.actions.Look``.
     """
 
     folder: Path
@@ -59,7 +58,6 @@ class Session:
     plain: bool = False
     background: str = BACKGROUNDS[0]
     size: int = SIZES[0]
-    small: dict[int, Any] = field(default_factory=dict)
 
     def once(self, data: bytes, read: Callable[[bytes], Any], face: int | None = None) -> Any:
         """What ``read`` gives for a face of a photo; the same bytes are read once per visit."""

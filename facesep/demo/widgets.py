@@ -10,7 +10,7 @@ from facesep.attributes import TRAITS
 from facesep.codes import Codes
 from facesep.demo import actions, photos
 from facesep.demo.limits import check_consent
-from facesep.demo.page import FACE, PICTURE, Page, Visit, sentence
+from facesep.demo.page import FACE, PICTURE, SMALL, Page, Visit, sentence
 from facesep.demo.photos import Choice, Subject
 from facesep.detail import Portrait
 from facesep.errors import FaceSepError, ImageError, LyingPhotoError
@@ -122,7 +122,7 @@ class PhotoBox:
 
     def clear(self, visit: Visit) -> tuple:
         """Forgets the face."""
-        for key in (self.place, f"{self.place} choice", f"{self.place} lying"):
+        for key in (self.place, f"{self.place} choice", f"{self.place} lying", SMALL):
             visit.kept.pop(key, None)
         return gr.skip(), _no_choice(), "", gr.update(visible=False)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,7 +16,10 @@ from facesep.codes import ATTRIBUTES
 from facesep.demo import actions
 from facesep.demo.examples import EXAMPLES, FOLDER
 from facesep.demo.limits import MAX_FRAMES, MAX_PITCH, MAX_YAW, check_consent, check_range
+from facesep.demo.page import FACE, SMALL, Page
 from facesep.demo.photos import Subject, read
+from facesep.demo.sessions import Sessions
+from facesep.demo.widgets import PhotoBox
 from facesep.errors import CodesError, ConfigError
 
 
@@ -128,3 +132,12 @@ def test_a_large_photo_is_made_small_once(sep, photos, monkeypatch):
     assert look.on("keep").placed(one).frames[0].photo is first.frames[0].photo and not resized
     assert look.placed(other).frames[0].photo is not first.frames[0].photo
     assert len(look.small) == 1 and look.small[look.size][0] is other.frames[0].photo
+
+
+def test_a_photo_that_was_made_small_goes_with_its_face(sep, photos, tmp_path):
+    visit = Page(sep, Sessions(tmp_path), tmp_path).visit(SimpleNamespace(session_hash="anna"))
+    visit.kept[FACE] = read(sep, photos[0])
+    visit.look.small[512] = (Image.open(photos[0]), Image.open(photos[0]).resize((64, 64)))
+    assert visit.kept[SMALL]
+    PhotoBox.clear(SimpleNamespace(place=FACE), visit)
+    assert FACE not in visit.kept and SMALL not in visit.kept

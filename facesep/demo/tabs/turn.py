@@ -84,10 +84,10 @@ class Turn:
 
         Only a head that shows can be dragged: without a face, it is no longer kept.
         """
-        visit.face(which="your photo")
+        subject = visit.face(which="your photo")
         if moving is not True:
             return yaw, pitch, *self.turn(visit, yaw, pitch)
-        face = turned(visit.shown(visit.kept[FACE]), yaw, pitch)
+        face = turned(subject.face, yaw, pitch)
         data = actions.preview(visit.sep, face, visit.look)
         return yaw, pitch, picture(data), *[gr.skip()] * (len(self.outputs) - 4)
 
